@@ -1,0 +1,64 @@
+"""The command line: one file a command, imported only when its command is used."""
+
+import importlib
+import logging
+import sys
+
+import click
+
+_COMMANDS = ("models", "plugins", "data", "train", "evaluate", "compare")
+_FAILED = 1
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"mnistzoo.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mnistzoo")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; works anywhere.")
+def group(debug: bool) -> None:
+    """A zoo of handwritten-digit classifiers: train, evaluate and compare them."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    logging.basicConfig(format="mnistzoo: %(message)s", level="WARNING", stream=sys.stderr)
+    try:
+        status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mnistzoo: interrupted", err=True)
+        status = _FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has left: nobody is there for a message either
+        status = _FAILED
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"mnistzoo: {_sentence(error)}", err=True)
+        status = _FAILED
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _sentence(error: Exception) -> str:
+    from mnistzoo.errors import MnistzooError
+
+    if isinstance(error, MnistzooError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"

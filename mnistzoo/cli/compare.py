@@ -1,0 +1,114 @@
+"""``mnistzoo compare``: models side by side."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from mnistzoo.cli.options import (
+    check_writable,
+    data_dir_option,
+    dataset_option,
+    device_option,
+    epochs_option,
+    final_option,
+    json_option,
+    recipe_option,
+)
+
+if TYPE_CHECKING:
+    from mnistzoo.spec import Recipe
+    from mnistzoo.training import Epoch
+
+
+@click.command("compare")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
+@recipe_option
+@epochs_option
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each model."
+)
+@final_option
+@dataset_option
+@data_dir_option
+@device_option
+@json_option
+@click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV; - is stdout.")
+@click.option("--markdown", "markdown_file", metavar="FILE", help="Write Markdown; - is stdout.")
+@click.pass_context
+def command(
+    context: click.Context,
+    models: tuple[str, ...],
+    train_now: bool,
+    recipe: str,
+    epochs: int | None,
+    seeds: int,
+    final: bool,
+    dataset: str,
+    data_dir: str | None,
+    device: str,
+    json_file: str | None,
+    csv_file: str | None,
+    markdown_file: str | None,
+) -> int:
+    """Put MODELs (default: all installed) side by side on the official test set."""
+    only_with_train = ("recipe", "epochs", "seeds", "final")
+    for name in only_with_train:
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and not train_now:
+            raise click.UsageError(f"--{name} needs --train")
+    files = (json_file, csv_file, markdown_file)
+    if files.count("-") > 1:
+        raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
+    check_writable(*files)
+
+    from mnistzoo.zoo import ModelError, describe_conflict, list_models, registrations
+
+    _, conflicts = registrations()
+    for name, claimants in conflicts.items():
+        click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
+    names = list(models) or list_models()
+    if not names:
+        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+
+    from mnistzoo.compare import TrainingPlan, compare
+    from mnistzoo.data import load_dataset
+    from mnistzoo.report import (
+        comparison_notes,
+        comparison_table,
+        write_csv,
+        write_json,
+        write_markdown,
+    )
+
+    overrides = {} if epochs is None else {"epochs": epochs}
+    plan = TrainingPlan(recipe, overrides, seeds, final) if train_now else None
+    comparison = compare(
+        names,
+        load_dataset(dataset, data_dir),
+        plan,
+        device=device,
+        on_model=lambda name: click.echo(f"mnistzoo: {name}", err=True),
+        on_run=_progress,
+    )
+    if json_file:
+        write_json(comparison.facts(), json_file)
+    if csv_file:
+        write_csv(comparison, csv_file)
+    if markdown_file:
+        write_markdown(comparison, markdown_file)
+    if "-" not in files:
+        comparison_table(comparison).show()
+        for note in comparison_notes(comparison):
+            click.echo(f"  {note}")
+    return 1 if comparison.failed else 0
+
+
+@contextmanager
+def _progress(name: str, recipe: "Recipe", images: int) -> Iterator[Callable[["Epoch"], None]]:
+    from mnistzoo.training.progress import TrainingProgress
+
+    with TrainingProgress(f"{name} seed {recipe.seed}", recipe, images) as progress:
+        yield progress.on_epoch

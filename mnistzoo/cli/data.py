@@ -1,0 +1,44 @@
+"""``mnistzoo data``: where the data is, getting it, checking it."""
+
+import click
+
+from mnistzoo.cli.options import data_dir_option, dataset_option
+
+
+@click.group("data")
+def command() -> None:
+    """Find, download or verify the data."""
+
+
+@command.command("path")
+@dataset_option
+@data_dir_option
+def path(dataset: str, data_dir: str | None) -> None:
+    """Print where each file is found, without a download."""
+    from mnistzoo.data import load_dataset
+
+    found = load_dataset(dataset, data_dir)
+    for file in found.files:
+        click.echo(found.locate(file))
+
+
+@command.command("download")
+@dataset_option
+@data_dir_option
+def download(dataset: str, data_dir: str | None) -> None:
+    """Download the files into the cache, or into --data-dir; print the folder."""
+    from mnistzoo.data import load_dataset
+
+    click.echo(load_dataset(dataset, data_dir).download())
+
+
+@command.command("verify")
+@dataset_option
+@data_dir_option
+def verify(dataset: str, data_dir: str | None) -> None:
+    """Check the SHA-256 of each file's unzipped bytes."""
+    from mnistzoo.data import load_dataset
+
+    found = load_dataset(dataset, data_dir)
+    for file in found.files:
+        click.echo(f"{file.sha256}  {found.verify(file)}  OK")

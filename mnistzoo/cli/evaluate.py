@@ -1,0 +1,38 @@
+"""``mnistzoo evaluate``: one model on the official test set."""
+
+import click
+
+from mnistzoo.cli.options import data_dir_option, dataset_option, device_option, json_option
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.option(
+    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+)
+@dataset_option
+@data_dir_option
+@device_option
+@json_option
+def command(
+    model: str,
+    weights: str | None,
+    dataset: str,
+    data_dir: str | None,
+    device: str,
+    json_file: str | None,
+) -> None:
+    """Show MODEL's accuracy, per digit too, its confusions and its confidence."""
+    from mnistzoo.data import load_dataset
+    from mnistzoo.evaluation import evaluate
+    from mnistzoo.report import show_evaluation, write_json
+    from mnistzoo.zoo import get_spec, load_model
+
+    name = get_spec(model).name
+    evaluation = evaluate(
+        load_model(name, weights), load_dataset(dataset, data_dir).test, device=device
+    )
+    if json_file:
+        write_json({"model": name, "dataset": dataset, **evaluation.facts()}, json_file)
+    if json_file != "-":
+        show_evaluation(evaluation, f"{name} on the test set of {dataset}")

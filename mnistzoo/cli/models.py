@@ -1,0 +1,71 @@
+"""``mnistzoo models``: which models are installed. Imports no torch."""
+
+import click
+
+from mnistzoo.cli.options import json_option
+
+
+@click.command("models")
+@click.argument("pattern", default="*")
+@json_option
+def command(pattern: str, json_file: str | None) -> int:
+    """List the installed models whose names match PATTERN (such as 'res*')."""
+    from mnistzoo.plugins import load_plugins
+    from mnistzoo.report import NOTHING, Table, percent, write_json
+    from mnistzoo.zoo import describe_conflict, get_registration, list_models, registrations
+
+    found = [get_registration(name) for name in list_models(pattern)]
+    _, conflicts = registrations()
+    problems = [f"{p.provider} failed to load: {p.error}" for p in load_plugins() if p.error]
+    for name, claimants in conflicts.items():
+        problems.append(describe_conflict(name, claimants))
+        click.echo(f"mnistzoo: {problems[-1]}", err=True)
+    if json_file:
+        write_json(
+            {
+                "models": [
+                    {
+                        "name": spec.name,
+                        "aliases": list(spec.aliases),
+                        "summary": spec.summary,
+                        "params": spec.num_params,
+                        "recipes": sorted(spec.recipes),
+                        "metrics": dict(spec.weights.metrics) if spec.weights else None,
+                        "tags": list(spec.tags),
+                        "license": spec.license,
+                        "source": spec.source,
+                        "provider": plugin.distribution,
+                        "version": plugin.version,
+                    }
+                    for spec, plugin in ((each.spec, each.plugin) for each in found)
+                ],
+                "problems": problems,
+            },
+            json_file,
+        )
+    if not found:
+        click.echo(
+            f"mnistzoo: no installed model matches {pattern!r}; `mnistzoo plugins` shows what is "
+            "installed",
+            err=True,
+        )
+        return 1
+    if json_file != "-":
+        Table(
+            ["model", ">parameters", ">accuracy %", "aliases", "recipes", "plugin", "summary"],
+            [
+                [
+                    each.spec.name,
+                    f"{each.spec.num_params:,}",
+                    percent(each.spec.weights.metrics.get("test_accuracy"))
+                    if each.spec.weights
+                    else NOTHING,
+                    ", ".join(each.spec.aliases) or NOTHING,
+                    ", ".join(sorted(each.spec.recipes)),
+                    each.plugin.provider,
+                    each.spec.summary,
+                ]
+                for each in found
+            ],
+        ).show()
+    return 0

@@ -1,0 +1,67 @@
+"""``mnistzoo plugins``: what each plugin registered, what failed and why."""
+
+import click
+
+from mnistzoo.cli.options import json_option
+
+
+@click.command("plugins")
+@json_option
+def command(json_file: str | None) -> int:
+    """List the installed plugins; create each model once to see whether it works."""
+    from mnistzoo.plugins import Plugin, load_plugins
+    from mnistzoo.report import NOTHING, Table, write_json
+    from mnistzoo.zoo import ModelError, create_model, describe_conflict, registrations
+
+    names, conflicts = registrations()
+
+    def problems(plugin: Plugin) -> list[str]:
+        found = [plugin.error] if plugin.error else []
+        for spec in plugin.specs:
+            found += [
+                describe_conflict(name, conflicts[name]) for name in spec.names if name in conflicts
+            ]
+            if spec.name in names:
+                try:
+                    create_model(spec.name)
+                except ModelError as error:
+                    found.append(str(error))
+        return found
+
+    plugins = [(plugin, problems(plugin)) for plugin in load_plugins()]
+    if json_file:
+        write_json(
+            [
+                {
+                    "distribution": plugin.distribution,
+                    "version": plugin.version,
+                    "entry_point": plugin.entry_point,
+                    "enabled": plugin.enabled,
+                    "models": [spec.name for spec in plugin.specs],
+                    "problems": found,
+                    "traceback": plugin.traceback,
+                }
+                for plugin, found in plugins
+            ],
+            json_file,
+        )
+    if json_file != "-":
+        Table(
+            ["plugin", "version", "loaded from", "models", "state"],
+            [
+                [
+                    plugin.distribution,
+                    plugin.version or NOTHING,
+                    plugin.entry_point,
+                    ", ".join(spec.name for spec in plugin.specs) or NOTHING,
+                    "failed" if found else "works" if plugin.enabled else "switched off",
+                ]
+                for plugin, found in plugins
+            ],
+        ).show()
+        for plugin, found in plugins:
+            for problem in found:
+                click.echo(f"{plugin.provider}: {problem}")
+            if plugin.traceback:
+                click.echo(plugin.traceback)
+    return 1 if any(found for _, found in plugins) else 0

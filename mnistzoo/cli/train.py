@@ -1,0 +1,123 @@
+"""``mnistzoo train``: train one model by a recipe and save its weights."""
+
+import click
+
+from mnistzoo.cli.options import (
+    check_writable,
+    data_dir_option,
+    dataset_option,
+    device_option,
+    epochs_option,
+    final_option,
+    json_option,
+    recipe_option,
+    with_overrides,
+)
+
+
+@click.command("train")
+@click.argument("model")
+@recipe_option
+@epochs_option
+@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--lr", type=float, help="Learning rate instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@final_option
+@dataset_option
+@data_dir_option
+@device_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.safetensors",
+    help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors]",
+)
+@json_option
+def command(
+    model: str,
+    recipe: str,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+    final: bool,
+    dataset: str,
+    data_dir: str | None,
+    device: str,
+    output: str | None,
+    json_file: str | None,
+) -> int:
+    """Train MODEL, evaluate it once at the end on the test set, and save its weights."""
+    from mnistzoo.zoo import create_model, get_recipe, get_registration
+
+    registration = get_registration(model)
+    name = registration.spec.name
+    chosen = with_overrides(
+        get_recipe(registration.spec, recipe),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        seed=seed,
+    )
+    output = output or f"{name}-{recipe}-seed{chosen.seed}.safetensors"
+    if not output.endswith(".safetensors"):
+        raise click.BadParameter("the file name must end in .safetensors", param_hint="-o")
+    check_writable(output, json_file)
+
+    from mnistzoo.data import load_dataset
+    from mnistzoo.evaluation import evaluate
+    from mnistzoo.report import percent, write_json
+    from mnistzoo.training import TrainingDiverged, TrainingInterrupted, train
+    from mnistzoo.training.progress import TrainingProgress
+    from mnistzoo.weights import save_weights, training_story
+
+    data = load_dataset(dataset, data_dir)
+    images = data.train_and_validation if final else data.train
+    if final:
+        click.echo(
+            f"mnistzoo: final run: all {len(images):,} training images, the validation split "
+            "included",
+            err=True,
+        )
+    with TrainingProgress(f"{name} seed {chosen.seed}", chosen, len(images)) as progress:
+        try:
+            trained, run = train(
+                lambda: create_model(name),
+                chosen,
+                images,
+                None if final else data.validation,
+                device=device,
+                on_epoch=progress.on_epoch,
+                on_step=progress.on_step,
+            )
+            stopped = ""
+        except (TrainingDiverged, TrainingInterrupted) as error:
+            trained, run = error.model, error.run
+            stopped = str(error)
+    if not run.epochs:
+        click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
+        return 1
+    test = evaluate(trained, data.test, device=device)
+    story = training_story(registration, recipe, run, data, final=final, test=test)
+    save_weights(trained, output, story)
+    if json_file:
+        write_json({**story, "evaluation": test.facts(), "file": output}, json_file)
+    if json_file != "-":
+        low, high = test.accuracy_interval
+        click.echo(
+            f"{name}, recipe {recipe}, seed {chosen.seed}: {len(run.epochs)} epochs of "
+            f"{len(images):,} images in {run.seconds:.1f} s on {run.device}"
+        )
+        if run.validation_accuracy is not None:
+            click.echo(f"  validation accuracy {percent(run.validation_accuracy)} %")
+        click.echo(
+            f"  test accuracy {percent(test.accuracy)} % "
+            f"(95 % interval {percent(low)} to {percent(high)} %)"
+        )
+        click.echo(f"  weights in {output}")
+    if stopped:
+        click.echo(
+            f"mnistzoo: {stopped}; saved the weights after epoch {len(run.epochs)}", err=True
+        )
+        return 1
+    return 0

@@ -1,0 +1,292 @@
+"""Models side by side: each one's accuracy, size and speed, and whether differences are real."""
+
+import dataclasses
+import itertools
+import logging
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mnistzoo.data import Dataset
+from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
+from mnistzoo.inference import resolve_device, to_tensor
+from mnistzoo.measure import environment, latency_us, multiply_adds
+from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.training import Epoch, train
+from mnistzoo.zoo import (
+    Registration,
+    create_model,
+    get_recipe,
+    get_registration,
+    load_model,
+    weights_path,
+)
+
+_BATCH = 256
+_log = logging.getLogger("mnistzoo")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How ``compare`` trains models instead of loading their shipped weights.
+
+    Attributes:
+        recipe: name of the recipe.
+        overrides: fields of the recipe that get another value.
+        seeds: how many runs; their seeds count up from the recipe's.
+        final: train on the validation split too.
+    """
+
+    recipe: str = "default"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    final: bool = False
+
+    def recipes(self, spec: ModelSpec) -> list[Recipe]:
+        """Return the recipe of each run."""
+        recipe = dataclasses.replace(get_recipe(spec, self.recipe), **self.overrides)
+        return [
+            dataclasses.replace(recipe, seed=recipe.seed + offset) for offset in range(self.seeds)
+        ]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one model; None where it does not apply, or ``error`` is set.
+
+    Attributes:
+        name: of the model.
+        provider: the distribution that registered it.
+        version: of the distribution.
+        params: its parameters.
+        multiply_adds: for one image.
+        file_bytes: size of its shipped weights.
+        accuracy: on the test set, 0 to 1; with several seeds the mean.
+        accuracy_interval: its 95 % Wilson interval.
+        accuracy_sd: sample standard deviation over the seeds.
+        accuracies: of each seed.
+        per_class_accuracy: of the ten digits; with several seeds the means.
+        train_seconds: of one run; with several seeds the mean.
+        latency_us: median for one image.
+        latency_256_us: median for a batch of 256.
+        error: why there are no figures, in one sentence.
+        correct: whether each test image is recognised, ``(N,)``; of the first seed.
+    """
+
+    name: str
+    provider: str
+    version: str
+    params: int
+    multiply_adds: int | None = None
+    file_bytes: int | None = None
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    accuracy_sd: float | None = None
+    accuracies: list[float] | None = None
+    per_class_accuracy: list[float] | None = None
+    train_seconds: float | None = None
+    latency_us: float | None = None
+    latency_256_us: float | None = None
+    error: str | None = None
+    correct: NDArray[np.bool_] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but ``correct``, as JSON can hold it."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name != "correct"
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
+
+    Attributes:
+        better: the model with the higher accuracy.
+        worse: the other.
+        only_better: images that only the first recognises.
+        only_worse: images that only the second recognises.
+        p_value: two-sided, adjusted after Holm for the number of pairs.
+    """
+
+    better: str
+    worse: str
+    only_better: int
+    only_worse: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows by falling accuracy, those with an error last, and what they were measured with."""
+
+    rows: list[Row]
+    differences: list[Difference]
+    dataset: dict[str, Any]
+    environment: dict[str, Any]
+    training: dict[str, Any] | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether some model has an error instead of figures."""
+        return any(row.error for row in self.rows)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return {
+            "environment": self.environment,
+            "dataset": self.dataset,
+            "training": self.training,
+            "models": [row.facts() for row in self.rows],
+            "differences": [dataclasses.asdict(difference) for difference in self.differences],
+        }
+
+
+OnRun = Callable[[str, Recipe, int], AbstractContextManager[Callable[[Epoch], None]]]
+
+
+def compare(
+    names: list[str],
+    dataset: Dataset,
+    plan: TrainingPlan | None = None,
+    *,
+    device: str = "auto",
+    on_model: Callable[[str], None] = lambda name: None,
+    on_run: OnRun = lambda name, recipe, images: nullcontext(lambda epoch: None),
+) -> Comparison:
+    """Evaluate models on the data set's test images and measure them.
+
+    Args:
+        names: of the models, or aliases; one named twice appears once.
+        dataset: whose test set, and with a plan whose training set, is used.
+        plan: trains the models now; without it their shipped weights are used.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        on_model: called with each model's name before it is evaluated.
+        on_run: opened around each training run, with the model's name, the recipe and the number
+            of training images; gives what is called after each epoch.
+
+    Returns:
+        The comparison; a model that fails has an error in its row, the others their figures.
+
+    Raises:
+        ModelError: if a name is unknown.
+        DataError: if the data cannot be had.
+        DeviceError: if the device is not there.
+    """
+    where = resolve_device(device)
+    chosen = {found.spec.name: found for found in map(get_registration, names)}
+    dataset.test  # noqa: B018 (missing data is an error of the comparison, not of each row)
+    if plan is not None:
+        dataset.train_and_validation  # noqa: B018
+    rows = []
+    for name, registration in chosen.items():
+        on_model(name)
+        try:
+            rows.append(_measured(registration, dataset, plan, where, on_run))
+        except Exception as error:
+            _log.debug("model %s failed", name, exc_info=True)
+            rows.append(_failed(registration, error))
+    rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
+    return Comparison(
+        rows,
+        _differences(rows),
+        {
+            "name": dataset.name,
+            "split": "test",
+            "images": len(dataset.test),
+            "checksums": dict(dataset.checksums),
+        },
+        environment(where),
+        None if plan is None else dataclasses.asdict(plan),
+    )
+
+
+def _measured(
+    registration: Registration,
+    dataset: Dataset,
+    plan: TrainingPlan | None,
+    device: torch.device,
+    on_run: OnRun,
+) -> Row:
+    spec = registration.spec
+    if plan is None:
+        model = load_model(spec.name)
+        evaluations = [evaluate(model, dataset.test, device=device.type)]
+        costs: dict[str, Any] = {"file_bytes": weights_path(spec).stat().st_size}
+    else:
+        model, evaluations, seconds = _trained(spec, dataset, plan, device, on_run)
+        costs = {"train_seconds": statistics.mean(seconds)}
+    accuracies = [evaluation.accuracy for evaluation in evaluations]
+    accuracy = statistics.mean(accuracies)
+    images = to_tensor(dataset.test.images[:_BATCH], device)
+    return Row(
+        **_identity(registration),
+        **costs,
+        multiply_adds=multiply_adds(model),
+        accuracy=accuracy,
+        accuracy_interval=wilson_interval(round(accuracy * len(dataset.test)), len(dataset.test)),
+        accuracy_sd=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        accuracies=accuracies,
+        per_class_accuracy=np.mean(
+            np.array([each.per_class_accuracy for each in evaluations], float), 0
+        ).tolist(),
+        latency_us=latency_us(model, images[:1]),
+        latency_256_us=latency_us(model, images),
+        correct=evaluations[0].correct,
+    )
+
+
+def _trained(
+    spec: ModelSpec, dataset: Dataset, plan: TrainingPlan, device: torch.device, on_run: OnRun
+) -> tuple[nn.Module, list[Evaluation], list[float]]:
+    data = dataset.train_and_validation if plan.final else dataset.train
+    evaluations, seconds = [], []
+    for recipe in plan.recipes(spec):
+        with on_run(spec.name, recipe, len(data)) as on_epoch:
+            model, run = train(
+                lambda: create_model(spec.name),
+                recipe,
+                data,
+                None if plan.final else dataset.validation,
+                device=device.type,
+                on_epoch=on_epoch,
+            )
+        evaluations.append(evaluate(model, dataset.test, device=device.type))
+        seconds.append(run.seconds)
+    return model, evaluations, seconds
+
+
+def _failed(registration: Registration, error: Exception) -> Row:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return Row(**_identity(registration), error=text)
+
+
+def _identity(registration: Registration) -> dict[str, Any]:
+    return {
+        "name": registration.spec.name,
+        "provider": registration.plugin.distribution,
+        "version": registration.plugin.version,
+        "params": registration.spec.num_params,
+    }
+
+
+def _differences(rows: list[Row]) -> list[Difference]:
+    measured = [row for row in rows if row.correct is not None]
+    tests = []
+    for better, worse in itertools.pairwise(measured):
+        assert better.correct is not None and worse.correct is not None
+        tests.append((better.name, worse.name, *mcnemar(better.correct, worse.correct)))
+    adjusted = holm([test[-1] for test in tests])
+    return [
+        Difference(*test[:-1], p_value=p_value)
+        for test, p_value in zip(tests, adjusted, strict=True)
+    ]

@@ -1,0 +1,228 @@
+"""The data sets: which files, which splits, which checksums."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
+from mnistzoo.errors import MnistzooError
+
+_log = logging.getLogger("mnistzoo")
+_SHIPPED = Path(__file__).parent / "files"
+
+_TEST_FILES = (
+    DataFile(
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    DataFile(
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+)
+_TRAIN_FILES = (
+    DataFile(
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    DataFile(
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+)
+_TRAIN_10K_FILES = (
+    DataFile(
+        "train-10k-images-idx3-ubyte",
+        "2889698e6bc3614913e76901316712919d1998fc2b44512451bfe65bc1e668b1",
+    ),
+    DataFile(
+        "train-10k-labels-idx1-ubyte",
+        "651e38e2ac0632f5113ec18f1df4977117f953197819034009971a6675a0df78",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Definition:
+    train_files: tuple[DataFile, DataFile]
+    validation_size: int
+    shipped: bool
+
+
+_DEFINITIONS = {
+    "mnist": _Definition(_TRAIN_FILES, validation_size=5_000, shipped=False),
+    "mnist-10k": _Definition(_TRAIN_10K_FILES, validation_size=1_000, shipped=True),
+}
+DATASETS = tuple(_DEFINITIONS)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their labels.
+
+    Attributes:
+        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only.
+        labels: uint8 ``(N,)``, 0 to 9; read-only.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, part: slice) -> "Split":
+        return Split(self.images[part], self.labels[part])
+
+
+class Dataset:
+    """A data set whose files are found, verified and read when a split is first used.
+
+    ``mnist`` has 60,000 training and 10,000 test images. Its files are looked for in ``data_dir``
+    alone if that is given (or ``MNISTZOO_DATA_DIR``); else in the package (which ships the test
+    set), in ``./data``, in the cache, and are downloaded into the cache if they are nowhere.
+    ``mnist-10k`` is the first 10,000 training images and the same test set; it ships inside the
+    package.
+
+    Every choice is made on ``validation``, the last 5,000 training images (of ``mnist-10k`` the
+    last 1,000). ``train`` leaves them out; ``train_and_validation`` is for a recipe's final run.
+
+    Raises:
+        DataError: for an unknown name, a ``data_dir`` that does not apply, and, when a split is
+            used, for files that are missing or not the published ones.
+        IdxError: when a split is used, for a file that is no IDX file.
+    """
+
+    def __init__(self, name: str, data_dir: str | os.PathLike[str] | None = None) -> None:
+        if name not in _DEFINITIONS:
+            raise DataError(f"there is no data set {name!r}; take one of {', '.join(DATASETS)}")
+        self.name = name
+        self._definition = _DEFINITIONS[name]
+        if self._definition.shipped and data_dir is not None:
+            raise DataError(f"{name} ships inside the package; leave --data-dir out")
+        if not self._definition.shipped and data_dir is None:
+            data_dir = os.environ.get("MNISTZOO_DATA_DIR") or None
+        self._data_dir = None if data_dir is None else Path(data_dir)
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """The training files, then the test files."""
+        return (*self._definition.train_files, *_TEST_FILES)
+
+    @property
+    def checksums(self) -> Mapping[str, str]:
+        """File name to the SHA-256 of the file's unzipped bytes."""
+        return {file.name: file.sha256 for file in self.files}
+
+    @cached_property
+    def train_and_validation(self) -> Split:
+        images, labels = (self._read(file) for file in self._definition.train_files)
+        return Split(images, labels)
+
+    @cached_property
+    def train(self) -> Split:
+        return self.train_and_validation[: -self._definition.validation_size]
+
+    @cached_property
+    def validation(self) -> Split:
+        return self.train_and_validation[-self._definition.validation_size :]
+
+    @cached_property
+    def test(self) -> Split:
+        images, labels = (self._read(file) for file in _TEST_FILES)
+        return Split(images, labels)
+
+    def locate(self, file: DataFile) -> Path:
+        """Return the path at which a file is found without a download; it is not verified.
+
+        Raises:
+            DataError: if it is nowhere; lists the folders.
+        """
+        folders = self._folders()
+        for folder in folders:
+            path = find(folder, file)
+            if path is not None:
+                return path
+        searched = ", ".join(str(folder.absolute()) for folder in folders)
+        raise DataError(
+            f"{file.name} (or .gz) is not in {searched}; run `mnistzoo data download`, or use "
+            "--dataset mnist-10k, which needs no network"
+        )
+
+    def verify(self, file: DataFile) -> Path:
+        """Return the path at which a file is found, once its checksum was found right.
+
+        Raises:
+            DataError: if it is nowhere, or not the published one.
+            IdxError: if it is no IDX file.
+        """
+        path = self.locate(file)
+        read_verified(path, file)
+        return path
+
+    def download(self) -> Path:
+        """Download what is missing into the data directory or else the cache; return the folder.
+
+        Raises:
+            DataError: if no source delivered.
+        """
+        if self._definition.shipped:
+            return _SHIPPED
+        folder = self._data_dir or cache_dir()
+        for file in self.files:
+            path = find(folder, file)
+            try:
+                if path is None:
+                    break
+                read_verified(path, file)
+            except MnistzooError as error:
+                _log.warning("%s", error)
+                break
+        else:
+            return folder
+        download(self.files, folder)
+        return folder
+
+    def _folders(self) -> list[Path]:
+        if self._definition.shipped:
+            return [_SHIPPED]
+        if self._data_dir is not None:
+            return [self._data_dir]
+        return [_SHIPPED, Path("data"), cache_dir()]
+
+    def _read(self, file: DataFile) -> NDArray[Any]:
+        if self._definition.shipped or self._data_dir is not None:
+            return read_verified(self.locate(file), file)
+        for folder in self._folders():
+            path = find(folder, file)
+            if path is None:
+                continue
+            try:
+                return read_verified(path, file)
+            except MnistzooError as error:
+                _log.warning("passed over: %s", error)
+        download(self.files, cache_dir())
+        return read_verified(cache_dir() / file.name, file)
+
+
+def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Return a data set; see :class:`Dataset`.
+
+    Raises:
+        DataError: for an unknown name, or a ``data_dir`` that does not apply.
+    """
+    return Dataset(name, data_dir)
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own."""
+    chosen = os.environ.get("MNISTZOO_CACHE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")

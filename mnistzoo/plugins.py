@@ -1,0 +1,206 @@
+"""Discovery of plugins by entry point, each isolated from the failures of the others.
+
+Each plugin gets a pluggy manager of its own: an exception in one hook cannot stop another's, and
+what a plugin registered counts only once its hook has returned.
+"""
+
+import importlib.metadata
+import logging
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import pluggy
+
+from mnistzoo import hookspecs
+from mnistzoo.errors import MnistzooError
+from mnistzoo.spec import ModelSpec
+
+GROUP = "mnistzoo"
+
+_log = logging.getLogger("mnistzoo")
+
+
+class PluginError(MnistzooError):
+    """A plugin could not be loaded; raised only under ``MNISTZOO_STRICT=1``."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What became of one entry point, or of one object given to :func:`register_plugin`.
+
+    Attributes:
+        distribution: the name of the installed distribution.
+        version: its version, empty for an object registered in the process.
+        entry_point: the module that the entry point names.
+        specs: what it registered; empty if it failed or is switched off.
+        error: why it failed, in one line; empty if it did not.
+        traceback: the whole story of the failure.
+        enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
+    """
+
+    distribution: str
+    version: str
+    entry_point: str
+    specs: tuple[ModelSpec, ...] = ()
+    error: str = ""
+    traceback: str = ""
+    enabled: bool = True
+
+    @property
+    def provider(self) -> str:
+        """Distribution and version, as messages name it."""
+        return f"{self.distribution} {self.version}".rstrip()
+
+
+_registered: list[Plugin] = []
+
+
+def register_plugin(plugin: object, name: str) -> None:
+    """Register a module or object that implements the hook, for this process only.
+
+    For notebooks and tests; an installed plugin needs an entry point instead.
+
+    Args:
+        plugin: has a function ``register_models`` marked with ``hookimpl``.
+        name: stands in messages where an installed plugin has its distribution.
+
+    Raises:
+        PluginError: if its hook fails.
+    """
+    try:
+        specs = _call_hook(plugin)
+    except Exception as error:
+        raise PluginError(f"plugin {name} failed: {_describe(error)}") from error
+    _registered[:] = [known for known in _registered if known.distribution != name]
+    _registered.append(Plugin(name, "", repr(type(plugin).__name__), specs))
+
+
+def unregister_plugin(name: str) -> None:
+    """Take back :func:`register_plugin`; a name that is not registered is left alone."""
+    _registered[:] = [known for known in _registered if known.distribution != name]
+
+
+def load_plugins() -> tuple[Plugin, ...]:
+    """Return every plugin, those that failed or are switched off too.
+
+    Installed plugins are loaded at the first call; each failure is logged once, in one line.
+    ``MNISTZOO_PLUGINS`` selects them by distribution: ``a,b`` loads only these, ``-a,-b`` all but
+    these, the empty string none.
+
+    Raises:
+        PluginError: for the first failure, if ``MNISTZOO_STRICT`` is 1.
+    """
+    return (*_load_installed(), *_registered)
+
+
+@cache
+def _load_installed() -> tuple[Plugin, ...]:
+    selection = _Selection.from_environment()
+    plugins = tuple(_load(entry_point, selection) for entry_point in _entry_points())
+    selection.warn_of_unknown({plugin.distribution for plugin in plugins})
+    return plugins
+
+
+def _entry_points() -> Iterator[importlib.metadata.EntryPoint]:
+    """Yield the group's entry points in a fixed order, without the copies of stray metadata."""
+    found = {
+        (_distribution(entry_point), entry_point.name): entry_point
+        for entry_point in importlib.metadata.entry_points(group=GROUP)
+    }
+    yield from (found[key] for key in sorted(found))
+
+
+def _load(entry_point: importlib.metadata.EntryPoint, selection: "_Selection") -> Plugin:
+    distribution = _distribution(entry_point)
+    version = entry_point.dist.version if entry_point.dist else ""
+    if not selection.admits(distribution):
+        return Plugin(distribution, version, entry_point.value, enabled=False)
+    try:
+        specs = _call_hook(entry_point.load())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the zoo
+        reason = _describe(error)
+        plugin = Plugin(
+            distribution,
+            version,
+            entry_point.value,
+            error=reason,
+            traceback="".join(traceback.format_exception(error)),
+        )
+        if os.environ.get("MNISTZOO_STRICT") == "1":
+            raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
+        _log.warning(
+            "plugin %s failed to load: %s (`mnistzoo plugins` shows more)", plugin.provider, reason
+        )
+        return plugin
+    return Plugin(distribution, version, entry_point.value, specs)
+
+
+def _call_hook(plugin: object) -> tuple[ModelSpec, ...]:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise TypeError("it implements no hook; mark its register_models with @mnistzoo.hookimpl")
+    specs: list[ModelSpec] = []
+
+    def register(spec: ModelSpec) -> None:
+        if not isinstance(spec, ModelSpec):
+            raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
+        taken = {name for known in specs for name in known.names}
+        if twice := taken.intersection(spec.names):
+            raise ValueError(f"it registers the name {min(twice)!r} twice")
+        specs.append(spec)
+
+    manager.hook.register_models(register=register)
+    return tuple(specs)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    only: frozenset[str] | None
+    without: frozenset[str]
+
+    @classmethod
+    def from_environment(cls) -> "_Selection":
+        words = os.environ.get("MNISTZOO_PLUGINS")
+        if words is None:
+            return cls(None, frozenset())
+        names = [word.strip() for word in words.split(",") if word.strip()]
+        without = frozenset(_normalise(name[1:]) for name in names if name.startswith("-"))
+        only = frozenset(_normalise(name) for name in names if not name.startswith("-"))
+        return cls(None if without and not only else only, without)
+
+    def admits(self, distribution: str) -> bool:
+        name = _normalise(distribution)
+        return name not in self.without and (self.only is None or name in self.only)
+
+    def warn_of_unknown(self, distributions: set[str]) -> None:
+        known = {_normalise(name) for name in distributions}
+        for name in sorted(((self.only or frozenset()) | self.without) - known):
+            _log.warning("MNISTZOO_PLUGINS names %s, which is not an installed plugin", name)
+
+
+def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist else entry_point.value
+
+
+def _normalise(name: str) -> str:
+    """Return a distribution name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _describe(error: BaseException) -> str:
+    """Return the exception's kind and text in one printable line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its text cannot be shown)"
+    printable = "".join(char if char.isprintable() else "?" for char in text)
+    return f"{type(error).__name__}: {printable}" if printable else type(error).__name__

@@ -1,0 +1,203 @@
+"""Results as a person reads them (tables) and as programs do (JSON, CSV, Markdown)."""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mnistzoo.files import replacing
+
+if TYPE_CHECKING:
+    from mnistzoo.compare import Comparison, Difference, Row
+    from mnistzoo.evaluation import Evaluation
+
+NOTHING = "-"
+_UNLIMITED_WIDTH = 10_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column headings and rows of text; columns whose heading starts with ``>`` align right."""
+
+    headings: Sequence[str]
+    rows: Iterable[Sequence[str]]
+
+    def show(self) -> None:
+        """Print it on stdout."""
+        console = Console(highlight=False)
+        width = None if console.is_terminal else _UNLIMITED_WIDTH
+        console.print(self._build(box.SIMPLE_HEAD), width=width, crop=False)
+
+    def markdown(self) -> str:
+        """Return it as a Markdown table."""
+        console = Console(file=io.StringIO(), width=_UNLIMITED_WIDTH, color_system=None)
+        console.print(self._build(box.MARKDOWN))
+        return "\n".join(line.strip() for line in _text(console).strip().splitlines()) + "\n"
+
+    def _build(self, lines: box.Box) -> RichTable:
+        table = RichTable(box=lines, pad_edge=lines is box.MARKDOWN, show_edge=True)
+        for heading in self.headings:
+            right = heading.startswith(">")
+            table.add_column(Text(heading.removeprefix(">")), justify="right" if right else "left")
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        return table
+
+
+def write_json(facts: Any, path: str) -> None:
+    """Write facts as JSON to a file, or to stdout for ``-``."""
+    _write(json.dumps(facts, indent=2, allow_nan=False) + "\n", path)
+
+
+def write_markdown(comparison: "Comparison", path: str) -> None:
+    """Write a comparison as a Markdown table and the lines below it."""
+    below = "\n".join(f"- {line}" for line in comparison_notes(comparison))
+    _write(f"{comparison_table(comparison).markdown()}\n{below}\n", path)
+
+
+def write_csv(comparison: "Comparison", path: str) -> None:
+    """Write a comparison's rows as CSV, one column a figure; lists are spread over columns."""
+    lines = [_flat(row) for row in comparison.rows]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    _write(text.getvalue(), path)
+
+
+def comparison_table(comparison: "Comparison") -> Table:
+    """Return the table of a comparison."""
+    trained = comparison.training is not None
+    headings = [
+        "model",
+        ">parameters",
+        ">multiply-adds",
+        ">accuracy %",
+        ">95 % interval",
+        ">worst digit",
+        ">train s" if trained else ">file KB",
+        ">1 image us",
+        ">256 images us",
+    ]
+    return Table(headings, [_cells(row, trained) for row in comparison.rows])
+
+
+def comparison_notes(comparison: "Comparison") -> list[str]:
+    """Return the lines that stand below a comparison's table."""
+    machine = comparison.environment
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    plan = comparison.training
+    notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
+    if plan is None:
+        notes.append(
+            f"accuracy of the shipped weights on the {comparison.dataset['images']:,} official "
+            "test images"
+        )
+    else:
+        notes.append(
+            f"trained now on {comparison.dataset['name']}"
+            f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
+            f"{plan['seeds']} seed(s); accuracy at the end of training on the "
+            f"{comparison.dataset['images']:,} official test images"
+        )
+    notes.append(
+        f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
+        f"{machine['threads']} threads; {versions}"
+    )
+    notes.extend(_difference_note(difference) for difference in comparison.differences)
+    return notes
+
+
+def _difference_note(difference: "Difference") -> str:
+    p_value = difference.p_value
+    verdict = "is significantly better than" if p_value < 0.05 else "is not shown to differ from"
+    shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
+    return (
+        f"{difference.better} {verdict} {difference.worse}: {difference.only_better} images only "
+        f"the first recognises, {difference.only_worse} only the second "
+        f"(McNemar's exact test, Holm-adjusted {shown})"
+    )
+
+
+def show_evaluation(evaluation: "Evaluation", title: str) -> None:
+    """Print an evaluation on stdout."""
+    low, high = evaluation.accuracy_interval
+    right = int(evaluation.correct.sum())
+    print(f"{title}: {percent(evaluation.accuracy)} % of {len(evaluation.labels):,} images")
+    print(f"  95 % interval {percent(low)} to {percent(high)} %; {right:,} right")
+    print(f"  expected calibration error {evaluation.expected_calibration_error:.4f}")
+    digits = [str(digit) for digit in range(10)]
+    Table(
+        ["digit", ">accuracy %", *(f">as {digit}" for digit in digits)],
+        [
+            [digit, percent(accuracy), *(str(count) if count else "." for count in counts)]
+            for digit, accuracy, counts in zip(
+                digits, evaluation.per_class_accuracy, evaluation.confusion, strict=True
+            )
+        ],
+    ).show()
+    confusions = [f"{true} as {seen} ({n})" for true, seen, n in evaluation.top_confusions]
+    print(f"  most frequent confusions: {', '.join(confusions) or 'none'}")
+    Table(
+        ["confidence", ">images", ">right %"],
+        [
+            [band.label, f"{band.count:,}", percent(band.accuracy)]
+            for band in evaluation.confidence_bands
+        ],
+    ).show()
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage with two digits after the point."""
+    return NOTHING if share is None else f"{100 * share:.2f}"
+
+
+def _cells(row: "Row", trained: bool) -> list[str]:
+    if row.error is not None:
+        return [row.name, f"{row.params:,}", NOTHING, "failed", *[NOTHING] * 5]
+    assert row.accuracy_interval is not None and row.per_class_accuracy is not None
+    low, high = row.accuracy_interval
+    worst = min(range(10), key=row.per_class_accuracy.__getitem__)
+    spread = "" if row.accuracy_sd is None else f" sd {percent(row.accuracy_sd)}"
+    return [
+        row.name,
+        f"{row.params:,}",
+        f"{row.multiply_adds:,}",
+        f"{percent(row.accuracy)}{spread}",
+        f"{percent(low)} to {percent(high)}",
+        f"{worst}: {percent(row.per_class_accuracy[worst])}",
+        f"{row.train_seconds:,.1f}" if trained else f"{(row.file_bytes or 0) / 1000:,.0f}",
+        f"{row.latency_us:,.0f}",
+        f"{row.latency_256_us:,.0f}",
+    ]
+
+
+def _flat(row: "Row") -> dict[str, Any]:
+    facts = row.facts()
+    low, high = facts.pop("accuracy_interval") or (None, None)
+    digits = facts.pop("per_class_accuracy") or [None] * 10
+    facts["accuracies"] = " ".join(map(str, facts["accuracies"] or []))
+    facts |= {"accuracy_low": low, "accuracy_high": high}
+    return facts | {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
+
+
+def _text(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def _write(text: str, path: str | os.PathLike[str]) -> None:
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    with replacing(path) as stream:
+        stream.write(text.encode())

@@ -1,0 +1,64 @@
+"""How far a training run is, on stderr."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mnistzoo.spec import Recipe
+from mnistzoo.training.trainer import Epoch
+
+_REDRAW_SECONDS = 0.2
+
+
+class TrainingProgress:
+    """A bar and a line an epoch; where stderr is no terminal, the lines alone."""
+
+    def __init__(self, title: str, recipe: Recipe, images: int) -> None:
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._title = title
+        self._epochs = recipe.epochs
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        steps = -(-images // recipe.batch_size) * recipe.epochs
+        self._task = self._bar.add_task(title, total=steps)
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def on_step(self, step: int) -> None:
+        """Move the bar, at most five times a second."""
+        now = time.monotonic()
+        if now - self._drawn >= _REDRAW_SECONDS:
+            self._drawn = now
+            self._bar.update(self._task, completed=step)
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Print the epoch's line."""
+        accuracy = epoch.validation_accuracy
+        validation = "" if accuracy is None else f"validation {100 * accuracy:.2f} %  "
+        left = epoch.seconds / epoch.number * (self._epochs - epoch.number)
+        self._console.print(
+            f"{self._title}  epoch {epoch.number}/{self._epochs}  loss {epoch.loss:.4f}  "
+            f"{validation}{epoch.seconds:.1f} s, {left:.0f} s left"
+        )

@@ -1,0 +1,190 @@
+"""Weights in files: safetensors with their story out and in, plain PyTorch state dicts in."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mnistzoo.data import Dataset
+from mnistzoo.errors import MnistzooError
+from mnistzoo.evaluation import Evaluation
+from mnistzoo.files import replacing
+from mnistzoo.measure import environment
+from mnistzoo.training import TrainingRun
+from mnistzoo.zoo import Registration
+
+_STORY = "mnistzoo"
+
+
+class WeightsError(MnistzooError):
+    """A weights file is damaged, hostile, or for another architecture."""
+
+
+def save_weights(model: nn.Module, path: str | os.PathLike[str], story: Mapping[str, Any]) -> None:
+    """Write a model's state dict as safetensors, whole or not at all.
+
+    Args:
+        model: whose weights to write.
+        path: the file; one that is there is replaced.
+        story: where the weights come from; anything that JSON can hold. It is kept in the file's
+            metadata under ``mnistzoo``, and :func:`read_story` returns it.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    payload = safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
+    with replacing(path) as stream:
+        stream.write(payload)
+
+
+def training_story(
+    registration: Registration,
+    recipe_name: str,
+    run: TrainingRun,
+    dataset: Dataset,
+    *,
+    final: bool,
+    test: Evaluation,
+) -> dict[str, Any]:
+    """Return what :func:`save_weights` keeps of a training run.
+
+    Args:
+        registration: the model and its plugin.
+        recipe_name: name of the recipe that ``run`` followed, perhaps with other values.
+        run: what was trained.
+        dataset: on what.
+        final: whether the validation split was trained on too.
+        test: the evaluation on the test set at the end.
+    """
+    metrics = {"test_accuracy": test.accuracy}
+    if run.validation_accuracy is not None:
+        metrics["validation_accuracy"] = run.validation_accuracy
+    return {
+        "model": registration.spec.name,
+        "plugin": registration.plugin.distribution,
+        "plugin_version": registration.plugin.version,
+        "recipe_name": recipe_name,
+        "recipe": dataclasses.asdict(run.recipe),
+        "seed": run.recipe.seed,
+        "epochs_completed": len(run.epochs),
+        "final": final,
+        "dataset": dataset.name,
+        "checksums": dict(dataset.checksums),
+        "metrics": metrics,
+        "train_seconds": run.seconds,
+        "environment": environment(torch.device(run.device)),
+    }
+
+
+def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what :func:`save_weights` was told; empty for a file that somebody else wrote.
+
+    Raises:
+        WeightsError: if it is no safetensors file.
+        OSError: if it cannot be read.
+    """
+    path = _existing(path)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            story = json.loads((file.metadata() or {}).get(_STORY, "{}"))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise WeightsError(_damaged(path, error)) from error
+    return story if isinstance(story, dict) else {}
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load a file into a model; the model is changed only if everything in the file fits.
+
+    Args:
+        model: whose names, shapes and dtypes the file must match exactly.
+        path: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, which is read
+            with ``weights_only=True``, so no code in it runs.
+
+    Raises:
+        WeightsError: if the file is damaged, hostile, of another kind or for another architecture.
+        OSError: if it cannot be read.
+    """
+    path = _existing(path)
+    state = _read_state(path)
+    expected = model.state_dict()
+    if state.keys() != expected.keys():
+        missing = _some(expected.keys() - state.keys())
+        unexpected = _some(state.keys() - expected.keys())
+        raise WeightsError(
+            f"{path} is for another architecture than {type(model).__name__}: it lacks {missing} "
+            f"and has {unexpected} besides; name the model that it was trained for"
+        )
+    for name, tensor in state.items():
+        found, wanted = (f"{t.dtype} {tuple(t.shape)}" for t in (tensor, expected[name]))
+        if found != wanted:
+            raise WeightsError(
+                f"{path} is for another architecture than {type(model).__name__}: {name} is "
+                f"{found}, expected {wanted}; name the model that it was trained for"
+            )
+    model.load_state_dict(state)
+
+
+def verify_sha256(path: str | os.PathLike[str], expected: str) -> None:
+    """Check a file against its declared checksum.
+
+    Raises:
+        WeightsError: if it is another file.
+        OSError: if it cannot be read.
+    """
+    found = hashlib.sha256(_existing(path).read_bytes()).hexdigest()
+    if found != expected:
+        raise WeightsError(
+            f"{path} has SHA-256 {found}, but its plugin declares {expected}; install the plugin "
+            "again"
+        )
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        match path.suffix:
+            case ".safetensors":
+                return safetensors.torch.load_file(path)
+            case ".pt" | ".pth":
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            case _:
+                raise WeightsError(
+                    f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"
+                )
+    except (MnistzooError, OSError):
+        raise
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        raise WeightsError(_damaged(path, error)) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise WeightsError(f"{path} holds no state dict; save model.state_dict() into it")
+    return dict(state)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(2, "there is no such weights file", str(path))
+    return path
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return f"{path} is damaged or no weights file ({reason}); get or train it again"
+
+
+def _some(names: set[str]) -> str:
+    listed = ", ".join(sorted(names)[:3]) or "nothing"
+    return listed if len(names) <= 3 else f"{listed} and {len(names) - 3} more"

@@ -1,0 +1,182 @@
+"""From a name to a model: ``list_models``, ``get_spec``, ``create_model``, ``load_model``."""
+
+import difflib
+import fnmatch
+import importlib
+import logging
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnistzoo.errors import MnistzooError
+from mnistzoo.plugins import Plugin, load_plugins
+from mnistzoo.spec import ModelSpec, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_log = logging.getLogger("mnistzoo")
+
+
+class ModelError(MnistzooError):
+    """A model is missing, claimed twice, or cannot be created."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model and the plugin that registered it."""
+
+    spec: ModelSpec
+    plugin: Plugin
+
+
+def registrations() -> tuple[dict[str, Registration], dict[str, list[Registration]]]:
+    """Return what each name and alias stands for, and the names that several models claim.
+
+    Of several claimants none wins, whatever the order in which they were loaded.
+    """
+    claims: dict[str, list[Registration]] = {}
+    for plugin in load_plugins():
+        for spec in plugin.specs:
+            for name in spec.names:
+                claims.setdefault(name, []).append(Registration(spec, plugin))
+    names = {name: claimants[0] for name, claimants in claims.items() if len(claimants) == 1}
+    conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
+    return names, conflicts
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
+    names, _ = registrations()
+    return sorted(
+        name
+        for name, registration in names.items()
+        if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
+    )
+
+
+def get_spec(name: str) -> ModelSpec:
+    """Return what the plugin declared of the model with this name or alias.
+
+    Raises:
+        ModelError: if no model, or more than one, has the name.
+    """
+    return get_registration(name).spec
+
+
+def get_registration(name: str) -> Registration:
+    """Return the model with this name or alias, and its plugin.
+
+    Raises:
+        ModelError: if no model, or more than one, has the name.
+    """
+    names, conflicts = registrations()
+    if name in names:
+        return names[name]
+    if name in conflicts:
+        raise ModelError(describe_conflict(name, conflicts[name]))
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
+    because = f" ({', '.join(failed)} failed to load)" if failed else ""
+    raise ModelError(
+        f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
+    )
+
+
+def describe_conflict(name: str, claimants: list[Registration]) -> str:
+    """Return the sentence that names all who claim a name."""
+    providers = " and ".join(sorted(claimant.plugin.provider for claimant in claimants))
+    return (
+        f"the name {name!r} is claimed by {providers}, so none of them has it; uninstall all but "
+        "one, or switch one off with MNISTZOO_PLUGINS=-DISTRIBUTION"
+    )
+
+
+def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
+    """Return a model's recipe by name.
+
+    Raises:
+        ModelError: if the model has none of that name.
+    """
+    if name not in spec.recipes:
+        known = ", ".join(sorted(spec.recipes))
+        raise ModelError(f"model {spec.name!r} has no recipe {name!r}; it has: {known}")
+    return spec.recipes[name]
+
+
+def create_model(name: str) -> "nn.Module":
+    """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    Raises:
+        ModelError: if there is no such model, its factory fails, or its parameters are not as many
+            as declared.
+    """
+    registration = get_registration(name)
+    spec, provider = registration.spec, registration.plugin.provider
+    where = f"model {spec.name!r} of {provider}"
+    module_name, _, attribute = spec.factory.partition(":")
+    try:
+        factory = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            factory = getattr(factory, part)
+        model: nn.Module = factory()  # type: ignore[operator]
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{where} needs the module {error.name!r}, which is not installed; install it, or the "
+            "plugin again"
+        ) from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{where} cannot be created by {spec.factory!r}: {reason}") from error
+    found = sum(parameter.numel() for parameter in model.parameters())
+    if found != spec.num_params:
+        raise ModelError(
+            f"{where} declares {spec.num_params:,} parameters but has {found:,}; correct "
+            "num_params in its ModelSpec"
+        )
+    return model
+
+
+def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+    """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    Args:
+        name: of the model, or an alias.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
+            the weights that the plugin ships.
+
+    Raises:
+        ModelError: if the model cannot be created or ships no weights.
+        WeightsError: if the file is not what it should be.
+        OSError: if the file cannot be read.
+    """
+    from mnistzoo.weights import load_weights, verify_sha256
+
+    model = create_model(name)
+    if weights is None:
+        spec = get_spec(name)
+        weights = weights_path(spec)
+        assert spec.weights is not None  # weights_path raised if so
+        verify_sha256(weights, spec.weights.sha256)
+    load_weights(model, weights)
+    return model.eval()
+
+
+def weights_path(spec: ModelSpec) -> Path:
+    """Return the file with the weights that a model's plugin ships.
+
+    Raises:
+        ModelError: if it ships none.
+    """
+    if spec.weights is None:
+        raise ModelError(
+            f"model {spec.name!r} ships no weights; train it with `mnistzoo train {spec.name}` and "
+            "name the file with --weights"
+        )
+    module = find_spec(spec.factory.partition(":")[0])
+    if module is None or module.origin is None:
+        raise ModelError(f"model {spec.name!r}: its module {spec.factory!r} cannot be found")
+    return Path(module.origin).parent / spec.weights.file
