@@ -26,16 +26,15 @@ _UNLIMITED_WIDTH = 10_000
 
 @dataclass(frozen=True)
 class Table:
-    """Column headings and rows of text; columns whose heading starts with ``>`` align right."""
+    """Column headings and rows of text; a heading with ``>`` in front aligns its column right."""
 
     headings: Sequence[str]
     rows: Iterable[Sequence[str]]
 
     def show(self) -> None:
         """Print it on stdout."""
-        console = Console(highlight=False)
-        width = None if console.is_terminal else _UNLIMITED_WIDTH
-        console.print(self._build(box.SIMPLE_HEAD), width=width, crop=False)
+        # At its natural width: a narrow terminal breaks lines, which beats figures cut short.
+        Console(highlight=False, width=_UNLIMITED_WIDTH).print(self._build(box.SIMPLE_HEAD))
 
     def markdown(self) -> str:
         """Return it as a Markdown table."""
@@ -44,7 +43,7 @@ class Table:
         return "\n".join(line.strip() for line in _text(console).strip().splitlines()) + "\n"
 
     def _build(self, lines: box.Box) -> RichTable:
-        table = RichTable(box=lines, pad_edge=lines is box.MARKDOWN, show_edge=True)
+        table = RichTable(box=lines, pad_edge=lines is box.MARKDOWN, collapse_padding=True)
         for heading in self.headings:
             right = heading.startswith(">")
             table.add_column(Text(heading.removeprefix(">")), justify="right" if right else "left")

@@ -53,7 +53,10 @@ def command(
     csv_file: str | None,
     markdown_file: str | None,
 ) -> int:
-    """Put MODELs (default: all installed) side by side on the official test set."""
+    """Put MODELs side by side on the test set.
+
+    Without MODEL, all that are installed.
+    """
     only_with_train = ("recipe", "epochs", "seeds", "final")
     for name in only_with_train:
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE

@@ -22,7 +22,10 @@ def command(
     device: str,
     json_file: str | None,
 ) -> None:
-    """Show MODEL's accuracy, per digit too, its confusions and its confidence."""
+    """Show how good MODEL is on the test set.
+
+    Its accuracy, per digit too, its confusions and its confidence.
+    """
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
     from mnistzoo.report import show_evaluation, write_json

@@ -9,7 +9,10 @@ from mnistzoo.cli.options import json_option
 @click.argument("pattern", default="*")
 @json_option
 def command(pattern: str, json_file: str | None) -> int:
-    """List the installed models whose names match PATTERN (such as 'res*')."""
+    """List the installed models.
+
+    With PATTERN, such as 'res*', only those whose names match.
+    """
     from mnistzoo.plugins import load_plugins
     from mnistzoo.report import NOTHING, Table, percent, write_json
     from mnistzoo.zoo import describe_conflict, get_registration, list_models, registrations

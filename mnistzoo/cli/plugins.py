@@ -7,8 +7,11 @@ from mnistzoo.cli.options import json_option
 
 @click.command("plugins")
 @json_option
-def command(json_file: str | None) -> int:
-    """List the installed plugins; create each model once to see whether it works."""
+def command(json_file: str | None) -> None:
+    """List the installed plugins and what is wrong with them.
+
+    Creates each model once to see whether it works.
+    """
     from mnistzoo.plugins import Plugin, load_plugins
     from mnistzoo.report import NOTHING, Table, write_json
     from mnistzoo.zoo import ModelError, create_model, describe_conflict, registrations
@@ -64,4 +67,3 @@ def command(json_file: str | None) -> int:
                 click.echo(f"{plugin.provider}: {problem}")
             if plugin.traceback:
                 click.echo(plugin.traceback)
-    return 1 if any(found for _, found in plugins) else 0

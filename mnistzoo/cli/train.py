@@ -47,7 +47,10 @@ def command(
     output: str | None,
     json_file: str | None,
 ) -> int:
-    """Train MODEL, evaluate it once at the end on the test set, and save its weights."""
+    """Train MODEL and save its weights.
+
+    The test set is used once, at the end.
+    """
     from mnistzoo.zoo import create_model, get_recipe, get_registration
 
     registration = get_registration(model)

@@ -154,6 +154,7 @@ def _epochs(
     order = torch.Generator().manual_seed(recipe.seed)
     optimizer = _optimizer(model, recipe)
     steps_per_epoch = math.ceil(len(data) / recipe.batch_size)
+    total_steps = recipe.epochs * steps_per_epoch
     started = time.perf_counter()
     step = 0
     for number in range(1, recipe.epochs + 1):
@@ -162,9 +163,8 @@ def _epochs(
         losses = torch.empty(steps_per_epoch, device=device)
         shuffled = torch.randperm(len(data), generator=order).to(device)
         for position, batch in enumerate(shuffled.split(recipe.batch_size)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step, recipe.epochs * steps_per_epoch)
-            inputs = to_input(images[batch])  # augmentation will go here
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total_steps)
+            inputs = to_input(images.index_select(0, batch))  # augmentation will go here
             loss = F.cross_entropy(
                 model(inputs), labels[batch], label_smoothing=recipe.label_smoothing
             )
