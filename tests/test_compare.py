@@ -1,0 +1,188 @@
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
+from mnistzoo.compare import Comparison, TrainingPlan, compare
+from mnistzoo.plugins import register_plugin, unregister_plugin
+from mnistzoo.report import comparison_notes, comparison_table, write_csv, write_json
+from mnistzoo.zoo import ModelError
+
+RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
+DATA = load_dataset("mnist-10k")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Three models: two with weights of different quality, and one that raises."""
+    folder = tmp_path_factory.mktemp("compare_models")
+    (folder / "compare_models.py").write_text(
+        "from torch import nn\n"
+        "def linear(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+        "class Raising(nn.Linear):\n"
+        "    def __init__(self): super().__init__(784, 10)\n"
+        "    def forward(self, images): raise RuntimeError('no digit\\nfor you')\n"
+    )
+
+    def trained(epochs: int) -> Weights:
+        def create() -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+        recipe = dataclasses.replace(RECIPE, epochs=epochs)
+        model, _ = train(create, recipe, DATA.train[:2000])
+        path = folder / f"epochs{epochs}.safetensors"
+        save_file(model.state_dict(), path)
+        return Weights(
+            file=path.name,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            metrics={"test_accuracy": evaluate(model, DATA.test).accuracy},
+            measured="in a test",
+        )
+
+    good, poor = trained(epochs=5), trained(epochs=1)
+
+    class Plugin:
+        @hookimpl
+        def register_models(self, register: Callable[[ModelSpec], None]) -> None:
+            common = {"summary": "", "num_params": 7850, "recipes": {"default": RECIPE}}
+            for name, factory, weights in (
+                ("good", "linear", good),
+                ("poor", "linear", poor),
+                ("raising", "Raising", good),
+                ("untrained", "linear", None),
+            ):
+                register(
+                    ModelSpec(
+                        name=name,
+                        factory=f"compare_models:{factory}",
+                        weights=weights,
+                        **common,  # type: ignore[arg-type]
+                    )
+                )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        register_plugin(Plugin(), "compare-tests")
+        yield
+        unregister_plugin("compare-tests")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Comparison:
+    return compare(["raising", "poor", "untrained", "good"], DATA)
+
+
+def test_rows_are_ordered_by_accuracy_and_failures_come_last(shipped: Comparison) -> None:
+    assert [row.name for row in shipped.rows] == ["good", "poor", "raising", "untrained"]
+    assert shipped.failed
+
+
+def test_a_row_has_the_figures_of_evaluation(shipped: Comparison) -> None:
+    row = shipped.rows[0]
+    found = evaluate(load_model("good"), DATA.test)
+    assert row.accuracy == found.accuracy
+    assert row.accuracy_interval == found.accuracy_interval
+    assert row.per_class_accuracy == found.per_class_accuracy
+    assert row.multiply_adds == 7840
+    assert (row.provider, row.train_seconds, row.error) == ("compare-tests", None, None)
+    assert row.latency_us is not None
+    assert row.latency_256_us is not None
+    assert 0 < row.latency_us < row.latency_256_us
+    assert row.file_bytes is not None
+    assert row.file_bytes > 4 * 7850
+
+
+def test_a_model_that_fails_has_its_reason_in_its_row(shipped: Comparison) -> None:
+    raising, untrained = shipped.rows[2:]
+    assert raising.accuracy is None
+    assert raising.error is not None
+    assert untrained.error is not None
+    assert "mnistzoo train untrained" in untrained.error
+
+
+def test_neighbours_are_compared_on_the_same_images(shipped: Comparison) -> None:
+    (difference,) = shipped.differences
+    good, poor = shipped.rows[:2]
+    assert good.correct is not None
+    assert poor.correct is not None
+    assert (difference.better, difference.worse) == ("good", "poor")
+    assert difference.only_better == (good.correct & ~poor.correct).sum()
+    assert difference.only_better - difference.only_worse == good.correct.sum() - poor.correct.sum()
+    assert difference.p_value < 0.001
+    assert "good is significantly better than poor" in "\n".join(comparison_notes(shipped))
+
+
+def test_json_keeps_the_contract(shipped: Comparison, tmp_path: Path) -> None:
+    write_json(shipped.facts(), str(tmp_path / "c.json"))
+    facts = json.loads((tmp_path / "c.json").read_text())
+    assert facts["dataset"]["images"] == 10_000
+    assert facts["environment"]["versions"]["torch"] == torch.__version__
+    needed = {
+        *("name", "provider", "version", "params", "accuracy", "accuracy_interval"),
+        *("per_class_accuracy", "train_seconds", "latency_us"),
+    }
+    assert all(needed <= model.keys() for model in facts["models"])
+    good = facts["models"][0]
+    assert len(good["per_class_accuracy"]) == 10
+    assert 0 < good["accuracy_interval"][0] < good["accuracy"] < good["accuracy_interval"][1] < 1
+
+
+def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: Path) -> None:
+    write_csv(shipped, str(tmp_path / "c.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text())))
+    assert [row["name"] for row in rows] == [row.name for row in shipped.rows]
+    assert float(rows[0]["accuracy"]) == shipped.rows[0].accuracy
+    assert "\n" not in rows[2]["error"]
+    lines = comparison_table(shipped).markdown().splitlines()
+    assert len(lines) == 2 + len(shipped.rows)
+    assert len({line.count("|") for line in lines}) == 1
+    assert f"{100 * (shipped.rows[0].accuracy or 0):.2f}" in lines[2]
+
+
+def test_training_over_seeds_reports_their_mean_and_spread() -> None:
+    runs: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def on_run(name: str, recipe: Recipe, images: int) -> Iterator[Callable[[object], None]]:
+        runs.append((name, recipe.seed, images))
+        yield lambda epoch: None
+
+    plan = TrainingPlan(overrides={"epochs": 1}, seeds=3)
+    (row,) = compare(["untrained"], DATA, plan, on_run=on_run).rows
+    assert runs == [("untrained", seed, 9000) for seed in range(3)]
+    assert row.accuracies is not None
+    assert len(set(row.accuracies)) > 1
+    assert row.accuracy == pytest.approx(sum(row.accuracies) / 3)
+    mean = row.accuracy or 0
+    variance = sum((each - mean) ** 2 for each in row.accuracies) / 2
+    assert row.accuracy_sd == pytest.approx(variance**0.5)
+    assert row.train_seconds is not None
+    assert row.train_seconds > 0
+    again = compare(["untrained"], DATA, dataclasses.replace(plan, seeds=1)).rows[0]
+    assert again.accuracies == row.accuracies[:1]
+
+
+def test_a_final_run_trains_on_the_validation_split_too_and_says_so() -> None:
+    comparison = compare(["untrained"], DATA, TrainingPlan(final=True))
+    assert "validation split included" in "\n".join(comparison_notes(comparison))
+    held_out = compare(["untrained"], DATA, TrainingPlan())
+    assert comparison.rows[0].accuracy != held_out.rows[0].accuracy
+
+
+def test_an_unknown_model_is_an_error_and_not_a_shorter_table() -> None:
+    with pytest.raises(ModelError, match="did you mean 'good'"):
+        compare(["poor", "goood"], DATA)
+
+
+def test_a_model_named_twice_appears_once() -> None:
+    assert len(compare(["good", "good"], DATA).rows) == 1
