@@ -4,8 +4,6 @@ import dataclasses
 import itertools
 import logging
 import statistics
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +17,8 @@ from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_inte
 from mnistzoo.inference import resolve_device, to_tensor
 from mnistzoo.measure import environment, latency_us, multiply_adds
 from mnistzoo.spec import ModelSpec, Recipe
-from mnistzoo.training import Epoch, train
+from mnistzoo.training import train
+from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.zoo import (
     Registration,
     create_model,
@@ -71,6 +70,7 @@ class Row:
         accuracy: on the test set, 0 to 1; with several seeds the mean.
         accuracy_interval: its 95 % Wilson interval.
         accuracy_sd: sample standard deviation over the seeds.
+        seeds: of the training runs.
         accuracies: of each seed.
         per_class_accuracy: of the ten digits; with several seeds the means.
         train_seconds: of one run; with several seeds the mean.
@@ -89,6 +89,7 @@ class Row:
     accuracy: float | None = None
     accuracy_interval: tuple[float, float] | None = None
     accuracy_sd: float | None = None
+    seeds: list[int] | None = None
     accuracies: list[float] | None = None
     per_class_accuracy: list[float] | None = None
     train_seconds: float | None = None
@@ -151,17 +152,13 @@ class Comparison:
         }
 
 
-OnRun = Callable[[str, Recipe, int], AbstractContextManager[Callable[[Epoch], None]]]
-
-
 def compare(
     names: list[str],
     dataset: Dataset,
     plan: TrainingPlan | None = None,
     *,
     device: str = "auto",
-    on_model: Callable[[str], None] = lambda name: None,
-    on_run: OnRun = lambda name, recipe, images: nullcontext(lambda epoch: None),
+    show_progress: bool = False,
 ) -> Comparison:
     """Evaluate models on the data set's test images and measure them.
 
@@ -170,9 +167,7 @@ def compare(
         dataset: whose test set, and with a plan whose training set, is used.
         plan: trains the models now; without it their shipped weights are used.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        on_model: called with each model's name before it is evaluated.
-        on_run: opened around each training run, with the model's name, the recipe and the number
-            of training images; gives what is called after each epoch.
+        show_progress: on stderr, each training run's.
 
     Returns:
         The comparison; a model that fails has an error in its row, the others their figures.
@@ -188,12 +183,11 @@ def compare(
     if plan is not None:
         dataset.train_and_validation  # noqa: B018
     rows = []
-    for name, registration in chosen.items():
-        on_model(name)
+    for registration in chosen.values():
         try:
-            rows.append(_measured(registration, dataset, plan, where, on_run))
+            rows.append(_measured(registration, dataset, plan, where, show_progress))
         except Exception as error:
-            _log.debug("model %s failed", name, exc_info=True)
+            _log.debug("model %s failed", registration.spec.name, exc_info=True)
             rows.append(_failed(registration, error))
     rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
     return Comparison(
@@ -215,7 +209,7 @@ def _measured(
     dataset: Dataset,
     plan: TrainingPlan | None,
     device: torch.device,
-    on_run: OnRun,
+    show_progress: bool,
 ) -> Row:
     spec = registration.spec
     if plan is None:
@@ -223,8 +217,11 @@ def _measured(
         evaluations = [evaluate(model, dataset.test, device=device.type)]
         costs: dict[str, Any] = {"file_bytes": weights_path(spec).stat().st_size}
     else:
-        model, evaluations, seconds = _trained(spec, dataset, plan, device, on_run)
-        costs = {"train_seconds": statistics.mean(seconds)}
+        model, evaluations, seconds = _trained(spec, dataset, plan, device, show_progress)
+        costs = {
+            "train_seconds": statistics.mean(seconds),
+            "seeds": [recipe.seed for recipe in plan.recipes(spec)],
+        }
     accuracies = [evaluation.accuracy for evaluation in evaluations]
     accuracy = statistics.mean(accuracies)
     images = to_tensor(dataset.test.images[:_BATCH], device)
@@ -246,19 +243,25 @@ def _measured(
 
 
 def _trained(
-    spec: ModelSpec, dataset: Dataset, plan: TrainingPlan, device: torch.device, on_run: OnRun
+    spec: ModelSpec,
+    dataset: Dataset,
+    plan: TrainingPlan,
+    device: torch.device,
+    show_progress: bool,
 ) -> tuple[nn.Module, list[Evaluation], list[float]]:
     data = dataset.train_and_validation if plan.final else dataset.train
     evaluations, seconds = [], []
     for recipe in plan.recipes(spec):
-        with on_run(spec.name, recipe, len(data)) as on_epoch:
+        title = f"{spec.name} seed {recipe.seed}"
+        with TrainingProgress(title, recipe, len(data), show=show_progress) as progress:
             model, run = train(
                 lambda: create_model(spec.name),
                 recipe,
                 data,
                 None if plan.final else dataset.validation,
                 device=device.type,
-                on_epoch=on_epoch,
+                on_epoch=progress.on_epoch,
+                on_step=progress.on_step,
             )
         evaluations.append(evaluate(model, dataset.test, device=device.type))
         seconds.append(run.seconds)

@@ -62,14 +62,12 @@ class Evaluation:
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
         """The most probable digit of each image, ``(N,)``."""
-        predictions: NDArray[np.int64] = self.probabilities.argmax(1)
-        return predictions
+        return self.probabilities.argmax(1)
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each prediction is right, ``(N,)``."""
-        correct: NDArray[np.bool_] = self.predictions == self.labels
-        return correct
+        return self.predictions == self.labels
 
     @property
     def accuracy(self) -> float:

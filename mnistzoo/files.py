@@ -32,6 +32,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(target)
+    except OSError as error:  # a full disk's error names no file
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
 

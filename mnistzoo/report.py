@@ -64,7 +64,7 @@ def write_markdown(comparison: "Comparison", path: str) -> None:
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:
-    """Write a comparison's rows as CSV, one column a figure; lists are spread over columns."""
+    """Write a comparison's rows as CSV, one column a figure; a list over seeds is one cell."""
     lines = [_flat(row) for row in comparison.rows]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
@@ -184,7 +184,8 @@ def _flat(row: "Row") -> dict[str, Any]:
     facts = row.facts()
     low, high = facts.pop("accuracy_interval") or (None, None)
     digits = facts.pop("per_class_accuracy") or [None] * 10
-    facts["accuracies"] = " ".join(map(str, facts["accuracies"] or []))
+    for spread_over_seeds in ("seeds", "accuracies"):
+        facts[spread_over_seeds] = " ".join(map(str, facts[spread_over_seeds] or []))
     facts |= {"accuracy_low": low, "accuracy_high": high}
     return facts | {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             case ".safetensors":
                 return safetensors.torch.load_file(path)
             case ".pt" | ".pth":
-                state = torch.load(path, map_location="cpu", weights_only=True)
+                with warnings.catch_warnings(action="ignore"):
+                    state = torch.load(path, map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"

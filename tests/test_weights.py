@@ -24,8 +24,7 @@ class Net(nn.Module):
         self.norm = nn.BatchNorm2d(hidden)
 
     def forward(self, images: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(images))
-        return out
+        return self.norm(self.conv(images))
 
 
 def net(seed: int, hidden: int = 4) -> Net:

@@ -1,9 +1,5 @@
 """``mnistzoo compare``: models side by side."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 import click
 
 from mnistzoo.cli.options import (
@@ -16,10 +12,6 @@ from mnistzoo.cli.options import (
     json_option,
     recipe_option,
 )
-
-if TYPE_CHECKING:
-    from mnistzoo.spec import Recipe
-    from mnistzoo.training import Epoch
 
 
 @click.command("compare")
@@ -93,8 +85,7 @@ def command(
         load_dataset(dataset, data_dir),
         plan,
         device=device,
-        on_model=lambda name: click.echo(f"mnistzoo: {name}", err=True),
-        on_run=_progress,
+        show_progress=True,
     )
     if json_file:
         write_json(comparison.facts(), json_file)
@@ -107,11 +98,3 @@ def command(
         for note in comparison_notes(comparison):
             click.echo(f"  {note}")
     return 1 if comparison.failed else 0
-
-
-@contextmanager
-def _progress(name: str, recipe: "Recipe", images: int) -> Iterator[Callable[["Epoch"], None]]:
-    from mnistzoo.training.progress import TrainingProgress
-
-    with TrainingProgress(f"{name} seed {recipe.seed}", recipe, images) as progress:
-        yield progress.on_epoch

@@ -76,6 +76,7 @@ def command(
 
     data = load_dataset(dataset, data_dir)
     images = data.train_and_validation if final else data.train
+    test_images = data.test  # found now, not missed after the training
     if final:
         click.echo(
             f"mnistzoo: final run: all {len(images):,} training images, the validation split "
@@ -100,7 +101,7 @@ def command(
     if not run.epochs:
         click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
         return 1
-    test = evaluate(trained, data.test, device=device)
+    test = evaluate(trained, test_images, device=device)
     story = training_story(registration, recipe, run, data, final=final, test=test)
     save_weights(trained, output, story)
     if json_file:

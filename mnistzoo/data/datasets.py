@@ -177,18 +177,8 @@ class Dataset:
         if self._definition.shipped:
             return _SHIPPED
         folder = self._data_dir or cache_dir()
-        for file in self.files:
-            path = find(folder, file)
-            try:
-                if path is None:
-                    break
-                read_verified(path, file)
-            except MnistzooError as error:
-                _log.warning("%s", error)
-                break
-        else:
-            return folder
-        download(self.files, folder)
+        if any(_read_from(folder, file) is None for file in self.files):
+            download(self.files, folder)
         return folder
 
     def _folders(self) -> list[Path]:
@@ -202,13 +192,9 @@ class Dataset:
         if self._definition.shipped or self._data_dir is not None:
             return read_verified(self.locate(file), file)
         for folder in self._folders():
-            path = find(folder, file)
-            if path is None:
-                continue
-            try:
-                return read_verified(path, file)
-            except MnistzooError as error:
-                _log.warning("passed over: %s", error)
+            array = _read_from(folder, file)
+            if array is not None:
+                return array
         download(self.files, cache_dir())
         return read_verified(cache_dir() / file.name, file)
 
@@ -226,3 +212,15 @@ def cache_dir() -> Path:
     """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own."""
     chosen = os.environ.get("MNISTZOO_CACHE_DIR")
     return Path(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")
+
+
+def _read_from(folder: Path, file: DataFile) -> NDArray[Any] | None:
+    """Return the file's array, or None where the folder does not hold the published file."""
+    path = find(folder, file)
+    if path is None:
+        return None
+    try:
+        return read_verified(path, file)
+    except MnistzooError as error:
+        _log.warning("passed over: %s", error)
+        return None

@@ -131,8 +131,7 @@ def _read_header(
             f"{path} is truncated: its header ends after {4 + len(sizes)} bytes, expected "
             f"{4 + 4 * ndim} for {ndim} dimensions"
         )
-    shape: tuple[int, ...] = struct.unpack(f">{ndim}I", sizes)
-    return _DTYPES[code], shape, 4 + 4 * ndim
+    return _DTYPES[code], struct.unpack(f">{ndim}I", sizes), 4 + 4 * ndim
 
 
 def _check_length(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found: int) -> None:

@@ -16,8 +16,10 @@ _REDRAW_SECONDS = 0.2
 class TrainingProgress:
     """A bar and a line an epoch; where stderr is no terminal, the lines alone."""
 
-    def __init__(self, title: str, recipe: Recipe, images: int) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    def __init__(self, title: str, recipe: Recipe, images: int, *, show: bool = True) -> None:
+        self._console = Console(
+            stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=not show
+        )
         self._title = title
         self._epochs = recipe.epochs
         self._bar = Progress(
@@ -28,7 +30,7 @@ class TrainingProgress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not (show and self._console.is_terminal),
         )
         steps = -(-images // recipe.batch_size) * recipe.epochs
         self._task = self._bar.add_task(title, total=steps)

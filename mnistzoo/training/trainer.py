@@ -160,20 +160,20 @@ def _epochs(
     for number in range(1, recipe.epochs + 1):
         model.train()
         # Losses stay on the device until the epoch ends: reading one would wait for its step.
-        losses = torch.empty(steps_per_epoch, device=device)
+        step_losses = []
         shuffled = torch.randperm(len(data), generator=order).to(device)
-        for position, batch in enumerate(shuffled.split(recipe.batch_size)):
+        for batch in shuffled.split(recipe.batch_size):
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total_steps)
             inputs = to_input(images.index_select(0, batch))  # augmentation will go here
-            loss = F.cross_entropy(
-                model(inputs), labels[batch], label_smoothing=recipe.label_smoothing
-            )
-            optimizer.zero_grad()
+            targets = labels.index_select(0, batch)
+            loss = F.cross_entropy(model(inputs), targets, label_smoothing=recipe.label_smoothing)
+            model.zero_grad()
             loss.backward()
             optimizer.step()
-            losses[position] = loss.detach()
+            step_losses.append(loss.detach())
             step += 1
             on_step(step)
+        losses = torch.stack(step_losses)
         if not losses.isfinite().all():
             raise _NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
         accuracy = None

@@ -1,0 +1,69 @@
+"""Time the trainer against the plain loop by the same recipe, on the CPU.
+
+Usage: python benchmarks/training.py [--rounds N] [--dataset mnist|mnist-10k] [MODEL ...]
+
+The two train in turns, each the whole reference recipe, from the same seed. Each must reach the
+accuracy that the recipe is known for. Prints seconds an epoch and their ratio, and the medians.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+
+import torch
+from plain_loop import plain_train
+from torch import nn
+
+from mnistzoo import Dataset, create_model, evaluate, get_recipe, get_spec, load_dataset, train
+from mnistzoo.measure import environment
+
+# At the end of the reference recipe; a point below what the runs in README.md reach.
+LEAST_ACCURACY = {"mnist": 0.965, "mnist-10k": 0.92}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="*", default=["mnistnet", "mnistconvnet"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dataset", choices=list(LEAST_ACCURACY), default="mnist")
+    options = parser.parse_args()
+    data = load_dataset(options.dataset)
+    print(environment(torch.device("cpu")))
+    for name in options.models:
+        rounds = [one_round(name, data) for _ in range(options.rounds)]
+        for plain, ours in rounds:
+            report(name, plain, ours)
+        report(
+            f"{name}, median", *(statistics.median(times) for times in zip(*rounds, strict=True))
+        )
+
+
+def one_round(name: str, data: Dataset) -> tuple[float, float]:
+    """Return the seconds an epoch of the plain loop and of the trainer."""
+    recipe = get_recipe(get_spec(name), "reference")
+    torch.manual_seed(recipe.seed)
+    model = create_model(name)
+    started = time.perf_counter()
+    plain_train(model, recipe, data.train_and_validation)
+    plain = time.perf_counter() - started
+    check(model, data)
+    started = time.perf_counter()
+    create = functools.partial(create_model, name)
+    model, _ = train(create, recipe, data.train_and_validation, device="cpu")
+    ours = time.perf_counter() - started
+    check(model, data)
+    return plain / recipe.epochs, ours / recipe.epochs
+
+
+def check(model: nn.Module, data: Dataset) -> None:
+    accuracy = evaluate(model, data.test, device="cpu").accuracy
+    assert accuracy >= LEAST_ACCURACY[data.name], f"the loop is wrong: accuracy {accuracy}"
+
+
+def report(label: str, plain: float, ours: float) -> None:
+    print(f"{label}: plain {plain:.2f}, mnistzoo {ours:.2f} s an epoch, ratio {ours / plain:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a broken plugin does to the command line beside a good one: nothing but say so."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Install = Callable[..., Path]
+Result = subprocess.CompletedProcess[str]
+Run = Callable[..., Result]
+
+REGISTER = """\
+@hookimpl
+def register_models(register):
+"""
+
+FAILS_TO_LOAD = {
+    "raises at import": (
+        "raise RuntimeError('the shelf is empty')",
+        "RuntimeError: the shelf is empty",
+    ),
+    "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "raises after one of its models": (
+        f"{REGISTER}    register(linear('half'))\n    raise LookupError('no second half')",
+        "LookupError: no second half",
+    ),
+    "misspells the hook": (
+        "@hookimpl\ndef register_model(register):\n    register(linear('bad'))",
+        "unknown hook 'register_model'",
+    ),
+    "leaves the hook unmarked": (
+        "def register_models(register):\n    register(linear('bad'))",
+        "@mnistzoo.hookimpl",
+    ),
+}
+
+CANNOT_BE_CREATED = {
+    "factory's module is missing": ("factory='module_that_is_missing:linear'", "", ["is_missing"]),
+    "factory's attribute is missing": ("factory='bad.model:cubic'", "", ["cubic"]),
+    "declares a wrong number of parameters": ("num_params=7840", "", ["7,840", "7,850"]),
+    "its module needs an absent package": ("", "import absent_package\n", ["absent_package"]),
+}
+
+MODEL = "from torch import nn\n\ndef linear():\n    return nn.Sequential(nn.Linear(784, 10))\n"
+
+
+def claims(model: str, alias: str) -> str:
+    return f"{REGISTER}    register(linear({model!r}, aliases=({alias!r},)))"
+
+
+def listed(result: Result) -> set[str]:
+    """Return the names in ``models --json -``."""
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    return {model["name"] for model in json.loads(result.stdout)["models"]}
+
+
+def plugins(run_cli: Run, folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return what ``plugins`` says of each plugin, and its stdout."""
+    result = run_cli("plugins", "--json", str(folder / "plugins.json"))
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    facts = json.loads((folder / "plugins.json").read_text())
+    return {plugin["distribution"]: plugin for plugin in facts}, result.stdout
+
+
+def rows(result: Result) -> dict[str, dict[str, Any]]:
+    """Return the rows of ``compare --json -`` by name; the good model's must be right."""
+    assert "Traceback" not in result.stderr
+    by_name = {row["name"]: row for row in json.loads(result.stdout)["models"]}
+    assert by_name["good"]["accuracy"] == 0.1135
+    assert by_name["good"]["error"] is None
+    return by_name
+
+
+def state(stdout: str, distribution: str) -> str:
+    """Return the last cells of a plugin's row in the table of ``plugins``."""
+    lines = [line.strip() for line in stdout.splitlines()]
+    (row,) = [line for line in lines if line.startswith(f"{distribution}  ")]
+    return row.rpartition("  ")[2]
+
+
+@pytest.mark.parametrize(("code", "reason"), FAILS_TO_LOAD.values(), ids=FAILS_TO_LOAD)
+def test_a_plugin_that_fails_to_load_is_named_and_the_rest_works(
+    code: str, reason: str, install_plugin: Install, run_cli: Run, tmp_path: Path
+) -> None:
+    install_plugin("good")
+    install_plugin("bad", code, version="0.3")
+
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good"}
+    (line,) = result.stderr.splitlines()
+    assert "plugin bad 0.3" in line and reason in line
+
+    found, stdout = plugins(run_cli, tmp_path)
+    assert state(stdout, "good") == "works" and found["good"]["problems"] == []
+    assert state(stdout, "bad") == "failed" and found["bad"]["models"] == []
+    assert reason in found["bad"]["problems"][0] and f"bad 0.3: {reason.split(':')[0]}" in stdout
+    assert "Traceback (most recent call last)" in stdout
+
+    result = run_cli("compare", "--json", "-")
+    assert rows(result).keys() == {"good"}
+    assert result.returncode == 0
+    assert "plugin bad 0.3" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "model_code", "reasons"), CANNOT_BE_CREATED.values(), ids=CANNOT_BE_CREATED
+)
+def test_a_model_that_cannot_be_created_is_an_error_row_and_the_rest_works(
+    changes: str,
+    model_code: str,
+    reasons: list[str],
+    install_plugin: Install,
+    run_cli: Run,
+    tmp_path: Path,
+) -> None:
+    install_plugin("good")
+    code = f"{REGISTER}    register(linear('bad', {changes}))"
+    install_plugin("bad", code, version="0.3", model_code=model_code + MODEL)
+
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good", "bad"}
+    assert result.stderr == ""
+
+    found, stdout = plugins(run_cli, tmp_path)
+    assert state(stdout, "good") == "works" and found["good"]["problems"] == []
+    assert state(stdout, "bad") == "failed"
+    (problem,) = found["bad"]["problems"]
+    assert "bad 0.3" in problem and problem in stdout
+    assert all(reason in problem for reason in reasons)
+
+    result = run_cli("compare", "--json", "-")
+    by_name = rows(result)
+    assert result.returncode == 1
+    assert by_name["bad"]["error"] == problem
+    assert by_name["bad"]["accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "lost"),
+    [
+        ((claims("twin", "first"), claims("twin", "second")), {"twin"}),
+        ((claims("twin", "first"), claims("second", "twin")), {"twin"}),
+    ],
+    ids=["as its name", "as its alias"],
+)
+def test_a_name_that_two_plugins_claim_goes_to_neither(
+    codes: tuple[str, str], lost: set[str], install_plugin: Install, run_cli: Run, tmp_path: Path
+) -> None:
+    install_plugin("good")
+    install_plugin("one", codes[0], version="0.3")
+    install_plugin("two", codes[1], version="0.4")
+
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good", "second"} - ({"second"} if "second" not in codes[1] else set())

@@ -1,0 +1,112 @@
+"""Nothing stands in the README that was not run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnistzoo import get_spec, list_models
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FIRST_PARTY = {"mnistnet", "mnistconvnet", "resnet"}
+
+pytestmark = pytest.mark.skipif(
+    not set(list_models()) >= FIRST_PARTY, reason="the README's models are not installed"
+)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Return the README's commands; trainings are cut to an epoch of the shipped data."""
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    assert all(line.startswith("$ ") for line in lines)
+    found = [shlex.split(line.removeprefix("$ ")) for line in lines]
+    for words in found:
+        if "train" in words or "--train" in words:
+            words += ["--dataset", "mnist-10k", "--epochs", "1"]
+    return found
+
+
+def run(words: list[str], folder: Path, **environment: str) -> str:
+    if words[0] == "mnistzoo":
+        words = [sys.executable, "-m", *words]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the README's own plugin as the README says, and install it into a folder."""
+    source = tmp_path_factory.mktemp("my-digits")
+    parts = re.findall(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in parts] == [
+        "pyproject.toml",
+        "my_digits/__init__.py",
+        "my_digits/model.py",
+    ]
+    assert sum(len(text.splitlines()) for _, text in parts) < 30
+    for name, text in parts:
+        path = source / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    installed = tmp_path_factory.mktemp("installed")
+    # Without isolation and dependencies, so that no network is needed.
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
+    run([*pip, "--target", str(installed), "."], source)
+    return installed
+
+
+def test_every_command_runs(plugin: Path, tmp_path: Path) -> None:
+    assert ["pip", "install", "."] in commands()
+    path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for words in commands():
+        if words[0] != "pip":
+            output = run(words, tmp_path, PYTHONPATH=path)
+            assert "softmax" in output or "softmax" not in words
+    assert (tmp_path / "comparison.json").exists()
+
+
+def test_the_python_snippets_run(tmp_path: Path) -> None:
+    snippets = [text for text in blocks("python") if "import mnistzoo" in text]
+    assert snippets
+    for snippet in snippets:
+        output = run([sys.executable, "-c", snippet], tmp_path)
+        assert "(10000, 28, 28) uint8" in output
+
+
+def test_the_table_is_that_of_the_shipped_weights() -> None:
+    rows = re.findall(r"^\| (\w+) +\| +([\d,]+) \| +[\d,]+ \| +([\d.]+) \|", README, re.MULTILINE)
+    assert {name for name, _, _ in rows} == FIRST_PARTY
+    for name, parameters, accuracy in rows:
+        spec = get_spec(name)
+        assert spec.weights is not None
+        assert parameters == f"{spec.num_params:,}"
+        assert accuracy == f"{100 * spec.weights.metrics['test_accuracy']:.2f}"
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    (test_command,) = [text.strip() for text in blocks("sh") if "pytest" in text]
+    install, pytest_command = test_command.split(" && ")
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert ci.index(install) < ci.index(pytest_command)
