@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     logging.basicConfig(format="mnistzoo: %(message)s", level="WARNING", stream=sys.stderr)
+    logging.getLogger("mnistzoo").setLevel("INFO")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
     except click.ClickException as error:

