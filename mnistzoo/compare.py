@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnistzoo.data import Dataset
+from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
 from mnistzoo.inference import resolve_device, to_tensor
 from mnistzoo.measure import environment, latency_us, multiply_adds
+from mnistzoo.plugins import describe
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.training import train
 from mnistzoo.training.progress import TrainingProgress
@@ -186,9 +188,12 @@ def compare(
     for registration in chosen.values():
         try:
             rows.append(_measured(registration, dataset, plan, where, show_progress))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", registration.spec.name, exc_info=True)
-            rows.append(_failed(registration, error))
+            reason = str(error) if isinstance(error, MnistzooError) else describe(error)
+            rows.append(Row(**_identity(registration), error=reason))
     rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
     return Comparison(
         rows,
@@ -266,11 +271,6 @@ def _trained(
         evaluations.append(evaluate(model, dataset.test, device=device.type))
         seconds.append(run.seconds)
     return model, evaluations, seconds
-
-
-def _failed(registration: Registration, error: Exception) -> Row:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return Row(**_identity(registration), error=text)
 
 
 def _identity(registration: Registration) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with target.open("wb") as stream:
             yield stream
         return
+    check_replaceable(path)
     beside = _beside(target)
     try:
         with beside.open("xb") as stream:

@@ -74,7 +74,7 @@ def register_plugin(plugin: object, name: str) -> None:
     try:
         specs = _call_hook(plugin)
     except Exception as error:
-        raise PluginError(f"plugin {name} failed: {_describe(error)}") from error
+        raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     _registered[:] = [known for known in _registered if known.distribution != name]
     _registered.append(Plugin(name, "", repr(type(plugin).__name__), specs))
 
@@ -116,7 +116,7 @@ def _entry_points() -> Iterator[importlib.metadata.EntryPoint]:
 
 def _load(entry_point: importlib.metadata.EntryPoint, selection: "_Selection") -> Plugin:
     distribution = _distribution(entry_point)
-    version = entry_point.dist.version if entry_point.dist else ""
+    version = (entry_point.dist and entry_point.dist.version) or ""
     if not selection.admits(distribution):
         return Plugin(distribution, version, entry_point.value, enabled=False)
     try:
@@ -124,13 +124,13 @@ def _load(entry_point: importlib.metadata.EntryPoint, selection: "_Selection") -
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        reason = _describe(error)
+        reason = describe(error)
         plugin = Plugin(
             distribution,
             version,
             entry_point.value,
             error=reason,
-            traceback="".join(traceback.format_exception(error)),
+            traceback=_printable("".join(traceback.format_exception(error))),
         )
         if os.environ.get("MNISTZOO_STRICT") == "1":
             raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
@@ -188,7 +188,7 @@ class _Selection:
 
 
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist else entry_point.value
+    return (entry_point.dist and entry_point.dist.name) or entry_point.value
 
 
 def _normalise(name: str) -> str:
@@ -196,11 +196,15 @@ def _normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return the exception's kind and text in one printable line."""
     try:
         text = " ".join(str(error).split())
-    except Exception:
+    except BaseException:  # SystemExit too, as at import
         text = "(its text cannot be shown)"
-    printable = "".join(char if char.isprintable() else "?" for char in text)
-    return f"{type(error).__name__}: {printable}" if printable else type(error).__name__
+    return f"{type(error).__name__}: {_printable(text)}" if text else type(error).__name__
+
+
+def _printable(text: str) -> str:
+    """Return the text without control characters and lone surrogates, which harm a terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

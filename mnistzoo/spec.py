@@ -136,6 +136,7 @@ class ModelSpec:
     source: str = ""
 
     def __post_init__(self) -> None:
+        _require(isinstance(self.aliases, tuple), f"aliases {self.aliases!r} must be a tuple")
         for name in self.names:
             _require(
                 isinstance(name, str) and _NAME.fullmatch(name) is not None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.plugins import Plugin, load_plugins
+from mnistzoo.plugins import Plugin, describe, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
 if TYPE_CHECKING:
@@ -123,15 +123,17 @@ def create_model(name: str) -> "nn.Module":
         for part in attribute.split("."):
             factory = getattr(factory, part)
         model: nn.Module = factory()  # type: ignore[operator]
+        found = sum(parameter.numel() for parameter in model.parameters())
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{where} needs the module {error.name!r}, which is not installed; install it, or the "
             "plugin again"
         ) from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the zoo
+        reason = describe(error)
         raise ModelError(f"{where} cannot be created by {spec.factory!r}: {reason}") from error
-    found = sum(parameter.numel() for parameter in model.parameters())
     if found != spec.num_params:
         raise ModelError(
             f"{where} declares {spec.num_params:,} parameters but has {found:,}; correct "

@@ -68,7 +68,9 @@ class _Plugin:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Keep out the settings and the cache of whoever runs the tests."""
     for variable in [name for name in os.environ if name.startswith("MNISTZOO_")]:
         monkeypatch.delenv(variable)
@@ -182,6 +184,8 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         sites = sorted(str(site) for site in tmp_path.glob("sites/*"))
         names = {each.name for each in importlib.metadata.distributions(path=sites) if each.name}
         settings = {
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONUNBUFFERED": "",
             "PYTHONPATH": os.pathsep.join(sites),
             "MNISTZOO_PLUGINS": ",".join(sorted(names)),
         }
@@ -203,7 +207,7 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 def run_cli(
     run_python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return ``run_cli(*arguments, env={})``: runs ``python -m mnistzoo`` in a folder of its own."""
+    """Return ``run_cli(*arguments, env={})``: runs ``python -m mnistzoo``."""
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
         return run_python("-m", "mnistzoo", *arguments, env=env)

@@ -47,7 +47,7 @@ CANNOT_BE_CREATED = {
 MODEL = "from torch import nn\n\ndef linear():\n    return nn.Sequential(nn.Linear(784, 10))\n"
 
 
-def claims(model: str, alias: str) -> str:
+def named(model: str, alias: str) -> str:
     return f"{REGISTER}    register(linear({model!r}, aliases=({alias!r},)))"
 
 
@@ -98,7 +98,8 @@ def test_a_plugin_that_fails_to_load_is_named_and_the_rest_works(
     found, stdout = plugins(run_cli, tmp_path)
     assert state(stdout, "good") == "works" and found["good"]["problems"] == []
     assert state(stdout, "bad") == "failed" and found["bad"]["models"] == []
-    assert reason in found["bad"]["problems"][0] and f"bad 0.3: {reason.split(':')[0]}" in stdout
+    (problem,) = found["bad"]["problems"]
+    assert reason in problem and f"bad 0.3: {problem}" in stdout
     assert "Traceback (most recent call last)" in stdout
 
     result = run_cli("compare", "--json", "-")
@@ -141,19 +142,127 @@ def test_a_model_that_cannot_be_created_is_an_error_row_and_the_rest_works(
 
 
 @pytest.mark.parametrize(
-    ("codes", "lost"),
+    ("code_of_one", "code_of_two", "names"),
     [
-        ((claims("twin", "first"), claims("twin", "second")), {"twin"}),
-        ((claims("twin", "first"), claims("second", "twin")), {"twin"}),
+        (named("twin", "first"), named("twin", "second"), {"good"}),
+        (named("twin", "first"), named("other", "twin"), {"good", "other"}),
+        (named("other", "twin"), named("twin", "first"), {"good", "other"}),
     ],
-    ids=["as its name", "as its alias"],
+    ids=["name and name", "name and alias", "alias and name"],
 )
-def test_a_name_that_two_plugins_claim_goes_to_neither(
-    codes: tuple[str, str], lost: set[str], install_plugin: Install, run_cli: Run, tmp_path: Path
+def test_a_name_that_two_plugins_claim_goes_to_neither_in_any_order(
+    code_of_one: str, code_of_two: str, names: set[str], install_plugin: Install, run_cli: Run
 ) -> None:
     install_plugin("good")
-    install_plugin("one", codes[0], version="0.3")
-    install_plugin("two", codes[1], version="0.4")
+    install_plugin("one", code_of_one, version="0.3")
+    install_plugin("two", code_of_two, version="0.4")
 
     result = run_cli("models", "--json", "-")
-    assert listed(result) == {"good", "second"} - ({"second"} if "second" not in codes[1] else set())
+    assert listed(result) == names
+    (line,) = result.stderr.splitlines()
+    assert "'twin'" in line and "one 0.3" in line and "two 0.4" in line
+
+    asked = run_cli("train", "twin")
+    assert asked.returncode == 1
+    (line,) = asked.stderr.splitlines()
+    assert "'twin'" in line and "one 0.3" in line and "two 0.4" in line
+
+
+def test_plugins_and_compare_name_both_claimants_and_the_rest_works(
+    install_plugin: Install, run_cli: Run, tmp_path: Path
+) -> None:
+    install_plugin("good")
+    install_plugin("one", named("twin", "first"), version="0.3")
+    install_plugin("two", named("other", "twin"), version="0.4")
+
+    found, stdout = plugins(run_cli, tmp_path)
+    assert state(stdout, "good") == "works"
+    for claimant in ("one", "two"):
+        assert state(stdout, claimant) == "failed"
+        (problem,) = found[claimant]["problems"]
+        assert "one 0.3" in problem and "two 0.4" in problem and problem in stdout
+
+    result = run_cli("compare", "--json", "-")
+    assert rows(result).keys() == {"good", "other"}
+    assert result.returncode == 0
+    assert "one 0.3" in result.stderr and "two 0.4" in result.stderr
+
+
+def test_a_name_is_free_again_with_one_claimant_switched_off(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("one", named("twin", "first"))
+    install_plugin("two", named("twin", "second"))
+    result = run_cli("models", "--json", "-", env={"MNISTZOO_PLUGINS": "two"})
+    assert "twin" in listed(result)
+    assert result.stderr == ""
+
+
+def test_a_model_lost_to_a_failed_plugin_is_an_error_that_names_the_plugin(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("good")
+    install_plugin("bad", "raise RuntimeError", version="0.3")
+    result = run_cli("train", "bad")
+    assert result.returncode == 1
+    assert "no model 'bad' (bad 0.3 failed to load)" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_strict_makes_the_first_failure_an_error_that_names_the_plugin(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("good")
+    install_plugin("bad", "raise RuntimeError('the shelf is empty')", version="0.3")
+    result = run_cli("models", env={"MNISTZOO_STRICT": "1"})
+    assert result.returncode == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert "plugin bad 0.3" in line and "the shelf is empty" in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise RuntimeError('not even this')",
+        "raise SystemExit(3)",
+        "return 'a line\\nand another\\x1b[2J\\udcff'",
+    ],
+    ids=["raises", "exits", "control characters"],
+)
+def test_a_hostile_exception_text_stays_one_printable_line(
+    text: str, install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("good")
+    hostile = f"class Hostile(Exception):\n    def __str__(self):\n        {text}\n"
+    install_plugin("bad", f"{hostile}\nraise Hostile", version="0.3")
+
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good"}
+    (line,) = result.stderr.splitlines()
+    assert "plugin bad 0.3" in line and "Hostile" in line
+    assert line.isprintable()
+
+    no_torch = {"MNISTZOO_PLUGINS": "bad"}  # without the good model there is none to create
+    result = run_cli("plugins", env=no_torch)
+    assert result.returncode == 0, result.stderr
+    assert state(result.stdout, "bad") == "failed"
+
+
+def test_metadata_without_a_name_does_not_take_the_command_down(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("good")
+    (install_plugin("bad", "raise RuntimeError") / "METADATA").unlink()
+    result = run_cli("models", "--json", "-", env={"MNISTZOO_PLUGINS": "-absent"})
+    assert "good" in listed(result)
+
+
+def test_an_entry_point_that_is_no_module_is_named(install_plugin: Install, run_cli: Run) -> None:
+    install_plugin("good")
+    metadata = install_plugin("bad", version="0.3")
+    (metadata / "entry_points.txt").write_text("[mnistzoo]\nplugin = this is no module\n")
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good"}
+    (line,) = result.stderr.splitlines()
+    assert "plugin bad 0.3" in line

@@ -1,7 +1,9 @@
 """The command line: one file a command, imported only when its command is used."""
 
+import contextlib
 import importlib
 import logging
+import os
 import sys
 
 import click
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("mnistzoo").setLevel("INFO")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -45,14 +48,25 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("mnistzoo: interrupted", err=True)
         status = _FAILED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has left: nobody is there for a message either
+        _drop_stdout()  # the reader has left: nobody is there for a message either
         status = _FAILED
     except Exception as error:
         if debug:
             raise
         click.echo(f"mnistzoo: {_sentence(error)}", err=True)
         status = _FAILED
+        if isinstance(error, OSError):
+            _drop_stdout()
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _drop_stdout() -> None:
+    """Send what stdout still holds nowhere; Python would flush it at exit, fail and exit 120."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:

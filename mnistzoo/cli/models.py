@@ -18,7 +18,7 @@ def command(pattern: str, json_file: str | None) -> int:
     from mnistzoo.zoo import describe_conflict, get_registration, list_models, registrations
 
     found = [get_registration(name) for name in list_models(pattern)]
-    _, conflicts = registrations()
+    names, conflicts = registrations()
     problems = [f"{p.provider} failed to load: {p.error}" for p in load_plugins() if p.error]
     for name, claimants in conflicts.items():
         problems.append(describe_conflict(name, claimants))
@@ -29,7 +29,7 @@ def command(pattern: str, json_file: str | None) -> int:
                 "models": [
                     {
                         "name": spec.name,
-                        "aliases": list(spec.aliases),
+                        "aliases": [alias for alias in spec.aliases if alias in names],
                         "summary": spec.summary,
                         "params": spec.num_params,
                         "recipes": sorted(spec.recipes),
@@ -63,7 +63,7 @@ def command(pattern: str, json_file: str | None) -> int:
                     percent(each.spec.weights.metrics.get("test_accuracy"))
                     if each.spec.weights
                     else NOTHING,
-                    ", ".join(each.spec.aliases) or NOTHING,
+                    ", ".join(alias for alias in each.spec.aliases if alias in names) or NOTHING,
                     ", ".join(sorted(each.spec.recipes)),
                     each.plugin.provider,
                     each.spec.summary,

@@ -26,8 +26,7 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = torch.relu(self.norm(self.conv(images))).flatten(1)
-        logits: Tensor = self.head(self.dropout(features))
-        return logits
+        return self.head(self.dropout(features))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,205 @@
+"""What a spec refuses: anything that would only fail, or do harm, later."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mnistzoo import ModelSpec, Recipe, Weights
+
+Spec = Callable[..., ModelSpec]
+
+
+def recipe(**changes: Any) -> Recipe:
+    declared: dict[str, Any] = {
+        "epochs": 1,
+        "batch_size": 64,
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+    }
+    return Recipe(**declared | changes)
+
+
+def weights(**changes: Any) -> Weights:
+    declared: dict[str, Any] = {
+        "file": "model.safetensors",
+        "sha256": "0123456789abcdef" * 4,
+        "metrics": {"test_accuracy": 0.99},
+        "measured": "by hand",
+    }
+    return Weights(**declared | changes)
+
+
+@pytest.mark.parametrize("name", ["a", "resnet18", "net_2", "x__y"])
+def test_a_name_is_lower_case_letters_digits_and_underscores(name: str, linear_spec: Spec) -> None:
+    assert linear_spec(name).name == name
+    assert linear_spec("model", aliases=(name,)).names == ("model", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ResNet", "2net", "_net", "res-net", "net.2", "net\n", "a b", "né", "../net", None]
+)
+def test_another_name_or_alias_is_refused(name: Any, linear_spec: Spec) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(name))):
+        linear_spec(name)
+    with pytest.raises(ValueError, match=re.escape(repr(name))):
+        linear_spec("model", aliases=(name,))
+
+
+@pytest.mark.parametrize("aliases", [("model",), ("other", "other")])
+def test_an_alias_that_says_a_name_again_is_refused(
+    aliases: tuple[str, ...], linear_spec: Spec
+) -> None:
+    with pytest.raises(ValueError, match="'model' occurs twice"):
+        linear_spec("model", aliases=aliases)
+
+
+@pytest.mark.parametrize("factory", ["model:Net", "a.b_c.d:Net.small", "_a:make_2"])
+def test_a_factory_names_module_and_callable(factory: str, linear_spec: Spec) -> None:
+    assert linear_spec("model", factory=factory).factory == factory
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        "",
+        "model",
+        "model.Net",
+        ":Net",
+        "model:",
+        "a:b:c",
+        "a b:c",
+        ".a:b",
+        "a.:b",
+        "a:b()",
+        "a:b\n",
+    ],
+)
+def test_a_factory_of_another_form_is_refused(factory: str, linear_spec: Spec) -> None:
+    with pytest.raises(ValueError, match=r"package\.module:callable"):
+        linear_spec("model", factory=factory)
+
+
+@pytest.mark.parametrize("field", ["summary", "license", "source"])
+@pytest.mark.parametrize(
+    "text", ["two\nlines", "\x1b[2J", "tab\t", "bell\a", "\u202ereversed", None]
+)
+def test_a_text_with_control_characters_is_refused(
+    field: str, text: Any, linear_spec: Spec
+) -> None:
+    with pytest.raises(ValueError, match=f"{field} of model 'model'"):
+        linear_spec("model", **{field: text})
+
+
+def test_a_text_may_be_in_any_script(linear_spec: Spec) -> None:
+    assert linear_spec("model", summary="Größe 28, 手書き").summary == "Größe 28, 手書き"
+
+
+def test_a_negative_number_of_parameters_is_refused(linear_spec: Spec) -> None:
+    assert linear_spec("model", num_params=0).num_params == 0
+    with pytest.raises(ValueError, match="num_params of model 'model'"):
+        linear_spec("model", num_params=-1)
+
+
+@pytest.mark.parametrize("recipes", [{}, {"reference": recipe()}])
+def test_a_model_without_a_default_recipe_is_refused(
+    recipes: dict[str, Recipe], linear_spec: Spec
+) -> None:
+    with pytest.raises(ValueError, match="'default'"):
+        linear_spec("model", recipes=recipes)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/etc/model.safetensors",
+        "../model.safetensors",
+        "weights/../../model.safetensors",
+        "..\\model.safetensors",
+        "weights\\model.safetensors",
+        "model.pt",
+        "model",
+        "",
+    ],
+)
+def test_a_weights_path_that_leaves_the_plugin_or_is_no_safetensors_is_refused(file: str) -> None:
+    with pytest.raises(ValueError, match="inside the plugin"):
+        weights(file=file)
+
+
+def test_a_weights_file_may_lie_in_a_folder_of_the_plugin() -> None:
+    assert weights(file="files/a..b.safetensors").file == "files/a..b.safetensors"
+
+
+@pytest.mark.parametrize(
+    "sha256", ["", "0" * 63, "0" * 65, "A" * 64, "g" * 64, "0" * 64 + "\n", "0x" + "0" * 62]
+)
+def test_a_checksum_that_is_no_sha256_is_refused(sha256: str) -> None:
+    with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
+        weights(sha256=sha256)
+
+
+@pytest.mark.parametrize("value", [-0.001, 1.001, 99.7, float("nan"), float("inf")])
+def test_a_metric_outside_0_to_1_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="'test_accuracy'"):
+        weights(metrics={"test_accuracy": value})
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 1])
+def test_a_metric_from_0_to_1_is_taken(value: float) -> None:
+    assert weights(metrics={"test_accuracy": value}).metrics == {"test_accuracy": value}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", -1),
+        ("batch_size", 0),
+        ("optimizer", "lion"),
+        ("learning_rate", 0),
+        ("learning_rate", -0.1),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("weight_decay", float("inf")),
+        ("schedule", "cosine"),
+        ("label_smoothing", -0.1),
+        ("label_smoothing", 1),
+        ("label_smoothing", float("nan")),
+        ("seed", -1),
+        ("seed", 2**63),
+    ],
+)
+def test_a_recipe_value_outside_its_range_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{field} is "):
+        recipe(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 1),
+        ("batch_size", 1),
+        ("optimizer", "adamw"),
+        ("optimizer", "sgd"),
+        ("learning_rate", 1e-9),
+        ("weight_decay", 0),
+        ("schedule", "one-cycle"),
+        ("label_smoothing", 0),
+        ("label_smoothing", 0.999),
+        ("seed", 2**63 - 1),
+    ],
+)
+def test_a_recipe_value_at_the_end_of_its_range_is_taken(field: str, value: Any) -> None:
+    assert getattr(recipe(**{field: value}), field) == value
+
+
+def test_what_a_plugin_declared_cannot_be_changed(linear_spec: Spec) -> None:
+    declared = [(linear_spec("model"), "name"), (weights(), "sha256"), (recipe(), "epochs")]
+    for each, field in declared:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(each, field, getattr(each, field))
