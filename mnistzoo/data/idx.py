@@ -33,6 +33,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 # A deflate stream unpacks to at most 1,032 times its size (zlib's technical notes).
 _MAX_DEFLATE_RATIO = 1032
 _MAX_UNPACKED = 2**30
+_PIECE = 2**20
 
 
 class IdxError(MnistzooError, ValueError):
@@ -162,9 +163,12 @@ def _read_gzipped(path: Path, stream: IO[bytes], max_unpacked: int) -> NDArray[A
                     f"{path} would unpack to {expected} bytes, expected at most {max_unpacked}; "
                     "pass a higher max_unpacked, or unzip the file first"
                 )
-            # One byte more than expected: it finds trailing bytes, and makes gzip check its CRC.
-            payload = unpacked.read(expected + 1)
+            # Piecewise, as a read of the claimed size would allocate it; and one byte more than
+            # expected, which finds trailing bytes and makes gzip check its CRC.
+            payload = bytearray()
+            while piece := unpacked.read(min(_PIECE, expected + 1 - len(payload))):
+                payload += piece
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise IdxError(f"{path} is a broken gzip stream ({error}), expected a whole one") from error
     _check_length(path, dtype, shape, len(payload))
-    return np.frombuffer(payload, dtype).reshape(shape)
+    return np.frombuffer(memoryview(payload).toreadonly(), dtype).reshape(shape)

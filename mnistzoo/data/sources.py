@@ -103,7 +103,7 @@ def download(
                     if fetched is None:
                         raise DataError(f"it has no {file.name}")
                     write_idx(Path(temporary, file.name), read_verified(fetched, file))
-            except (OSError, MnistzooError) as error:
+            except (OSError, ValueError, MnistzooError) as error:  # ValueError: malformed HTTP
                 failures.append(f"{name} ({error})")
                 _log.warning("passed over %s", failures[-1])
                 continue
