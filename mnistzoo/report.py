@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,27 +29,40 @@ class Table:
     """Column headings and rows of text; a heading with ``>`` in front aligns its column right."""
 
     headings: Sequence[str]
-    rows: Iterable[Sequence[str]]
+    rows: Sequence[Sequence[str]]
 
     def show(self) -> None:
         """Print it on stdout."""
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for title, right in self._columns():
+            table.add_column(Text(title), justify="right" if right else "left")
+        for row in self.rows:
+            table.add_row(*map(Text, row))
         # At its natural width: a narrow terminal breaks lines, which beats figures cut short.
-        Console(highlight=False, width=_UNLIMITED_WIDTH).print(self._build(box.SIMPLE_HEAD))
+        Console(highlight=False, width=_UNLIMITED_WIDTH).print(table)
 
     def markdown(self) -> str:
         """Return it as a Markdown table."""
-        console = Console(file=io.StringIO(), width=_UNLIMITED_WIDTH, color_system=None)
-        console.print(self._build(box.MARKDOWN))
-        return "\n".join(line.strip() for line in _text(console).strip().splitlines()) + "\n"
+        columns = list(self._columns())
+        cells = [[title for title, _ in columns]]
+        cells += [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        rule = [
+            "-" * (width - right) + ":" * right
+            for width, (_, right) in zip(widths, columns, strict=True)
+        ]
+        lines = []
+        for row in (cells[0], rule, *cells[1:]):
+            padded = [
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, (_, right) in zip(row, widths, columns, strict=True)
+            ]
+            lines.append(f"| {' | '.join(padded)} |\n")
+        return "".join(lines)
 
-    def _build(self, lines: box.Box) -> RichTable:
-        table = RichTable(box=lines, pad_edge=lines is box.MARKDOWN, collapse_padding=True)
+    def _columns(self) -> Iterator[tuple[str, bool]]:
         for heading in self.headings:
-            right = heading.startswith(">")
-            table.add_column(Text(heading.removeprefix(">")), justify="right" if right else "left")
-        for row in self.rows:
-            table.add_row(*map(Text, row))
-        return table
+            yield heading.removeprefix(">"), heading.startswith(">")
 
 
 def write_json(facts: Any, path: str) -> None:
@@ -188,11 +201,6 @@ def _flat(row: "Row") -> dict[str, Any]:
         facts[spread_over_seeds] = " ".join(map(str, facts[spread_over_seeds] or []))
     facts |= {"accuracy_low": low, "accuracy_high": high}
     return facts | {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
-
-
-def _text(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, hookimpl
+from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 
 # As published: 5 epochs of Adam gave more than 99 % on the test set.
 _PUBLISHED = Recipe(epochs=5, batch_size=64, optimizer="adam", learning_rate=0.001)
@@ -14,6 +14,13 @@ SPEC = ModelSpec(
     factory="mnistzoo_convnet.model:MNISTConvNet",
     num_params=421_642,
     recipes={"default": _PUBLISHED, "reference": _PUBLISHED},
+    weights=Weights(
+        file="mnistconvnet.safetensors",
+        sha256="d5eab55166b2e46da28c5c6789faf09ad4f8ed7370cd81107089c8a4d73626fe",
+        metrics={"test_accuracy": 0.9919},
+        measured="recipe reference, final run on all 60,000 training images, seed 0, end of "
+        "training, official test set; torch 2.13.0+cpu on two CPU cores",
+    ),
     tags=("convolutional",),
     license="MIT",
     source="the published MNISTConvNet: more than 99 %",

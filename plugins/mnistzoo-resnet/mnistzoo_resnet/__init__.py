@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, hookimpl
+from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="resnet",
@@ -19,6 +19,13 @@ SPEC = ModelSpec(
             schedule="one-cycle",
         )
     },
+    weights=Weights(
+        file="resnet.safetensors",
+        sha256="9c4903fede66f859fae8157ce32785afb556a5df3245a566ce77276df9c9d02b",
+        metrics={"test_accuracy": 0.9954},
+        measured="recipe default, final run on all 60,000 training images, seed 0, end of "
+        "training, official test set; torch 2.13.0+cpu on two CPU cores",
+    ),
     tags=("convolutional", "residual"),
     license="MIT",
     source="after He et al. 2015, arXiv 1512.03385",
