@@ -18,13 +18,16 @@ from torch import nn
 from mnistzoo import Dataset, create_model, evaluate, get_recipe, get_spec, load_dataset, train
 from mnistzoo.measure import environment
 
-# At the end of the reference recipe; a point below what the runs in README.md reach.
-LEAST_ACCURACY = {"mnist": 0.965, "mnist-10k": 0.92}
+# At the end of the reference recipe; somewhat below what it gives over seeds.
+LEAST_ACCURACY = {
+    "mnist": {"mnistnet": 0.968, "mnistconvnet": 0.985},
+    "mnist-10k": {"mnistnet": 0.92, "mnistconvnet": 0.96},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("models", nargs="*", default=["mnistnet", "mnistconvnet"])
+    parser.add_argument("models", nargs="*", default=list(LEAST_ACCURACY["mnist"]))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dataset", choices=list(LEAST_ACCURACY), default="mnist")
     options = parser.parse_args()
@@ -47,18 +50,19 @@ def one_round(name: str, data: Dataset) -> tuple[float, float]:
     started = time.perf_counter()
     plain_train(model, recipe, data.train_and_validation)
     plain = time.perf_counter() - started
-    check(model, data)
+    check(name, model, data)
     started = time.perf_counter()
     create = functools.partial(create_model, name)
     model, _ = train(create, recipe, data.train_and_validation, device="cpu")
     ours = time.perf_counter() - started
-    check(model, data)
+    check(name, model, data)
     return plain / recipe.epochs, ours / recipe.epochs
 
 
-def check(model: nn.Module, data: Dataset) -> None:
+def check(name: str, model: nn.Module, data: Dataset) -> None:
     accuracy = evaluate(model, data.test, device="cpu").accuracy
-    assert accuracy >= LEAST_ACCURACY[data.name], f"the loop is wrong: accuracy {accuracy}"
+    least = LEAST_ACCURACY[data.name][name]
+    assert accuracy >= least, f"the loop is wrong: {name} has {accuracy}, expected {least}"
 
 
 def report(label: str, plain: float, ours: float) -> None:

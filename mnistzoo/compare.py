@@ -21,6 +21,7 @@ from mnistzoo.plugins import describe
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.training import train
 from mnistzoo.training.progress import TrainingProgress
+from mnistzoo.weights import to_bytes
 from mnistzoo.zoo import (
     Registration,
     create_model,
@@ -68,7 +69,7 @@ class Row:
         version: of the distribution.
         params: its parameters.
         multiply_adds: for one image.
-        file_bytes: size of its shipped weights.
+        file_bytes: size of its weights as safetensors.
         accuracy: on the test set, 0 to 1; with several seeds the mean.
         accuracy_interval: its 95 % Wilson interval.
         accuracy_sd: sample standard deviation over the seeds.
@@ -113,18 +114,20 @@ class Row:
 class Difference:
     """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
 
+    With several seeds it compares the models of the first seed.
+
     Attributes:
-        better: the model with the higher accuracy.
-        worse: the other.
-        only_better: images that only the first recognises.
-        only_worse: images that only the second recognises.
+        first: the model with the higher accuracy in its row.
+        second: the other.
+        only_first: images that only the first recognises.
+        only_second: images that only the second recognises.
         p_value: two-sided, adjusted after Holm for the number of pairs.
     """
 
-    better: str
-    worse: str
-    only_better: int
-    only_worse: int
+    first: str
+    second: str
+    only_first: int
+    only_second: int
     p_value: float
 
 
@@ -189,7 +192,10 @@ def compare(
         try:
             rows.append(_measured(registration, dataset, plan, where, show_progress))
         except KeyboardInterrupt:
-            raise
+            # What is finished is kept: this row and those that would follow say why they are empty.
+            unfinished = list(chosen.values())[len(rows) :]
+            rows += [Row(**_identity(each), error="interrupted") for each in unfinished]
+            break
         except BaseException as error:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", registration.spec.name, exc_info=True)
             reason = str(error) if isinstance(error, MnistzooError) else describe(error)
@@ -224,6 +230,7 @@ def _measured(
     else:
         model, evaluations, seconds = _trained(spec, dataset, plan, device, show_progress)
         costs = {
+            "file_bytes": len(to_bytes(model, {})),
             "train_seconds": statistics.mean(seconds),
             "seeds": [recipe.seed for recipe in plan.recipes(spec)],
         }
@@ -285,9 +292,9 @@ def _identity(registration: Registration) -> dict[str, Any]:
 def _differences(rows: list[Row]) -> list[Difference]:
     measured = [row for row in rows if row.correct is not None]
     tests = []
-    for better, worse in itertools.pairwise(measured):
-        assert better.correct is not None and worse.correct is not None
-        tests.append((better.name, worse.name, *mcnemar(better.correct, worse.correct)))
+    for first, second in itertools.pairwise(measured):
+        assert first.correct is not None and second.correct is not None
+        tests.append((first.name, second.name, *mcnemar(first.correct, second.correct)))
     adjusted = holm([test[-1] for test in tests])
     return [
         Difference(*test[:-1], p_value=p_value)

@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnistzoo.data import Split
+from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits, resolve_device, to_tensor
 
 # The two-sided 95 % quantile of the normal distribution.
 _Z = 1.959964
 _CALIBRATION_BINS = 15
+
+
+class EvaluationError(MnistzooError, ValueError):
+    """A model's answers are no logits."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ class Evaluation:
         """Build it from logits ``(N, 10)`` and labels ``(N,)``.
 
         Raises:
-            ValueError: if the shapes disagree, or a logit is NaN or infinite.
+            EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
         if logits.shape != (len(labels), 10) or len(labels) == 0:
-            raise ValueError(f"logits have shape {logits.shape}, expected ({len(labels)}, 10)")
+            raise EvaluationError(
+                f"the logits have shape {logits.shape}, expected ({len(labels)}, 10)"
+            )
         if not np.isfinite(logits).all():
-            raise ValueError("some logits are NaN or infinite")
+            raise EvaluationError("some logits are NaN or infinite; train the model again")
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True))
@@ -150,11 +157,11 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, data: Split, *, device: str = "auto") -> Evaluation:
-    """Evaluate a model, in evaluation mode, on labelled images.
+    """Evaluate a model, in evaluation mode and moved to the device, on labelled images.
 
     Raises:
         DeviceError: if the device is not there.
-        ValueError: if the model returns no logits ``(N, 10)``, or NaN.
+        EvaluationError: if the model returns no logits ``(N, 10)``, or NaN.
     """
     where = resolve_device(device)
     logits = predict_logits(model.to(where), to_tensor(data.images, where))

@@ -25,7 +25,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with target.open("wb") as stream:
             yield stream
         return
-    check_replaceable(path)
     beside = _beside(target)
     try:
         with beside.open("xb") as stream:
@@ -33,8 +32,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(target)
-    except OSError as error:  # a full disk's error names no file
-        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
+    except OSError as error:
+        # A full disk's error names no file, and that of a missing folder a file nobody asked for.
+        named = str(path) if error.filename in (None, str(beside)) else error.filename
+        raise OSError(error.errno, error.strerror, named) from error
     finally:
         beside.unlink(missing_ok=True)
 

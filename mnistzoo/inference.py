@@ -43,11 +43,12 @@ def to_input(images: Tensor) -> Tensor:
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
 
-    The model is put into evaluation mode for it and back into the mode that it was in.
+    The model is put into evaluation mode for it, and each module back into its own mode.
     """
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training

@@ -100,45 +100,69 @@ def load_plugins() -> tuple[Plugin, ...]:
 @cache
 def _load_installed() -> tuple[Plugin, ...]:
     selection = _Selection.from_environment()
-    plugins = tuple(_load(entry_point, selection) for entry_point in _entry_points())
+    plugins = tuple(_discover(selection))
     selection.warn_of_unknown({plugin.distribution for plugin in plugins})
     return plugins
 
 
-def _entry_points() -> Iterator[importlib.metadata.EntryPoint]:
-    """Yield the group's entry points in a fixed order, without the copies of stray metadata."""
-    found = {
-        (_distribution(entry_point), entry_point.name): entry_point
-        for entry_point in importlib.metadata.entry_points(group=GROUP)
-    }
-    yield from (found[key] for key in sorted(found))
+def _discover(selection: "_Selection") -> Iterator[Plugin]:
+    """Yield the plugins of the installed distributions, in the order of the distributions' names.
+
+    Distribution by distribution, since one malformed ``entry_points.txt`` makes
+    ``importlib.metadata.entry_points()`` fail for all.
+    """
+    distributions: dict[str, importlib.metadata.Distribution] = {}
+    for distribution in importlib.metadata.distributions():
+        text = distribution.read_text("entry_points.txt")
+        if text and f"[{GROUP}]" in text:
+            # The first on the path counts, as for imports; later ones are stray copies.
+            distributions.setdefault(_normalise(_name(distribution)), distribution)
+    for _, distribution in sorted(distributions.items()):
+        try:
+            entry_points = sorted(distribution.entry_points.select(group=GROUP))
+        except Exception as error:
+            problem = f"its entry_points.txt is malformed ({describe(error)})"
+            yield _failed(distribution, "", error, problem)
+            continue
+        for entry_point in entry_points:
+            yield _load(distribution, entry_point, selection)
 
 
-def _load(entry_point: importlib.metadata.EntryPoint, selection: "_Selection") -> Plugin:
-    distribution = _distribution(entry_point)
-    version = (entry_point.dist and entry_point.dist.version) or ""
-    if not selection.admits(distribution):
-        return Plugin(distribution, version, entry_point.value, enabled=False)
+def _load(
+    distribution: importlib.metadata.Distribution,
+    entry_point: importlib.metadata.EntryPoint,
+    selection: "_Selection",
+) -> Plugin:
+    name, version = _name(distribution), _version(distribution)
+    if not selection.admits(name):
+        return Plugin(name, version, entry_point.value, enabled=False)
     try:
-        specs = _call_hook(entry_point.load())
+        return Plugin(name, version, entry_point.value, _call_hook(entry_point.load()))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        reason = describe(error)
-        plugin = Plugin(
-            distribution,
-            version,
-            entry_point.value,
-            error=reason,
-            traceback=_printable("".join(traceback.format_exception(error))),
-        )
-        if os.environ.get("MNISTZOO_STRICT") == "1":
-            raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
-        _log.warning(
-            "plugin %s failed to load: %s (`mnistzoo plugins` shows more)", plugin.provider, reason
-        )
-        return plugin
-    return Plugin(distribution, version, entry_point.value, specs)
+        return _failed(distribution, entry_point.value, error, describe(error))
+
+
+def _failed(
+    distribution: importlib.metadata.Distribution,
+    entry_point: str,
+    error: BaseException,
+    reason: str,
+) -> Plugin:
+    plugin = Plugin(
+        _name(distribution),
+        _version(distribution),
+        entry_point,
+        error=reason,
+        traceback=format_traceback(error),
+    )
+    if os.environ.get("MNISTZOO_STRICT") == "1":
+        raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
+    _log.warning(
+        "plugin %s failed to load: %s (`mnistzoo plugins` shows more)", plugin.provider, reason
+    )
+    return plugin
 
 
 def _call_hook(plugin: object) -> tuple[ModelSpec, ...]:
@@ -187,8 +211,13 @@ class _Selection:
             _log.warning("MNISTZOO_PLUGINS names %s, which is not an installed plugin", name)
 
 
-def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
-    return (entry_point.dist and entry_point.dist.name) or entry_point.value
+def _name(distribution: importlib.metadata.Distribution) -> str:
+    """Return its name; a half-removed one has no metadata."""
+    return distribution.metadata["Name"] or "(a distribution without a name)"
+
+
+def _version(distribution: importlib.metadata.Distribution) -> str:
+    return distribution.metadata["Version"] or ""
 
 
 def _normalise(name: str) -> str:
@@ -203,6 +232,11 @@ def describe(error: BaseException) -> str:
     except BaseException:  # SystemExit too, as at import
         text = "(its text cannot be shown)"
     return f"{type(error).__name__}: {_printable(text)}" if text else type(error).__name__
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the exception's traceback in printable lines."""
+    return _printable("".join(traceback.format_exception(error)))
 
 
 def _printable(text: str) -> str:

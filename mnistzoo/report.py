@@ -96,7 +96,8 @@ def comparison_table(comparison: "Comparison") -> Table:
         ">accuracy %",
         ">95 % interval",
         ">worst digit",
-        ">train s" if trained else ">file KB",
+        ">file KB",
+        *([">train s"] if trained else []),
         ">1 image us",
         ">256 images us",
     ]
@@ -118,25 +119,32 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         notes.append(
             f"trained now on {comparison.dataset['name']}"
             f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
-            f"{plan['seeds']} seed(s); accuracy at the end of training on the "
-            f"{comparison.dataset['images']:,} official test images"
+            f"{plan['seeds']} seed(s); mean accuracy at the end of training on the "
+            f"{comparison.dataset['images']:,} official test images, with the interval of one run"
         )
     notes.append(
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
         f"{machine['threads']} threads; {versions}"
     )
+    if plan is not None and plan["seeds"] > 1 and comparison.differences:
+        notes.append("differences are tested between the first seeds of the models:")
     notes.extend(_difference_note(difference) for difference in comparison.differences)
     return notes
 
 
 def _difference_note(difference: "Difference") -> str:
+    first, second = difference.first, difference.second
     p_value = difference.p_value
-    verdict = "is significantly better than" if p_value < 0.05 else "is not shown to differ from"
+    if p_value >= 0.05:
+        verdict = f"{first} is not shown to differ from {second}"
+    elif difference.only_first > difference.only_second:
+        verdict = f"{first} is significantly better than {second}"
+    else:
+        verdict = f"{second} is significantly better than {first}"
     shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     return (
-        f"{difference.better} {verdict} {difference.worse}: {difference.only_better} images only "
-        f"the first recognises, {difference.only_worse} only the second "
-        f"(McNemar's exact test, Holm-adjusted {shown})"
+        f"{verdict}: {difference.only_first} images only {first} recognises, "
+        f"{difference.only_second} only {second} (McNemar's exact test, Holm-adjusted {shown})"
     )
 
 
@@ -175,7 +183,7 @@ def percent(share: float | None) -> str:
 
 def _cells(row: "Row", trained: bool) -> list[str]:
     if row.error is not None:
-        return [row.name, f"{row.params:,}", NOTHING, "failed", *[NOTHING] * 5]
+        return [row.name, f"{row.params:,}", NOTHING, "failed", *[NOTHING] * (5 + trained)]
     assert row.accuracy_interval is not None and row.per_class_accuracy is not None
     low, high = row.accuracy_interval
     worst = min(range(10), key=row.per_class_accuracy.__getitem__)
@@ -187,7 +195,8 @@ def _cells(row: "Row", trained: bool) -> list[str]:
         f"{percent(row.accuracy)}{spread}",
         f"{percent(low)} to {percent(high)}",
         f"{worst}: {percent(row.per_class_accuracy[worst])}",
-        f"{row.train_seconds:,.1f}" if trained else f"{(row.file_bytes or 0) / 1000:,.0f}",
+        f"{(row.file_bytes or 0) / 1000:,.0f}",
+        *([f"{row.train_seconds:,.1f}"] if trained else []),
         f"{row.latency_us:,.0f}",
         f"{row.latency_256_us:,.0f}",
     ]

@@ -46,8 +46,12 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, f"epochs is {self.epochs}, it must be at least 1")
-        _require(self.batch_size >= 1, f"batch_size is {self.batch_size}, it must be at least 1")
+        for attribute in ("epochs", "batch_size"):
+            value = getattr(self, attribute)
+            _require(
+                isinstance(value, int) and 1 <= value < 2**31,
+                f"{attribute} is {value!r}, it must be a whole number of at least 1",
+            )
         for attribute, choices in (("optimizer", Optimizer), ("schedule", Schedule)):
             value = getattr(self, attribute)
             known = get_args(choices)
@@ -154,8 +158,23 @@ class ModelSpec:
             _FACTORY.fullmatch(self.factory) is not None,
             f"factory {self.factory!r} {where} must read 'package.module:callable'",
         )
-        _require(self.num_params >= 0, f"num_params {where} is {self.num_params}, below 0")
+        _require(
+            isinstance(self.num_params, int) and self.num_params >= 0,
+            f"num_params {where} is {self.num_params!r}, it must be a whole number from 0",
+        )
+        _require(
+            all(isinstance(k, str) and isinstance(v, Recipe) for k, v in self.recipes.items()),
+            f"recipes {where} must map names to Recipe objects",
+        )
         _require("default" in self.recipes, f"recipes {where} must hold one named 'default'")
+        _require(
+            self.weights is None or isinstance(self.weights, Weights),
+            f"weights {where} must be a Weights object or None",
+        )
+        _require(
+            isinstance(self.tags, tuple) and all(isinstance(tag, str) for tag in self.tags),
+            f"tags {where} must be a tuple of words",
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

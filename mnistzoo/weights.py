@@ -1,6 +1,5 @@
 """Weights in files: safetensors with their story out and in, plain PyTorch state dicts in."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -14,13 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import replacing
-from mnistzoo.measure import environment
-from mnistzoo.training import TrainingRun
-from mnistzoo.zoo import Registration
 
 _STORY = "mnistzoo"
 
@@ -41,52 +35,18 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], story: Mapping[
     Raises:
         OSError: if the file cannot be written.
     """
-    state = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
-    }
-    payload = safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
+    payload = to_bytes(model, story)
     with replacing(path) as stream:
         stream.write(payload)
 
 
-def training_story(
-    registration: Registration,
-    recipe_name: str,
-    run: TrainingRun,
-    dataset: Dataset,
-    *,
-    final: bool,
-    test: Evaluation,
-) -> dict[str, Any]:
-    """Return what :func:`save_weights` keeps of a training run.
-
-    Args:
-        registration: the model and its plugin.
-        recipe_name: name of the recipe that ``run`` followed, perhaps with other values.
-        run: what was trained.
-        dataset: on what.
-        final: whether the validation split was trained on too.
-        test: the evaluation on the test set at the end.
-    """
-    metrics = {"test_accuracy": test.accuracy}
-    if run.validation_accuracy is not None:
-        metrics["validation_accuracy"] = run.validation_accuracy
-    return {
-        "model": registration.spec.name,
-        "plugin": registration.plugin.distribution,
-        "plugin_version": registration.plugin.version,
-        "recipe_name": recipe_name,
-        "recipe": dataclasses.asdict(run.recipe),
-        "seed": run.recipe.seed,
-        "epochs_completed": len(run.epochs),
-        "final": final,
-        "dataset": dataset.name,
-        "checksums": dict(dataset.checksums),
-        "metrics": metrics,
-        "train_seconds": run.seconds,
-        "environment": environment(torch.device(run.device)),
+def to_bytes(model: nn.Module, story: Mapping[str, Any]) -> bytes:
+    """Return the content of the file that :func:`save_weights` writes."""
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
     }
+    return safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
 
 
 def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -133,6 +93,10 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
             raise WeightsError(
                 f"{path} is for another architecture than {type(model).__name__}: {name} is "
                 f"{found}, expected {wanted}; name the model that it was trained for"
+            )
+        if tensor.layout != torch.strided or not tensor.isfinite().all():
+            raise WeightsError(
+                f"{path} has NaN, infinite or sparse values in {name}; train it again"
             )
     model.load_state_dict(state)
 

@@ -42,8 +42,12 @@ def registrations() -> tuple[dict[str, Registration], dict[str, list[Registratio
         for spec in plugin.specs:
             for name in spec.names:
                 claims.setdefault(name, []).append(Registration(spec, plugin))
-    names = {name: claimants[0] for name, claimants in claims.items() if len(claimants) == 1}
     conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
+    names = {
+        name: claimants[0]
+        for name, claimants in claims.items()
+        if name not in conflicts and claimants[0].spec.name not in conflicts
+    }
     return names, conflicts
 
 
@@ -75,8 +79,9 @@ def get_registration(name: str) -> Registration:
     names, conflicts = registrations()
     if name in names:
         return names[name]
-    if name in conflicts:
-        raise ModelError(describe_conflict(name, conflicts[name]))
+    for contested, claimants in conflicts.items():
+        if any(name in claimant.spec.names for claimant in claimants):
+            raise ModelError(describe_conflict(contested, claimants))
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     failed = [plugin.provider for plugin in load_plugins() if plugin.error]
@@ -126,8 +131,8 @@ def create_model(name: str) -> "nn.Module":
         found = sum(parameter.numel() for parameter in model.parameters())
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"{where} needs the module {error.name!r}, which is not installed; install it, or the "
-            "plugin again"
+            f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
+            "install it, or the plugin again"
         ) from error
     except KeyboardInterrupt:
         raise
@@ -155,6 +160,8 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
+    import torch
+
     from mnistzoo.weights import load_weights, verify_sha256
 
     model = create_model(name)
@@ -164,6 +171,8 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
         assert spec.weights is not None  # weights_path raised if so
         verify_sha256(weights, spec.weights.sha256)
     load_weights(model, weights)
+    # As the trainer leaves it: convolutions run faster channels last.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
 
 

@@ -23,6 +23,10 @@ FAILS_TO_LOAD = {
         "RuntimeError: the shelf is empty",
     ),
     "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "declares weights of the wrong type": (
+        f"{REGISTER}    register(linear('bad', weights='w.safetensors'))",
+        "ValueError: weights of model 'bad' must be a Weights object",
+    ),
     "raises after one of its models": (
         f"{REGISTER}    register(linear('half'))\n    raise LookupError('no second half')",
         "LookupError: no second half",
@@ -266,3 +270,16 @@ def test_an_entry_point_that_is_no_module_is_named(install_plugin: Install, run_
     assert listed(result) == {"good"}
     (line,) = result.stderr.splitlines()
     assert "plugin bad 0.3" in line
+
+
+def test_a_malformed_entry_points_file_costs_only_its_own_plugin(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("good")
+    metadata = install_plugin("bad", version="0.3")
+    (metadata / "entry_points.txt").write_text("[mnistzoo]\nno equals sign here\n")
+    result = run_cli("models", "--json", "-")
+    assert listed(result) == {"good"}
+    (line,) = result.stderr.splitlines()
+    assert "plugin bad 0.3" in line
+    assert "entry_points.txt is malformed" in line

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import hashlib
+import importlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
-from mnistzoo.compare import Comparison, TrainingPlan, compare
+from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
 from mnistzoo.report import comparison_notes, comparison_table, write_csv, write_json
 from mnistzoo.zoo import ModelError
@@ -114,9 +115,9 @@ def test_neighbours_are_compared_on_the_same_images(shipped: Comparison) -> None
     good, poor = shipped.rows[:2]
     assert good.correct is not None
     assert poor.correct is not None
-    assert (difference.better, difference.worse) == ("good", "poor")
-    assert difference.only_better == (good.correct & ~poor.correct).sum()
-    assert difference.only_better - difference.only_worse == good.correct.sum() - poor.correct.sum()
+    assert (difference.first, difference.second) == ("good", "poor")
+    assert difference.only_first == (good.correct & ~poor.correct).sum()
+    assert difference.only_first - difference.only_second == good.correct.sum() - poor.correct.sum()
     assert difference.p_value < 0.001
     assert "good is significantly better than poor" in "\n".join(comparison_notes(shipped))
 
@@ -169,6 +170,30 @@ def test_a_final_run_trains_on_the_validation_split_too_and_says_so() -> None:
     assert "validation split included" in "\n".join(comparison_notes(comparison))
     held_out = compare(["untrained"], DATA, TrainingPlan())
     assert comparison.rows[0].accuracy != held_out.rows[0].accuracy
+
+
+def test_ctrl_c_keeps_the_rows_that_are_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    compare_models = importlib.import_module("compare_models")
+
+    def interrupted() -> nn.Module:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare_models, "Raising", interrupted)
+    rows = compare(["good", "raising", "poor"], DATA).rows
+    assert [(row.name, row.error) for row in rows] == [
+        ("good", None),
+        ("poor", "interrupted"),
+        ("raising", "interrupted"),
+    ]
+
+
+def test_the_note_names_the_better_model_whichever_row_is_first(shipped: Comparison) -> None:
+    turned = Difference("good", "poor", only_first=5, only_second=40, p_value=1e-7)
+    notes = comparison_notes(dataclasses.replace(shipped, differences=[turned]))
+    assert any("poor is significantly better than good" in note for note in notes)
+    alike = dataclasses.replace(turned, p_value=0.05)
+    notes = comparison_notes(dataclasses.replace(shipped, differences=[alike]))
+    assert any("good is not shown to differ from poor" in note for note in notes)
 
 
 def test_an_unknown_model_is_an_error_and_not_a_shorter_table() -> None:

@@ -74,6 +74,13 @@ def test_evaluation_keeps_the_mode_of_the_model_and_ignores_the_batch_size() -> 
     torch.testing.assert_close(whole, parts)
 
 
+def test_a_module_that_is_frozen_in_a_training_model_stays_so() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10)).train()
+    model[1].eval()
+    predict_logits(model, torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
+    assert [module.training for module in model] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     "logits", [np.zeros((3, 9), np.float32), np.full((3, 10), np.nan, np.float32)]
 )

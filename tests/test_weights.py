@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,19 @@ def test_any_truncated_file_is_a_clear_error(tmp_path: Path, suffix: str, keep: 
     model = net(1)
     with pytest.raises(WeightsError, match="damaged"):
         load_weights(model, path)
+    assert state(model) == state(net(1))
+
+
+@pytest.mark.parametrize("spoil", [lambda t: t * torch.nan, lambda t: t.to_sparse()])
+def test_values_that_no_model_can_use_change_nothing(
+    tmp_path: Path, spoil: Callable[[Tensor], Tensor]
+) -> None:
+    state_dict = net(0).state_dict()
+    state_dict["norm.weight"] = spoil(state_dict["norm.weight"])
+    torch.save(state_dict, tmp_path / "spoilt.pt")
+    model = net(1)
+    with pytest.raises(WeightsError, match=r"spoilt\.pt has NaN.*norm\.weight"):
+        load_weights(model, tmp_path / "spoilt.pt")
     assert state(model) == state(net(1))
 
 

@@ -161,3 +161,13 @@ def test_a_recipe_is_found_by_name(linear_spec: Spec) -> None:
     assert mnistzoo.get_recipe(spec, "reference") is reference
     with pytest.raises(ModelError, match="no recipe 'fast'; it has: default, reference"):
         mnistzoo.get_recipe(spec, "fast")
+
+
+def test_an_alias_of_a_model_whose_name_is_contested_stands_for_nothing(
+    register: Register, linear_spec: Spec
+) -> None:
+    register(linear_spec("zootwin", aliases=("zoofirst",)), plugin="one")
+    register(linear_spec("zootwin", aliases=("zoosecond",)), plugin="two")
+    for name in ("zootwin", "zoofirst", "zoosecond"):
+        with pytest.raises(ModelError, match="'zootwin' is claimed by one and two"):
+            mnistzoo.get_spec(name)

@@ -87,14 +87,14 @@ def command(
         device=device,
         show_progress=True,
     )
+    if "-" not in files:
+        comparison_table(comparison).show()
+        for note in comparison_notes(comparison):
+            click.echo(f"  {note}")
     if json_file:
         write_json(comparison.facts(), json_file)
     if csv_file:
         write_csv(comparison, csv_file)
     if markdown_file:
         write_markdown(comparison, markdown_file)
-    if "-" not in files:
-        comparison_table(comparison).show()
-        for note in comparison_notes(comparison):
-            click.echo(f"  {note}")
     return 1 if comparison.failed else 0

@@ -35,10 +35,17 @@ def download(dataset: str, data_dir: str | None) -> None:
 @command.command("verify")
 @dataset_option
 @data_dir_option
-def verify(dataset: str, data_dir: str | None) -> None:
+def verify(dataset: str, data_dir: str | None) -> int:
     """Check the SHA-256 of each file's unzipped bytes."""
     from mnistzoo.data import load_dataset
+    from mnistzoo.errors import MnistzooError
 
     found = load_dataset(dataset, data_dir)
+    status = 0
     for file in found.files:
-        click.echo(f"{file.sha256}  {found.verify(file)}  OK")
+        try:
+            click.echo(f"{file.sha256}  {found.verify(file)}  OK")
+        except MnistzooError as error:
+            click.echo(f"mnistzoo: {error}", err=True)
+            status = 1
+    return status

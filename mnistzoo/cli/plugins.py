@@ -12,23 +12,23 @@ def command(json_file: str | None) -> None:
 
     Creates each model once to see whether it works.
     """
-    from mnistzoo.plugins import Plugin, load_plugins
+    from mnistzoo.plugins import Plugin, format_traceback, load_plugins
     from mnistzoo.report import NOTHING, Table, write_json
     from mnistzoo.zoo import ModelError, create_model, describe_conflict, registrations
 
     names, conflicts = registrations()
 
-    def problems(plugin: Plugin) -> list[str]:
-        found = [plugin.error] if plugin.error else []
+    def problems(plugin: Plugin) -> list[tuple[str, str]]:
+        """Return the plugin's problems, each a sentence and a traceback."""
+        found = [(plugin.error, plugin.traceback)] if plugin.error else []
         for spec in plugin.specs:
-            found += [
-                describe_conflict(name, conflicts[name]) for name in spec.names if name in conflicts
-            ]
+            contested = [name for name in spec.names if name in conflicts]
+            found += [(describe_conflict(name, conflicts[name]), "") for name in contested]
             if spec.name in names:
                 try:
                     create_model(spec.name)
                 except ModelError as error:
-                    found.append(str(error))
+                    found.append((str(error), format_traceback(error)))
         return found
 
     plugins = [(plugin, problems(plugin)) for plugin in load_plugins()]
@@ -41,8 +41,8 @@ def command(json_file: str | None) -> None:
                     "entry_point": plugin.entry_point,
                     "enabled": plugin.enabled,
                     "models": [spec.name for spec in plugin.specs],
-                    "problems": found,
-                    "traceback": plugin.traceback,
+                    "problems": [problem for problem, _ in found],
+                    "traceback": "\n".join(traceback for _, traceback in found),
                 }
                 for plugin, found in plugins
             ],
@@ -63,7 +63,5 @@ def command(json_file: str | None) -> None:
             ],
         ).show()
         for plugin, found in plugins:
-            for problem in found:
-                click.echo(f"{plugin.provider}: {problem}")
-            if plugin.traceback:
-                click.echo(plugin.traceback)
+            for problem, traceback in found:
+                click.echo(f"{plugin.provider}: {problem}\n{traceback}")

@@ -1,5 +1,8 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
+import dataclasses
+from typing import Any
+
 import click
 
 from mnistzoo.cli.options import (
@@ -67,12 +70,15 @@ def command(
         raise click.BadParameter("the file name must end in .safetensors", param_hint="-o")
     check_writable(output, json_file)
 
+    import torch
+
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
+    from mnistzoo.measure import environment
     from mnistzoo.report import percent, write_json
     from mnistzoo.training import TrainingDiverged, TrainingInterrupted, train
     from mnistzoo.training.progress import TrainingProgress
-    from mnistzoo.weights import save_weights, training_story
+    from mnistzoo.weights import save_weights
 
     data = load_dataset(dataset, data_dir)
     images = data.train_and_validation if final else data.train
@@ -101,8 +107,26 @@ def command(
     if not run.epochs:
         click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
         return 1
+    story: dict[str, Any] = {
+        "model": name,
+        "plugin": registration.plugin.distribution,
+        "plugin_version": registration.plugin.version,
+        "recipe_name": recipe,
+        "recipe": dataclasses.asdict(chosen),
+        "seed": chosen.seed,
+        "epochs_completed": len(run.epochs),
+        "final": final,
+        "dataset": data.name,
+        "checksums": dict(data.checksums),
+        "metrics": {},
+        "train_seconds": run.seconds,
+        "environment": environment(torch.device(run.device)),
+    }
+    save_weights(trained, output, story)  # before an evaluation that could be interrupted
     test = evaluate(trained, test_images, device=device)
-    story = training_story(registration, recipe, run, data, final=final, test=test)
+    story["metrics"] = {"test_accuracy": test.accuracy}
+    if run.validation_accuracy is not None:
+        story["metrics"]["validation_accuracy"] = run.validation_accuracy
     save_weights(trained, output, story)
     if json_file:
         write_json({**story, "evaluation": test.facts(), "file": output}, json_file)

@@ -94,6 +94,7 @@ def idx_bytes(array: NDArray[Any]) -> bytes:
     Raises:
         IdxError: if the format has no such type or cannot hold such a dimension.
     """
+    array = np.asarray(array)
     dtype = array.dtype.newbyteorder(">")
     code = next((code for code, known in _DTYPES.items() if known == dtype), None)
     if code is None:

@@ -4,7 +4,8 @@ import torch
 
 from mnistzoo.data import load_dataset
 from mnistzoo.evaluation import evaluate
-from mnistzoo.zoo import create_model, get_spec, load_model
+from mnistzoo.weights import read_story
+from mnistzoo.zoo import create_model, get_spec, load_model, weights_path
 
 # Other versions of torch and other processors round differently, and may flip a few images.
 _METRIC_TOLERANCE = 0.0005
@@ -38,7 +39,12 @@ def check_model(name: str) -> None:
     if spec.weights is None:
         return
     found = evaluate(load_model(name), test).accuracy
-    declared = spec.weights.metrics["test_accuracy"]
+    declared = spec.weights.metrics.get("test_accuracy")
+    assert declared is not None, f"{name} declares no metric 'test_accuracy' of its weights"
     assert abs(found - declared) <= _METRIC_TOLERANCE, (
         f"{name} declares test_accuracy {declared}, but its weights have {found}"
+    )
+    told = read_story(weights_path(spec)).get("metrics", {}).get("test_accuracy", declared)
+    assert told == declared, (
+        f"{name} declares test_accuracy {declared}, but the metadata of its weights says {told}"
     )

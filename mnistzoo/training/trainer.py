@@ -1,7 +1,6 @@
 """The training loop, one for all models, driven by a recipe."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -62,12 +61,15 @@ class TrainingRun:
 
 
 class TrainingDiverged(MnistzooError):
-    """The loss became NaN or infinite; ``model`` is as it was after the last epoch of ``run``."""
+    """The loss or a weight became NaN or infinite.
+
+    ``model`` is as it was after the last complete epoch, the last of ``run``.
+    """
 
     def __init__(self, epoch: int, step: int, model: nn.Module, run: TrainingRun) -> None:
         super().__init__(
-            f"the loss became NaN or infinite in epoch {epoch}, step {step}; try a lower "
-            "learning rate"
+            f"the loss or a weight became NaN or infinite in epoch {epoch}, step {step}; try a "
+            "lower learning rate"
         )
         self.model = model
         self.run = run
@@ -110,10 +112,14 @@ def train(
         The model as it is at the end of training, in evaluation mode, and the run.
 
     Raises:
-        TrainingDiverged: at the end of an epoch in which the loss became NaN or infinite.
+        TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
+            infinite.
         TrainingInterrupted: on Ctrl-C.
         DeviceError: if the device is not there.
+        ValueError: if there are no images.
     """
+    if len(data) == 0:
+        raise ValueError("there are no images to train on")
     where = resolve_device(device)
     run = TrainingRun(recipe, where.type)
     with torch.random.fork_rng(), _denormals_flushed():
@@ -153,8 +159,7 @@ def _epochs(
     held_out = None if validation is None else to_tensor(validation.images, device)
     order = torch.Generator().manual_seed(recipe.seed)
     optimizer = _optimizer(model, recipe)
-    steps_per_epoch = math.ceil(len(data) / recipe.batch_size)
-    total_steps = recipe.epochs * steps_per_epoch
+    total_steps = recipe.epochs * len(_batches(torch.arange(len(data)), recipe.batch_size))
     started = time.perf_counter()
     step = 0
     for number in range(1, recipe.epochs + 1):
@@ -162,7 +167,7 @@ def _epochs(
         # Losses stay on the device until the epoch ends: reading one would wait for its step.
         step_losses = []
         shuffled = torch.randperm(len(data), generator=order).to(device)
-        for batch in shuffled.split(recipe.batch_size):
+        for batch in _batches(shuffled, recipe.batch_size):
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total_steps)
             inputs = to_input(images.index_select(0, batch))  # augmentation will go here
             targets = labels.index_select(0, batch)
@@ -176,11 +181,20 @@ def _epochs(
         losses = torch.stack(step_losses)
         if not losses.isfinite().all():
             raise _NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
+        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+            raise _NotFinite(step=len(step_losses))
         accuracy = None
         if validation is not None and held_out is not None:
             predicted = predict_logits(model, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
         yield Epoch(number, float(losses.mean()), accuracy, time.perf_counter() - started)
+
+
+def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    batches = order.split(batch_size)
+    if len(batches) > 1 and len(batches[-1]) == 1:  # batch norm cannot train on a single image
+        batches = (*batches[:-2], torch.cat(batches[-2:]))
+    return batches
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -202,7 +216,11 @@ def _copy_of_state(model: nn.Module) -> StateDict:
 @contextlib.contextmanager
 def _denormals_flushed() -> Iterator[None]:
     """Flush denormal numbers to zero: Adam's averages of dead pixels decay into them, and they slow
-    a CPU down."""
+    a CPU down.
+
+    The processor has the switch once a thread: torch's worker threads take it over when they start,
+    so those that ran before keep theirs, and those that start here keep this one.
+    """
     flushed_before = bool(torch.tensor(1e-310, dtype=torch.float64).mul(1) == 0)
     torch.set_flush_denormal(True)
     try:

@@ -107,7 +107,6 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(
         ("evaluate clitest --data-dir absent", "mnistzoo data download"),
         ("compare clitest --data-dir absent", "mnistzoo data download"),
         ("data path --data-dir absent", "mnistzoo data download"),
-        ("data verify --data-dir absent", "mnistzoo data download"),
         ("data path --dataset mnist-10k --data-dir absent", "leave --data-dir out"),
         ("train clitest --data-dir absent", "mnistzoo data download"),
         ("models nosuchmodel*", "'nosuchmodel*'"),

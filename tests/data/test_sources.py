@@ -169,7 +169,7 @@ def test_after_a_mirror_that_delivers_no_other_is_asked(
     second = serve(lambda request, _: asked.append(request.path))
     download(files, tmp_path, mirrors=[serve(deliver), second])
     assert asked == []
-    assert caplog.records == []
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

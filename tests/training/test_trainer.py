@@ -203,3 +203,27 @@ def test_cuda_trains_by_the_same_code(data: Split, validation: Split) -> None:
     model, run = train(SmallNet, RECIPE, data, validation, device="cuda")
     assert run.device == "cuda"
     assert run.validation_accuracy == evaluate(model, validation, device="cuda").accuracy > 0.85
+
+
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(data: Split) -> None:
+    recipe = Recipe(epochs=2, batch_size=640, optimizer="sgd", learning_rate=1e39)
+    with pytest.raises(TrainingDiverged, match="epoch 1, step 1;") as caught:
+        train(lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), recipe, data[:640])
+    assert all(weight.isfinite().all() for weight in caught.value.model.parameters())
+
+
+def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None:
+    sizes: list[int] = []
+
+    class Recorder(SmallNet):
+        def forward(self, images: Tensor) -> Tensor:
+            sizes.append(len(images))
+            return super().forward(images)
+
+    train(Recorder, dataclasses.replace(RECIPE, epochs=1), data[:129])
+    assert sizes == [64, 65]
+
+
+def test_no_images_are_an_error(data: Split) -> None:
+    with pytest.raises(ValueError, match="no images"):
+        train(SmallNet, RECIPE, data[:0])

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import torch
+
+from mnistzoo import create_model, load_model
+from mnistzoo.testing import check_model
+
+
+def test_mnistconvnet_keeps_the_contract() -> None:
+    check_model("mnistconvnet")
+
+
+def test_the_architecture_is_the_published_one() -> None:
+    model = create_model("mnistconvnet")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 421_642
+    layers = ("conv1", "conv2", "fc1", "fc2")
+    assert list(model.state_dict()) == [f"{x}.{y}" for x in layers for y in ("weight", "bias")]
+
+
+def test_a_state_dict_saved_by_pytorch_loads_unchanged(tmp_path: Path) -> None:
+    published = create_model("mnistconvnet").state_dict()
+    torch.save(published, tmp_path / "published.pth")
+    loaded = load_model("mnistconvnet", tmp_path / "published.pth").state_dict()
+    assert all(torch.equal(loaded[name], published[name]) for name in published)

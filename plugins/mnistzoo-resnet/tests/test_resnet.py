@@ -1,0 +1,18 @@
+from torch import nn
+
+from mnistzoo import create_model
+from mnistzoo.testing import check_model
+
+
+def test_resnet_keeps_the_contract() -> None:
+    check_model("resnet")
+
+
+def test_every_batch_norm_directly_follows_a_convolution() -> None:
+    for module in create_model("resnet").modules():
+        children = list(module.children())
+        for before, after in zip([None, *children], children, strict=False):
+            if isinstance(after, nn.BatchNorm2d):
+                assert isinstance(module, nn.Sequential)
+                assert isinstance(before, nn.Conv2d)
+                assert before.out_channels == after.num_features
