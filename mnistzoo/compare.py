@@ -181,6 +181,7 @@ def compare(
         ModelError: if a name is unknown.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
+        KeyboardInterrupt: on Ctrl-C before the first row is finished.
     """
     where = resolve_device(device)
     chosen = {found.spec.name: found for found in map(get_registration, names)}
@@ -192,6 +193,8 @@ def compare(
         try:
             rows.append(_measured(registration, dataset, plan, where, show_progress))
         except KeyboardInterrupt:
+            if not rows:
+                raise
             # What is finished is kept: this row and those that would follow say why they are empty.
             unfinished = list(chosen.values())[len(rows) :]
             rows += [Row(**_identity(each), error="interrupted") for each in unfinished]

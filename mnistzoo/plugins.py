@@ -35,7 +35,8 @@ class Plugin:
     Attributes:
         distribution: the name of the installed distribution.
         version: its version, empty for an object registered in the process.
-        entry_point: the module that the entry point names.
+        entry_point: the module that the entry point names; empty if the file of entry points is
+            malformed.
         specs: what it registered; empty if it failed or is switched off.
         error: why it failed, in one line; empty if it did not.
         traceback: the whole story of the failure.
@@ -76,7 +77,7 @@ def register_plugin(plugin: object, name: str) -> None:
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     _registered[:] = [known for known in _registered if known.distribution != name]
-    _registered.append(Plugin(name, "", repr(type(plugin).__name__), specs))
+    _registered.append(Plugin(name, "", "registered in this process", specs))
 
 
 def unregister_plugin(name: str) -> None:
@@ -121,8 +122,9 @@ def _discover(selection: "_Selection") -> Iterator[Plugin]:
         try:
             entry_points = sorted(distribution.entry_points.select(group=GROUP))
         except Exception as error:
-            problem = f"its entry_points.txt is malformed ({describe(error)})"
-            yield _failed(distribution, "", error, problem)
+            if selection.admits(_name(distribution)):
+                problem = f"its entry_points.txt is malformed ({describe(error)})"
+                yield _failed(distribution, "", error, problem)
             continue
         for entry_point in entry_points:
             yield _load(distribution, entry_point, selection)

@@ -119,7 +119,8 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         notes.append(
             f"trained now on {comparison.dataset['name']}"
             f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
-            f"{plan['seeds']} seed(s); mean accuracy at the end of training on the "
+            f"{plan['seeds']} seed{'s' if plan['seeds'] > 1 else ''}; "
+            f"{'mean ' if plan['seeds'] > 1 else ''}accuracy at the end of training on the "
             f"{comparison.dataset['images']:,} official test images, with the interval of one run"
         )
     notes.append(

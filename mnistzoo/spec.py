@@ -155,8 +155,8 @@ class ModelSpec:
                 f"{attribute} {where} must be one line of printable text",
             )
         _require(
-            _FACTORY.fullmatch(self.factory) is not None,
-            f"factory {self.factory!r} {where} must read 'package.module:callable'",
+            isinstance(self.factory, str) and _FACTORY.fullmatch(self.factory) is not None,
+            f"factory {self.factory!r} {where} must be a string 'package.module:callable'",
         )
         _require(
             isinstance(self.num_params, int) and self.num_params >= 0,

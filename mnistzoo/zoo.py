@@ -184,8 +184,8 @@ def weights_path(spec: ModelSpec) -> Path:
     """
     if spec.weights is None:
         raise ModelError(
-            f"model {spec.name!r} ships no weights; train it with `mnistzoo train {spec.name}` and "
-            "name the file with --weights"
+            f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
+            f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
         )
     module = find_spec(spec.factory.partition(":")[0])
     if module is None or module.origin is None:

@@ -13,6 +13,7 @@ from mnistzoo import get_spec, list_models
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+DISTRIBUTIONS = "mnistzoo-convnet,mnistzoo-mnistnet,mnistzoo-resnet"
 FIRST_PARTY = {"mnistnet", "mnistconvnet", "resnet"}
 
 pytestmark = pytest.mark.skipif(
@@ -82,12 +83,19 @@ def test_every_command_runs(plugin: Path, tmp_path: Path) -> None:
     assert (tmp_path / "comparison.json").exists()
 
 
+def test_the_first_command_compares_the_shipped_models(tmp_path: Path) -> None:
+    (command,) = [text.split(" && ")[1].split() for text in blocks("sh") if "compare" in text]
+    output = run([sys.executable, *command[1:]], tmp_path, MNISTZOO_PLUGINS=DISTRIBUTIONS)
+    assert all(name in output for name in FIRST_PARTY)
+    assert "failed" not in output
+
+
 def test_the_python_snippets_run(tmp_path: Path) -> None:
     snippets = [text for text in blocks("python") if "import mnistzoo" in text]
-    assert snippets
-    for snippet in snippets:
-        output = run([sys.executable, "-c", snippet], tmp_path)
-        assert "(10000, 28, 28) uint8" in output
+    outputs = [run([sys.executable, "-c", snippet], tmp_path) for snippet in snippets]
+    assert len(outputs) == 2
+    assert "(10000, 28, 28) uint8" in outputs[0]
+    assert "Linear(in_features=784" in outputs[1]
 
 
 def test_the_table_is_that_of_the_shipped_weights() -> None:

@@ -37,7 +37,9 @@ final_option = click.option(
 epochs_option = click.option(
     "--epochs", type=click.IntRange(min=1), help="Instead of the recipe's."
 )
-recipe_option = click.option("--recipe", default="default", show_default=True)
+recipe_option = click.option(
+    "--recipe", default="default", show_default=True, help="One of those that `models` lists."
+)
 
 
 def check_writable(*paths: str | None) -> None:

@@ -152,9 +152,11 @@ class Dataset:
             if path is not None:
                 return path
         searched = ", ".join(str(folder.absolute()) for folder in folders)
+        into = "" if self._data_dir is None else f" --data-dir {self._data_dir}"
+        instead = "--dataset mnist-10k" + (" without a data directory" if into else "")
         raise DataError(
-            f"{file.name} (or .gz) is not in {searched}; run `mnistzoo data download`, or use "
-            "--dataset mnist-10k, which needs no network"
+            f"{file.name} (or .gz) is not in {searched}; run `mnistzoo data download{into}`, or "
+            f"use {instead}, which needs no network"
         )
 
     def verify(self, file: DataFile) -> Path:
