@@ -15,10 +15,10 @@ def command(pattern: str, json_file: str | None) -> int:
     """
     from mnistzoo.plugins import load_plugins
     from mnistzoo.report import NOTHING, Table, percent, write_json
-    from mnistzoo.zoo import describe_conflict, get_registration, list_models, registrations
+    from mnistzoo.zoo import describe_conflict, list_models, registrations
 
-    found = [get_registration(name) for name in list_models(pattern)]
     names, conflicts = registrations()
+    found = [names[name] for name in list_models(pattern)]
     problems = [f"{p.provider} failed to load: {p.error}" for p in load_plugins() if p.error]
     for name, claimants in conflicts.items():
         problems.append(describe_conflict(name, claimants))
