@@ -10,11 +10,15 @@ from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 Optimizer = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "one-cycle"]
+Schedule = Literal["constant", "cosine", "one-cycle", "step"]
+Precision = Literal["float32", "bfloat16"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CHOICES = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
+_MOST = {"rotation": 180, "shift": 28, "elastic": 28, "erasing": 1, "teacher_weight": 1}
+_BELOW = {"label_smoothing": 1, "scale": 1, "shear": 90, "ema_decay": 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +31,31 @@ class Recipe:
         optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9).
         learning_rate: the highest learning rate of the schedule, above 0.
         weight_decay: the optimizer's own kind: L2 for adam and sgd, decoupled for adamw.
-        schedule: ``"constant"``, or ``"one-cycle"``: a linear rise over the first quarter of the
-            steps and a cosine fall to zero (after arXiv 1708.07120).
+        schedule: ``"constant"``; ``"cosine"``: a cosine fall to zero (arXiv 1608.03983);
+            ``"one-cycle"``: a linear rise over the first quarter of the steps before it (after
+            arXiv 1708.07120); ``"step"``: a tenth after half of the steps and again after three
+            quarters (as arXiv 1512.03385 trains on CIFAR-10).
         label_smoothing: from 0 up to, not including, 1 (arXiv 1512.00567).
-        seed: of the initial weights, the order of the images and dropout.
+        rotation: the largest angle by which an image is turned, either way, in degrees, 0 to 180.
+        scale: the largest change of width, and of height, as a fraction of it, from 0 below 1.
+        shift: the largest shift, across and down, in pixels, 0 to 28.
+        shear: the largest angle by which upright lines are slanted, in degrees, from 0 below 90.
+        elastic: standard deviation of the smooth distortion, across and down, in pixels, 0 to 28.
+        erasing: probability that a rectangle of an image is erased, 0 to 1.
+        ema_decay: of the exponential moving average of weights and buffers that becomes the trained
+            model, from 0 (no averaging) below 1; it is lower in the first steps.
+        clip_norm: the gradient's largest norm, above 0; longer ones are scaled down to it.
+            None: no clipping.
+        precision: ``"bfloat16"`` runs convolutions and matrix products of the training steps in
+            mixed precision; weights and evaluation stay float32.
+        compile: run the training steps through ``torch.compile``.
+        teacher: name of a registered model with shipped weights whose logits on the same images are
+            learned along with the labels (arXiv 1503.02531). None: no distillation.
+        teacher_weight: the teacher's share of the loss, 0 to 1.
+        temperature: divides teacher's and model's logits before their cross entropy, above 0.
+        threads: of the CPU, at least 1; the weights depend on it in their last bits. None: torch's
+            own number, which is every core.
+        seed: of the initial weights, the order of the images, dropout and augmentation.
 
     Raises:
         ValueError: if a value is outside its range.
@@ -43,28 +68,55 @@ class Recipe:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     label_smoothing: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    elastic: float = 0.0
+    erasing: float = 0.0
+    ema_decay: float = 0.0
+    clip_norm: float | None = None
+    precision: Precision = "float32"
+    compile: bool = False
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    threads: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for attribute in ("epochs", "batch_size"):
-            value = getattr(self, attribute)
+        for name, choices in _CHOICES.items():
+            value, known = getattr(self, name), get_args(choices)
+            _require(value in known, f"{name} is {value!r}, it must be one of {known}")
+        for name in ("epochs", "batch_size", "threads"):
+            value = getattr(self, name)
             _require(
-                isinstance(value, int) and 1 <= value < 2**31,
-                f"{attribute} is {value!r}, it must be a whole number of at least 1",
+                (isinstance(value, int) and 1 <= value < 2**31)
+                or (value is None and name == "threads"),
+                f"{name} is {value!r}, it must be a whole number of at least 1",
             )
-        for attribute, choices in (("optimizer", Optimizer), ("schedule", Schedule)):
-            value = getattr(self, attribute)
-            known = get_args(choices)
-            _require(value in known, f"{attribute} is {value!r}, it must be one of {known}")
-        rate = self.learning_rate
-        _require(0 < rate < float("inf"), f"learning_rate is {rate}, it must be above 0 and finite")
+        for name in ("learning_rate", "temperature", "clip_norm"):
+            value = getattr(self, name)
+            _require(
+                (value is None and name == "clip_norm") or 0 < value < float("inf"),
+                f"{name} is {value!r}, it must be above 0 and finite",
+            )
         decay = self.weight_decay
         _require(
             0 <= decay < float("inf"), f"weight_decay is {decay}, it must be at least 0 and finite"
         )
-        smoothing = self.label_smoothing
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            _require(0 <= value <= most, f"{name} is {value}, it must be from 0 to {most}")
+        for name, limit in _BELOW.items():
+            value = getattr(self, name)
+            _require(
+                0 <= value < limit, f"{name} is {value}, it must be at least 0 and below {limit}"
+            )
+        _require(isinstance(self.compile, bool), f"compile is {self.compile!r}, not True or False")
         _require(
-            0 <= smoothing < 1, f"label_smoothing is {smoothing}, it must be at least 0 and below 1"
+            self.teacher is None or _NAME.fullmatch(self.teacher) is not None,
+            f"teacher is {self.teacher!r}, it must be the name of a model",
         )
         _require(0 <= self.seed < 2**63, f"seed is {self.seed}, it must be from 0 to 2**63 - 1")
 

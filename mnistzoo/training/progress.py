@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mnistzoo.spec import Recipe
-from mnistzoo.training.trainer import Epoch
+from mnistzoo.training.trainer import Epoch, steps_per_epoch
 
 _REDRAW_SECONDS = 0.2
 
@@ -32,7 +32,7 @@ class TrainingProgress:
             transient=True,
             disable=not (show and self._console.is_terminal),
         )
-        steps = -(-images // recipe.batch_size) * recipe.epochs
+        steps = recipe.epochs * steps_per_epoch(images, recipe.batch_size)
         self._task = self._bar.add_task(title, total=steps)
         self._drawn = 0.0
 

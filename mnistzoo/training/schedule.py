@@ -16,7 +16,9 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """
     if recipe.schedule == "constant":
         return recipe.learning_rate
-    peak = _RISE * steps
+    if recipe.schedule == "step":
+        return recipe.learning_rate * 0.1 ** ((step >= 0.5 * steps) + (step >= 0.75 * steps))
+    peak = _RISE * steps if recipe.schedule == "one-cycle" else 0.0
     if step < peak:
         return recipe.learning_rate * (_START + (1 - _START) * step / peak)
     return recipe.learning_rate * (1 + math.cos(math.pi * (step - peak) / (steps - peak))) / 2

@@ -1,8 +1,12 @@
 """The training loop, one for all models, driven by a recipe."""
 
 import contextlib
+import dataclasses
+import logging
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -13,9 +17,13 @@ from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits, resolve_device, to_input, to_tensor
 from mnistzoo.spec import Recipe
+from mnistzoo.training.augment import augment
+from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
+from mnistzoo.training.state import StateDict, TrainingState
+from mnistzoo.zoo import load_model
 
-StateDict = dict[str, Tensor]
+_log = logging.getLogger("mnistzoo")
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ def train(
     validation: Split | None = None,
     *,
     device: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> tuple[nn.Module, TrainingRun]:
@@ -105,7 +115,10 @@ def train(
         data: the images to train on.
         validation: images whose accuracy is reported after each epoch; they change nothing else.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        on_epoch: called after each epoch.
+        checkpoint: a folder; the whole state of the run is saved there after every epoch.
+        resume: go on from the checkpoint in that folder, if there is one, and end with the weights
+            of a run that was never stopped, bit for bit.
+        on_epoch: called after each epoch that is trained now.
         on_step: called after each step with its number in the run, from 1.
 
     Returns:
@@ -115,22 +128,39 @@ def train(
         TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
             infinite.
         TrainingInterrupted: on Ctrl-C.
+        CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
+            ``resume`` is not set.
         DeviceError: if the device is not there.
-        ValueError: if there are no images.
+        ModelError: if the recipe's teacher cannot be loaded.
+        OSError: if the checkpoint cannot be written.
+        ValueError: if there are no images, or ``resume`` is set without a checkpoint.
     """
     if len(data) == 0:
         raise ValueError("there are no images to train on")
+    if resume and checkpoint is None:
+        raise ValueError("resume needs the folder of a checkpoint")
     where = resolve_device(device)
     run = TrainingRun(recipe, where.type)
-    with torch.random.fork_rng(), _denormals_flushed():
-        torch.manual_seed(recipe.seed)
-        # Convolutions and pooling run faster channels last; other layers do not notice.
-        model = create().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.random.fork_rng(), _threads(recipe.threads), _denormals_flushed():
+        state = TrainingState(create, recipe, where)
+        saved = None
+        if checkpoint is not None:
+            saved = Checkpoint(checkpoint, recipe, data, where.type)
+            if not resume:
+                saved.require_absent()
+            elif saved.path.exists():
+                run.epochs = [Epoch(**facts) for facts in saved.restore(state)]
+                _log.info("going on from %s after epoch %d", saved.path, len(run.epochs))
+            else:
+                _log.info("%s is not there yet: training from the beginning", saved.path)
+        model = state.result
         last_good = _copy_of_state(model)
         try:
-            for epoch in _epochs(model, recipe, data, validation, where, on_step):
+            for epoch in _epochs(state, recipe, data, validation, where, run, on_step):
                 last_good = _copy_of_state(model)
                 run.epochs.append(epoch)
+                if saved is not None:
+                    saved.save(state, [dataclasses.asdict(each) for each in run.epochs])
                 on_epoch(epoch)
         except (KeyboardInterrupt, _NotFinite) as stop:
             model.load_state_dict(last_good)
@@ -147,47 +177,84 @@ class _NotFinite(Exception):
 
 
 def _epochs(
-    model: nn.Module,
+    state: TrainingState,
     recipe: Recipe,
     data: Split,
     validation: Split | None,
     device: torch.device,
+    run: TrainingRun,
     on_step: Callable[[int], None],
 ) -> Iterator[Epoch]:
     images = to_tensor(data.images, device)
     labels = torch.tensor(data.labels, device=device, dtype=torch.long)
     held_out = None if validation is None else to_tensor(validation.images, device)
-    order = torch.Generator().manual_seed(recipe.seed)
-    optimizer = _optimizer(model, recipe)
-    total_steps = recipe.epochs * len(_batches(torch.arange(len(data)), recipe.batch_size))
-    started = time.perf_counter()
-    step = 0
-    for number in range(1, recipe.epochs + 1):
-        model.train()
+    loss_of = _loss(state.model, recipe, device)
+    parameters = list(state.model.parameters())
+    steps = steps_per_epoch(len(data), recipe.batch_size)
+    all_steps = recipe.epochs * steps
+    done = len(run.epochs)
+    step = done * steps
+    started = time.perf_counter() - run.seconds
+    for number in range(done + 1, recipe.epochs + 1):
+        state.model.train()
         # Losses stay on the device until the epoch ends: reading one would wait for its step.
         step_losses = []
-        shuffled = torch.randperm(len(data), generator=order).to(device)
+        shuffled = torch.randperm(len(data), generator=state.order).to(device)
         for batch in _batches(shuffled, recipe.batch_size):
-            optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total_steps)
-            inputs = to_input(images.index_select(0, batch))  # augmentation will go here
-            targets = labels.index_select(0, batch)
-            loss = F.cross_entropy(model(inputs), targets, label_smoothing=recipe.label_smoothing)
-            model.zero_grad()
+            state.optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, all_steps)
+            inputs = to_input(images.index_select(0, batch))
+            inputs = augment(inputs, recipe, state.distortion)
+            loss = loss_of(inputs, labels.index_select(0, batch))
+            state.model.zero_grad()
             loss.backward()
-            optimizer.step()
-            step_losses.append(loss.detach())
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+            state.optimizer.step()
             step += 1
+            state.average(step)
+            step_losses.append(loss.detach())
             on_step(step)
         losses = torch.stack(step_losses)
         if not losses.isfinite().all():
             raise _NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
-        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+        if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
             raise _NotFinite(step=len(step_losses))
         accuracy = None
         if validation is not None and held_out is not None:
-            predicted = predict_logits(model, held_out).argmax(1).cpu().numpy()
+            predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
         yield Epoch(number, float(losses.mean()), accuracy, time.perf_counter() - started)
+
+
+def _loss(
+    model: nn.Module, recipe: Recipe, device: torch.device
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the function from inputs and labels to the loss of one step."""
+    forward = torch.compile(model) if recipe.compile else model
+    teacher = None if recipe.teacher is None else load_model(recipe.teacher).to(device)
+    mixed = recipe.precision == "bfloat16"
+    mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
+
+    def loss_of(inputs: Tensor, labels: Tensor) -> Tensor:
+        with mixed_precision:
+            logits = forward(inputs)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if teacher is None:
+            return loss
+        with mixed_precision, torch.no_grad():
+            taught = teacher(inputs)
+        # Times temperature squared, so that the gradient keeps its size (arXiv 1503.02531).
+        softened = (taught.float() / recipe.temperature).softmax(1)
+        imitation = F.cross_entropy(logits / recipe.temperature, softened) * recipe.temperature**2
+        return torch.lerp(loss, imitation, recipe.teacher_weight)
+
+    return loss_of
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return how many steps an epoch of so many images has."""
+    return len(_batches(torch.arange(images), batch_size))
 
 
 def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
@@ -197,20 +264,18 @@ def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return batches
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = model.parameters()
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(
-        parameters, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
-    )
-
-
 def _copy_of_state(model: nn.Module) -> StateDict:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+@contextlib.contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,136 @@
+"""A checkpoint: one file from which a training run goes on, bit for bit."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from mnistzoo.data import Split
+from mnistzoo.errors import MnistzooError
+from mnistzoo.files import replacing
+from mnistzoo.spec import Recipe
+from mnistzoo.training.state import TrainingState
+
+_log = logging.getLogger("mnistzoo")
+_FILE = "checkpoint.safetensors"
+_FACTS = "mnistzoo-checkpoint"
+
+
+class CheckpointError(MnistzooError):
+    """A checkpoint is in the way, damaged, or of another run."""
+
+
+class Checkpoint:
+    """The file ``checkpoint.safetensors`` in a folder of its own.
+
+    Args:
+        folder: is created if it is not there.
+        recipe: of the run.
+        data: that the run trains on.
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        OSError: if the folder cannot be created.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], recipe: Recipe, data: Split, device: str
+    ) -> None:
+        self.path = Path(folder) / _FILE
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = hashlib.sha256(data.images.tobytes())
+        pixels.update(data.labels.tobytes())
+        # What the run is: another value is another run.
+        self._run = {
+            "recipe": dataclasses.asdict(recipe),
+            "training images (SHA-256)": pixels.hexdigest(),
+            "device": device,
+        }
+        # What its last bits depend on.
+        self._machine = {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+
+    def save(self, state: TrainingState, epochs: list[dict[str, Any]]) -> None:
+        """Replace the file, whole or not at all.
+
+        Args:
+            state: after the last of the epochs.
+            epochs: what is to be remembered of each; anything that JSON can hold.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        facts = {"run": self._run, "machine": self._machine, "epochs": epochs}
+        payload = safetensors.torch.save(state.tensors(), metadata={_FACTS: json.dumps(facts)})
+        with replacing(self.path) as stream:
+            stream.write(payload)
+
+    def require_absent(self) -> None:
+        """Refuse to replace the checkpoint of an earlier run.
+
+        Raises:
+            CheckpointError: if there is one.
+        """
+        if self.path.exists():
+            raise CheckpointError(
+                f"{self.path} is there already; add --resume (resume=True) to go on from it, or "
+                "name another folder"
+            )
+
+    def restore(self, state: TrainingState) -> list[dict[str, Any]]:
+        """Put the state where the file left it, and return the epochs that it remembers.
+
+        Raises:
+            CheckpointError: if the file is damaged or of another run.
+            OSError: if the file cannot be read.
+        """
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                facts = json.loads((file.metadata() or {})[_FACTS])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            run, machine, epochs = facts["run"], facts["machine"], facts["epochs"]
+        except FileNotFoundError:
+            raise
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.path} is damaged or no checkpoint; delete it to start again"
+            ) from error
+        if run != self._run:
+            raise CheckpointError(
+                f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
+                "options, or name another folder"
+            )
+        expected = {name: tensor.shape for name, tensor in state.tensors().items()}
+        model = {name for name in expected if not name.startswith("optimizer.")}
+        found = {name: tensor.shape for name, tensor in tensors.items()}
+        if any(found.get(name) != expected[name] for name in model):
+            raise CheckpointError(
+                f"{self.path} is of another model; name the model that it was made for, or another "
+                "folder"
+            )
+        if machine != self._machine:
+            _log.warning(
+                "%s was made with %s: the weights will differ in their last bits from those of a "
+                "run that was never stopped",
+                self.path,
+                _difference(machine, self._machine),
+            )
+        state.restore(tensors)
+        return epochs
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """Return in words where two runs differ first."""
+    for name in ours:
+        if isinstance(ours[name], dict) and isinstance(theirs.get(name), dict):
+            if theirs[name] != ours[name]:
+                return f"{name} has {_difference(theirs[name], ours[name])}"
+        elif theirs.get(name) != ours[name]:
+            return f"{name} {theirs.get(name)}, not {ours[name]}"
+    return "it holds more"
