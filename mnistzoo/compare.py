@@ -19,12 +19,10 @@ from mnistzoo.inference import resolve_device, to_tensor
 from mnistzoo.measure import environment, latency_us, multiply_adds
 from mnistzoo.plugins import describe
 from mnistzoo.spec import ModelSpec, Recipe
-from mnistzoo.training import train
-from mnistzoo.training.progress import TrainingProgress
+from mnistzoo.training.runs import train_seeds
 from mnistzoo.weights import to_bytes
 from mnistzoo.zoo import (
     Registration,
-    create_model,
     get_recipe,
     get_registration,
     load_model,
@@ -44,12 +42,14 @@ class TrainingPlan:
         overrides: fields of the recipe that get another value.
         seeds: how many runs; their seeds count up from the recipe's.
         final: train on the validation split too.
+        cores: to use side by side; see :func:`mnistzoo.training.runs.train_seeds`.
     """
 
     recipe: str = "default"
     overrides: dict[str, Any] = field(default_factory=dict)
     seeds: int = 1
     final: bool = False
+    cores: int = 1
 
     def recipes(self, spec: ModelSpec) -> list[Recipe]:
         """Return the recipe of each run."""
@@ -264,20 +264,16 @@ def _trained(
     device: torch.device,
     show_progress: bool,
 ) -> tuple[nn.Module, list[Evaluation], list[float]]:
-    data = dataset.train_and_validation if plan.final else dataset.train
     evaluations, seconds = [], []
-    for recipe in plan.recipes(spec):
-        title = f"{spec.name} seed {recipe.seed}"
-        with TrainingProgress(title, recipe, len(data), show=show_progress) as progress:
-            model, run = train(
-                lambda: create_model(spec.name),
-                recipe,
-                data,
-                None if plan.final else dataset.validation,
-                device=device.type,
-                on_epoch=progress.on_epoch,
-                on_step=progress.on_step,
-            )
+    for model, run in train_seeds(
+        spec.name,
+        plan.recipes(spec),
+        dataset,
+        final=plan.final,
+        device=device.type,
+        cores=plan.cores,
+        show_progress=show_progress,
+    ):
         evaluations.append(evaluate(model, dataset.test, device=device.type))
         seconds.append(run.seconds)
     return model, evaluations, seconds

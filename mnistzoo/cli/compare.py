@@ -10,7 +10,9 @@ from mnistzoo.cli.options import (
     epochs_option,
     final_option,
     json_option,
+    overrides,
     recipe_option,
+    set_option,
 )
 
 
@@ -22,6 +24,7 @@ from mnistzoo.cli.options import (
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each model."
 )
+@set_option
 @final_option
 @dataset_option
 @data_dir_option
@@ -37,6 +40,7 @@ def command(
     recipe: str,
     epochs: int | None,
     seeds: int,
+    settings: tuple[str, ...],
     final: bool,
     dataset: str,
     data_dir: str | None,
@@ -49,11 +53,11 @@ def command(
 
     Without MODEL, all that are installed.
     """
-    only_with_train = ("recipe", "epochs", "seeds", "final")
-    for name in only_with_train:
+    only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final")}
+    for name, option in {**only_with_train, "settings": "set"}.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and not train_now:
-            raise click.UsageError(f"--{name} needs --train")
+            raise click.UsageError(f"--{option} needs --train")
     files = (json_file, csv_file, markdown_file)
     if files.count("-") > 1:
         raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
@@ -68,6 +72,8 @@ def command(
     if not names:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
 
+    import torch
+
     from mnistzoo.compare import TrainingPlan, compare
     from mnistzoo.data import load_dataset
     from mnistzoo.report import (
@@ -78,8 +84,9 @@ def command(
         write_markdown,
     )
 
-    overrides = {} if epochs is None else {"epochs": epochs}
-    plan = TrainingPlan(recipe, overrides, seeds, final) if train_now else None
+    changes = overrides(settings, epochs=epochs)
+    cores = torch.get_num_threads()  # torch counts the cores that this process may use
+    plan = TrainingPlan(recipe, changes, seeds, final, cores) if train_now else None
     comparison = compare(
         names,
         load_dataset(dataset, data_dir),

@@ -1,12 +1,20 @@
 """Options that several commands share."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import click
 
 from mnistzoo.files import check_replaceable
 from mnistzoo.spec import Recipe
+
+_PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    int: int,
+    float: float,
+}
 
 json_option = click.option(
     "--json", "json_file", metavar="FILE", help="Write the facts as JSON; - is stdout."
@@ -37,6 +45,13 @@ final_option = click.option(
 epochs_option = click.option(
     "--epochs", type=click.IntRange(min=1), help="Instead of the recipe's."
 )
+set_option = click.option(
+    "--set",
+    "settings",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Any field of the recipe, such as rotation=10; may be repeated.",
+)
 recipe_option = click.option(
     "--recipe", default="default", show_default=True, help="One of those that `models` lists."
 )
@@ -53,14 +68,44 @@ def check_writable(*paths: str | None) -> None:
             check_replaceable(path)
 
 
-def with_overrides(recipe: Recipe, **values: Any) -> Recipe:
-    """Return the recipe with those values that are not None.
+def overrides(settings: tuple[str, ...], **values: Any) -> dict[str, Any]:
+    """Return what replaces fields of a recipe: FIELD=VALUE texts, and the values that are not None.
+
+    Raises:
+        click.UsageError: if a field is unknown or a value is none of its kind.
+    """
+    given = dict(map(_parse_setting, settings))
+    return given | {name: value for name, value in values.items() if value is not None}
+
+
+def _parse_setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    kinds = get_type_hints(Recipe)
+    if name not in kinds or not value:
+        raise click.UsageError(
+            f"--set {text}: give FIELD=VALUE, where FIELD is one of {', '.join(kinds)}"
+        )
+    kind = kinds[name]
+    kinds_of_value = get_args(kind) or (kind,)
+    if NoneType in kinds_of_value and value.lower() == "none":
+        return name, None
+    try:
+        for known, parse in _PARSERS.items():
+            if known in kinds_of_value:
+                return name, parse(value)
+    except (ValueError, KeyError):
+        wanted = " or ".join(each.__name__.removesuffix("Type").lower() for each in kinds_of_value)
+        raise click.UsageError(f"--set {text}: {name} must be of type {wanted}") from None
+    return name, value
+
+
+def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with other values in some fields.
 
     Raises:
         click.UsageError: if a value is outside its range.
     """
-    given = {name: value for name, value in values.items() if value is not None}
     try:
-        return dataclasses.replace(recipe, **given)
+        return dataclasses.replace(recipe, **changes)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -13,7 +13,9 @@ from mnistzoo.cli.options import (
     epochs_option,
     final_option,
     json_option,
+    overrides,
     recipe_option,
+    set_option,
     with_overrides,
 )
 
@@ -25,6 +27,7 @@ from mnistzoo.cli.options import (
 @click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
 @click.option("--lr", type=float, help="Learning rate instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@set_option
 @final_option
 @dataset_option
 @data_dir_option
@@ -35,6 +38,12 @@ from mnistzoo.cli.options import (
     metavar="FILE.safetensors",
     help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors]",
 )
+@click.option(
+    "--checkpoint", metavar="DIR", help="Save the state of the run there after every epoch."
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint; from the start if there is none yet."
+)
 @json_option
 def command(
     model: str,
@@ -43,28 +52,30 @@ def command(
     batch_size: int | None,
     lr: float | None,
     seed: int | None,
+    settings: tuple[str, ...],
     final: bool,
     dataset: str,
     data_dir: str | None,
     device: str,
     output: str | None,
+    checkpoint: str | None,
+    resume: bool,
     json_file: str | None,
 ) -> int:
     """Train MODEL and save its weights.
 
     The test set is used once, at the end.
     """
-    from mnistzoo.zoo import create_model, get_recipe, get_registration
+    from mnistzoo.zoo import get_recipe, get_registration
 
     registration = get_registration(model)
     name = registration.spec.name
     chosen = with_overrides(
         get_recipe(registration.spec, recipe),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=lr,
-        seed=seed,
+        overrides(settings, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed),
     )
+    if resume and checkpoint is None:
+        raise click.UsageError("--resume needs --checkpoint DIR")
     output = output or f"{name}-{recipe}-seed{chosen.seed}.safetensors"
     if not output.endswith(".safetensors"):
         raise click.BadParameter("the file name must end in .safetensors", param_hint="-o")
@@ -76,8 +87,8 @@ def command(
     from mnistzoo.evaluation import evaluate
     from mnistzoo.measure import environment
     from mnistzoo.report import percent, write_json
-    from mnistzoo.training import TrainingDiverged, TrainingInterrupted, train
-    from mnistzoo.training.progress import TrainingProgress
+    from mnistzoo.training import TrainingDiverged, TrainingInterrupted
+    from mnistzoo.training.runs import train_registered
     from mnistzoo.weights import save_weights
 
     data = load_dataset(dataset, data_dir)
@@ -89,21 +100,20 @@ def command(
             "included",
             err=True,
         )
-    with TrainingProgress(f"{name} seed {chosen.seed}", chosen, len(images)) as progress:
-        try:
-            trained, run = train(
-                lambda: create_model(name),
-                chosen,
-                images,
-                None if final else data.validation,
-                device=device,
-                on_epoch=progress.on_epoch,
-                on_step=progress.on_step,
-            )
-            stopped = ""
-        except (TrainingDiverged, TrainingInterrupted) as error:
-            trained, run = error.model, error.run
-            stopped = str(error)
+    try:
+        trained, run = train_registered(
+            name,
+            chosen,
+            data,
+            final=final,
+            device=device,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+        stopped = ""
+    except (TrainingDiverged, TrainingInterrupted) as error:
+        trained, run = error.model, error.run
+        stopped = str(error)
     if not run.epochs:
         click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
         return 1

@@ -14,9 +14,11 @@ _REDRAW_SECONDS = 0.2
 
 
 class TrainingProgress:
-    """A bar and a line an epoch; where stderr is no terminal, the lines alone."""
+    """A bar and a line an epoch; without ``bar`` or a terminal at stderr, the lines alone."""
 
-    def __init__(self, title: str, recipe: Recipe, images: int, *, show: bool = True) -> None:
+    def __init__(
+        self, title: str, recipe: Recipe, images: int, *, show: bool = True, bar: bool = True
+    ) -> None:
         self._console = Console(
             stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=not show
         )
@@ -30,7 +32,7 @@ class TrainingProgress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not (show and self._console.is_terminal),
+            disable=not (show and bar and self._console.is_terminal),
         )
         steps = recipe.epochs * steps_per_epoch(images, recipe.batch_size)
         self._task = self._bar.add_task(title, total=steps)
