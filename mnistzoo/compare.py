@@ -26,7 +26,7 @@ from mnistzoo.zoo import (
     get_recipe,
     get_registration,
     load_model,
-    weights_path,
+    weights_size,
 )
 
 _BATCH = 256
@@ -229,7 +229,7 @@ def _measured(
     if plan is None:
         model = load_model(spec.name)
         evaluations = [evaluate(model, dataset.test, device=device.type)]
-        costs: dict[str, Any] = {"file_bytes": weights_path(spec).stat().st_size}
+        costs: dict[str, Any] = {"file_bytes": weights_size(spec)}
     else:
         model, evaluations, seconds = _trained(spec, dataset, plan, device, show_progress)
         costs = {

@@ -5,7 +5,7 @@ Standard library only: importing a plugin must not import torch.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
@@ -166,11 +166,13 @@ class ModelSpec:
         name: how users ask for it, ``[a-z][a-z0-9_]*``.
         summary: one line.
         factory: ``"package.module:callable"``; imported on first use, called without arguments,
-            returns the ``torch.nn.Module``.
+            returns the ``torch.nn.Module``; with ``members`` it is called with theirs.
         num_params: the exact number of its parameters; every creation is checked against it.
         recipes: by name; ``"default"`` must be there, and ``"reference"`` where a published recipe
-            exists.
+            exists. A model with ``members`` has none.
         weights: trained weights that the plugin ships, if any.
+        members: names of other registered models, with shipped weights, that this one is made of;
+            it is not trained and ships no weights of its own.
         tags: free words, such as ``"convolutional"``.
         aliases: further names.
         license: SPDX identifier of the model's code and weights.
@@ -184,8 +186,9 @@ class ModelSpec:
     summary: str
     factory: str
     num_params: int
-    recipes: Mapping[str, Recipe]
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
     weights: Weights | None = None
+    members: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     license: str = ""
@@ -218,7 +221,19 @@ class ModelSpec:
             all(isinstance(k, str) and isinstance(v, Recipe) for k, v in self.recipes.items()),
             f"recipes {where} must map names to Recipe objects",
         )
-        _require("default" in self.recipes, f"recipes {where} must hold one named 'default'")
+        _require(
+            isinstance(self.members, tuple)
+            and all(isinstance(member, str) for member in self.members)
+            and not set(self.members) & set(self.names),
+            f"members {where} must be a tuple of names of other models",
+        )
+        if self.members:
+            _require(
+                not self.recipes and self.weights is None,
+                f"recipes and weights {where} must be left out, since it has members",
+            )
+        else:
+            _require("default" in self.recipes, f"recipes {where} must hold one named 'default'")
         _require(
             self.weights is None or isinstance(self.weights, Weights),
             f"weights {where} must be a Weights object or None",

@@ -5,6 +5,7 @@ import fnmatch
 import importlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,6 +107,11 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
     Raises:
         ModelError: if the model has none of that name.
     """
+    if spec.members:
+        raise ModelError(
+            f"model {spec.name!r} is made of {', '.join(spec.members)} and is not trained; train "
+            "those"
+        )
     if name not in spec.recipes:
         known = ", ".join(sorted(spec.recipes))
         raise ModelError(f"model {spec.name!r} has no recipe {name!r}; it has: {known}")
@@ -119,7 +125,11 @@ def create_model(name: str) -> "nn.Module":
         ModelError: if there is no such model, its factory fails, or its parameters are not as many
             as declared.
     """
-    registration = get_registration(name)
+    return _create(get_registration(name), create_model)
+
+
+def _create(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
+    """Create a model; ``member`` makes those that it is made of."""
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
     module_name, _, attribute = spec.factory.partition(":")
@@ -127,7 +137,7 @@ def create_model(name: str) -> "nn.Module":
         factory = importlib.import_module(module_name)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-        model: nn.Module = factory()  # type: ignore[operator]
+        model: nn.Module = factory(*map(member, spec.members))  # type: ignore[operator]
         found = sum(parameter.numel() for parameter in model.parameters())
     except ModuleNotFoundError as error:
         raise ModelError(
@@ -137,7 +147,7 @@ def create_model(name: str) -> "nn.Module":
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        reason = describe(error)
+        reason = str(error) if isinstance(error, MnistzooError) else describe(error)
         raise ModelError(f"{where} cannot be created by {spec.factory!r}: {reason}") from error
     if found != spec.num_params:
         raise ModelError(
@@ -153,7 +163,7 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
     Args:
         name: of the model, or an alias.
         weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
-            the weights that the plugin ships.
+            the weights that the plugin ships, or those of the model's members.
 
     Raises:
         ModelError: if the model cannot be created or ships no weights.
@@ -164,16 +174,31 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
 
     from mnistzoo.weights import load_weights, verify_sha256
 
-    model = create_model(name)
-    if weights is None:
-        spec = get_spec(name)
-        weights = weights_path(spec)
-        assert spec.weights is not None  # weights_path raised if so
-        verify_sha256(weights, spec.weights.sha256)
-    load_weights(model, weights)
+    registration = get_registration(name)
+    spec = registration.spec
+    if weights is None and spec.members:
+        model = _create(registration, load_model)
+    else:
+        model = create_model(name)
+        if weights is None:
+            weights = weights_path(spec)
+            assert spec.weights is not None  # weights_path raised if so
+            verify_sha256(weights, spec.weights.sha256)
+        load_weights(model, weights)
     # As the trainer leaves it: convolutions run faster channels last.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
+
+
+def weights_size(spec: ModelSpec) -> int:
+    """Return how many bytes of shipped weights a model loads, those of its members included.
+
+    Raises:
+        ModelError: if some are missing.
+    """
+    if spec.members:
+        return sum(weights_size(get_spec(member)) for member in spec.members)
+    return weights_path(spec).stat().st_size
 
 
 def weights_path(spec: ModelSpec) -> Path:

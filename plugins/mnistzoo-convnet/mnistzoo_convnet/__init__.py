@@ -7,13 +7,29 @@ from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 # As published: 5 epochs of Adam gave more than 99 % on the test set.
 _PUBLISHED = Recipe(epochs=5, batch_size=64, optimizer="adam", learning_rate=0.001)
 
+_DEFAULT = Recipe(
+    epochs=20,
+    batch_size=128,
+    optimizer="adamw",
+    learning_rate=0.003,
+    weight_decay=0.05,
+    schedule="one-cycle",
+    rotation=10,
+    scale=0.1,
+    shift=1,
+    shear=10,
+    elastic=0.5,
+    precision="bfloat16",
+    threads=1,
+)
+
 SPEC = ModelSpec(
     name="mnistconvnet",
     aliases=("conv", "cnn"),
     summary="Two 3x3 convolutions (32, 64), dense 128, dropout 0.5",
     factory="mnistzoo_convnet.model:MNISTConvNet",
     num_params=421_642,
-    recipes={"default": _PUBLISHED, "reference": _PUBLISHED},
+    recipes={"default": _DEFAULT, "reference": _PUBLISHED},
     weights=Weights(
         file="mnistconvnet.safetensors",
         sha256="d5eab55166b2e46da28c5c6789faf09ad4f8ed7370cd81107089c8a4d73626fe",

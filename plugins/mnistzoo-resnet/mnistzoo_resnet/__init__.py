@@ -11,12 +11,19 @@ SPEC = ModelSpec(
     num_params=1_030_634,
     recipes={
         "default": Recipe(
-            epochs=8,
+            epochs=14,
             batch_size=128,
             optimizer="adamw",
             learning_rate=0.004,
             weight_decay=0.05,
             schedule="one-cycle",
+            rotation=10,
+            scale=0.1,
+            shift=2,
+            shear=10,
+            elastic=0.5,
+            precision="bfloat16",
+            threads=1,
         )
     },
     weights=Weights(

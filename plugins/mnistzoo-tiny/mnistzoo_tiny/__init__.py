@@ -1,0 +1,59 @@
+"""Registers two very small nets with mnistzoo; imports no torch."""
+
+from collections.abc import Callable
+
+from mnistzoo import ModelSpec, Recipe, hookimpl
+
+TINY1K = ModelSpec(
+    name="tiny1k",
+    summary="Separable convolutions of 8 and 14 channels",
+    factory="mnistzoo_tiny.model:tiny1k",
+    num_params=1_350,
+    recipes={
+        "default": Recipe(
+            epochs=40,
+            batch_size=128,
+            optimizer="adamw",
+            learning_rate=0.02,
+            schedule="one-cycle",
+            rotation=5,
+            scale=0.05,
+            shear=5,
+            threads=1,
+        )
+    },
+    tags=("convolutional", "small"),
+    license="MIT",
+    source="depthwise separable convolutions after Howard et al. 2017, arXiv 1704.04861",
+)
+
+TINY7K = ModelSpec(
+    name="tiny7k",
+    summary="Separable convolutions of 16, 32 and 40 channels",
+    factory="mnistzoo_tiny.model:tiny7k",
+    num_params=7_546,
+    recipes={
+        "default": Recipe(
+            epochs=30,
+            batch_size=128,
+            optimizer="adamw",
+            learning_rate=0.02,
+            schedule="one-cycle",
+            rotation=8,
+            scale=0.08,
+            shift=1,
+            shear=8,
+            threads=1,
+        )
+    },
+    tags=("convolutional", "small"),
+    license="MIT",
+    source="depthwise separable convolutions after Howard et al. 2017, arXiv 1704.04861",
+)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Register both nets."""
+    register(TINY1K)
+    register(TINY7K)

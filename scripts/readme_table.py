@@ -1,0 +1,65 @@
+"""Print the README's table: the shipped weights evaluated now, and the runs that they come from.
+
+Usage: python scripts/readme_table.py
+"""
+
+import csv
+import statistics
+from pathlib import Path
+
+import torch
+
+from mnistzoo import evaluate, get_spec, list_models, load_dataset, load_model
+from mnistzoo.report import percent
+
+RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
+HEADINGS = [
+    "model",
+    "parameters",
+    "test %",
+    "95 % interval",
+    "mean % over seeds",
+    "sd",
+    "seeds",
+    "minutes a run",
+    "train it again",
+]
+
+
+def main() -> None:
+    test = load_dataset("mnist-10k").test
+    with RUNS.open(newline="") as stream:
+        runs = [row for row in csv.DictReader(stream) if row["recipe"] == "default"]
+    rows = []
+    for name in list_models():
+        evaluation = evaluate(load_model(name), test)
+        low, high = evaluation.accuracy_interval
+        own = [run for run in runs if run["model"] == name]
+        found = [float(run["test_accuracy"]) for run in own]
+        rows.append(
+            [
+                name,
+                f"{get_spec(name).num_params:,}",
+                percent(evaluation.accuracy),
+                f"{percent(low)} to {percent(high)}",
+                percent(statistics.mean(found)) if own else "-",
+                percent(statistics.stdev(found)) if len(own) > 1 else "-",
+                str(len(own)) if own else "-",
+                minutes([float(run["seconds"]) for run in own]) if own else "-",
+                f"`mnistzoo compare {name} --train --seeds {len(own)}`"
+                if own
+                else f"made of {', '.join(get_spec(name).members)}",
+            ]
+        )
+    rows.sort(key=lambda row: -float(row[2]))
+    for row in (HEADINGS, ["---"] * len(HEADINGS), *rows):
+        print(f"| {' | '.join(row)} |")
+    print(f"\ntorch {torch.__version__}; the runs: {RUNS.parent.name}/{RUNS.name}")
+
+
+def minutes(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) / 60:.1f}"
+
+
+if __name__ == "__main__":
+    main()
