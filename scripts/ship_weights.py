@@ -3,9 +3,9 @@
 Usage: python scripts/ship_weights.py FILE.safetensors ...
 
 The files are what `mnistzoo train` saved for one model by one recipe, one a seed. Shipped are the
-weights of the seed whose validation accuracy is the median (of an even number the lower of the two),
-with mean and standard deviation over the seeds in their metadata. Prints the `Weights(...)` that the
-plugin has to declare.
+weights of the seed whose validation accuracy is the median (of an even number the lower of the
+two), with mean and standard deviation over the seeds in their metadata. Prints the `Weights(...)`
+that the plugin has to declare.
 
 With --only-record the runs go into the table and nothing is shipped.
 """

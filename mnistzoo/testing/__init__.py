@@ -36,6 +36,8 @@ def check_model(name: str) -> None:
     assert torch.allclose(alone, logits[:1], rtol=1e-4, atol=1e-5), (
         f"{name} gives an image other logits alone than among others: do not mix images"
     )
+    if spec.members:
+        load_model(name)
     if spec.weights is None:
         return
     found = evaluate(load_model(name), test).accuracy

@@ -1,0 +1,67 @@
+"""Time `sprint` from the start of its process to its weights on disk, data loading included.
+
+Usage: python benchmarks/sprint.py [--seeds N]
+
+One process a seed, on all 60,000 training images of MNIST. The weights of each are then evaluated on
+the test set: nine of ten have to reach 99 %.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from mnistzoo import evaluate, load_dataset, load_model
+from mnistzoo.measure import environment
+
+TRAIN = """
+import dataclasses, sys
+import mnistzoo
+from mnistzoo.weights import save_weights
+
+recipe = mnistzoo.get_recipe(mnistzoo.get_spec("sprint"))
+recipe = dataclasses.replace(recipe, seed=int(sys.argv[1]))
+data = mnistzoo.load_dataset("mnist").train_and_validation
+model, run = mnistzoo.train(lambda: mnistzoo.create_model("sprint"), recipe, data, device="cpu")
+save_weights(model, sys.argv[2], {"train_seconds": run.seconds})
+print(run.seconds)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    options = parser.parse_args()
+    test = load_dataset("mnist").test
+    print(environment(torch.device("cpu")))
+    accuracies, all_seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.seeds):
+            path = Path(folder) / f"{seed}.safetensors"
+            command = [sys.executable, "-c", TRAIN, str(seed), str(path)]
+            started = time.perf_counter()
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            seconds = time.perf_counter() - started
+            accuracy = evaluate(load_model("sprint", path), test, device="cpu").accuracy
+            print(
+                f"seed {seed}: {seconds:.2f} s, of them {float(output):.2f} s in the trainer; "
+                f"test accuracy {100 * accuracy:.2f} %"
+            )
+            accuracies.append(accuracy)
+            all_seconds.append(seconds)
+    reached = sum(accuracy >= 0.99 for accuracy in accuracies)
+    print(
+        f"median {statistics.median(all_seconds):.2f} s from start to weights on disk; "
+        f"{reached} of {options.seeds} seeds at 99 % or more, "
+        f"mean {100 * statistics.mean(accuracies):.2f} %"
+    )
+    assert reached >= 0.9 * options.seeds, "sprint is fast but wrong"
+
+
+if __name__ == "__main__":
+    main()
