@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/sprint.py [--seeds N]
 
-One process a seed, on all 60,000 training images of MNIST. The weights of each are then evaluated on
-the test set: nine of ten have to reach 99 %.
+One process a seed, on all 60,000 training images of MNIST. The weights of each are then evaluated
+on the test set: nine of ten have to reach 99 %.
 """
 
 import argparse

@@ -3,24 +3,24 @@
 from torch import Tensor, nn
 
 
-class Sprint(nn.Sequential):
+class Sprint(nn.Module):
     """Three convolutions, each halving the image's sides, and one linear layer.
 
     Every normalisation directly follows a convolution, so it can be folded into it.
     """
 
     def __init__(self) -> None:
-        super().__init__(
+        super().__init__()
+        self.features = nn.Sequential(
             *_halving(1, 16, kernel_size=5),
             *_halving(16, 32, kernel_size=3),
             *_halving(32, 64, kernel_size=3),
-            nn.Flatten(),
-            nn.Linear(64 * 4 * 4, 10),
         )
+        self.head = nn.Linear(64 * 4 * 4, 10)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
-        return super().forward(images)
+        return self.head(self.features(images).flatten(1))
 
 
 def _halving(channels_in: int, channels_out: int, kernel_size: int) -> tuple[nn.Module, ...]:
