@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Sprint(nn.Module):
-    """Three convolutions, each halving the image's sides, and one linear layer.
+    """Four convolutions, three of which halve the image's sides, and one linear layer.
 
     Every normalisation directly follows a convolution, so it can be folded into it.
     """
@@ -12,9 +12,10 @@ class Sprint(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *_halving(1, 16, kernel_size=5),
-            *_halving(16, 32, kernel_size=3),
-            *_halving(32, 64, kernel_size=3),
+            *_conv(1, 16, kernel_size=5, stride=2),
+            *_conv(16, 32, kernel_size=3, stride=2),
+            *_conv(32, 48, kernel_size=3, stride=1),
+            *_conv(48, 64, kernel_size=3, stride=2),
         )
         self.head = nn.Linear(64 * 4 * 4, 10)
 
@@ -23,9 +24,11 @@ class Sprint(nn.Module):
         return self.head(self.features(images).flatten(1))
 
 
-def _halving(channels_in: int, channels_out: int, kernel_size: int) -> tuple[nn.Module, ...]:
+def _conv(
+    channels_in: int, channels_out: int, kernel_size: int, stride: int
+) -> tuple[nn.Module, ...]:
     return (
-        nn.Conv2d(channels_in, channels_out, kernel_size, 2, kernel_size // 2, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel_size, stride, kernel_size // 2, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     )

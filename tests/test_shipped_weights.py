@@ -1,0 +1,80 @@
+"""Every metric that a shipped weights file declares is measured again, of those very weights."""
+
+import csv
+import dataclasses
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnistzoo import evaluate, get_spec, list_models, load_dataset, load_model
+from mnistzoo.weights import read_story
+from mnistzoo.zoo import weights_path
+
+ROOT = Path(__file__).parents[1]
+BESIDE = ROOT.parent / "shared" / "mnist"
+SHIPPED = [
+    name
+    for name in ("mnistconvnet", "mnistnet", "resnet", "sprint", "tiny1k", "tiny7k")
+    if name in list_models()
+]
+KNOWN = {"test_accuracy", "validation_accuracy", "test_accuracy_mean", "test_accuracy_sd"}
+# Other versions of torch and other processors round differently, and may flip a few images.
+TOLERANCE = 0.0005
+
+
+def runs_of(name: str) -> list[dict[str, str]]:
+    with (ROOT / "benchmarks" / "training_runs.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [row for row in rows if (row["model"], row["recipe"]) == (name, "default")]
+
+
+def declared(name: str) -> dict[str, float]:
+    weights = get_spec(name).weights
+    assert weights is not None
+    return dict(weights.metrics)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_declared_test_accuracy_is_that_of_the_weights(name: str) -> None:
+    assert declared(name).keys() <= KNOWN
+    found = evaluate(load_model(name), load_dataset("mnist-10k").test).accuracy
+    assert abs(found - declared(name)["test_accuracy"]) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_declared_validation_accuracy_is_that_of_the_weights(name: str) -> None:
+    if not any(BESIDE.glob("train-images*")):
+        pytest.skip("the full MNIST is not in ../shared/mnist")
+    validation = load_dataset("mnist", BESIDE).validation
+    found = evaluate(load_model(name), validation).accuracy
+    assert abs(found - declared(name)["validation_accuracy"]) <= 2 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_weights_are_of_the_median_run_and_declare_mean_and_sd_of_all(name: str) -> None:
+    runs = runs_of(name)
+    metrics = declared(name)
+    accuracies = [float(run["test_accuracy"]) for run in runs]
+    assert metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    if len(runs) > 1:
+        assert metrics["test_accuracy_sd"] == pytest.approx(statistics.stdev(accuracies), abs=1e-6)
+    validation = [float(run["validation_accuracy"]) for run in runs]
+    assert metrics["validation_accuracy"] == pytest.approx(statistics.median_low(validation))
+    story = read_story(weights_path(get_spec(name)))
+    assert story["seeds"] == [int(run["seed"]) for run in runs]
+    (shipped,) = [run for run in runs if int(run["seed"]) == story["seed"]]
+    assert float(shipped["test_accuracy"]) == metrics["test_accuracy"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_weights_were_trained_by_the_default_recipe_as_it_is_now(name: str) -> None:
+    story = read_story(weights_path(get_spec(name)))
+    recipe = dataclasses.asdict(get_spec(name).recipes["default"])
+    assert story["recipe"] == recipe | {"seed": story["seed"]}
+    assert story["epochs_completed"] == recipe["epochs"]
+
+
+def test_all_shipped_weights_together_stay_below_15_megabytes() -> None:
+    assert sum(weights_path(get_spec(name)).stat().st_size for name in SHIPPED) < 15e6
