@@ -51,7 +51,7 @@ def command(
 ) -> int:
     """Put MODELs side by side on the test set.
 
-    Without MODEL, all that are installed.
+    Without MODEL, all that are installed; with --train those that can be trained.
     """
     only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final")}
     for name, option in {**only_with_train, "settings": "set"}.items():
@@ -63,12 +63,20 @@ def command(
         raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
     check_writable(*files)
 
-    from mnistzoo.zoo import ModelError, describe_conflict, list_models, registrations
+    from mnistzoo.zoo import (
+        ModelError,
+        describe_conflict,
+        get_spec,
+        list_models,
+        registrations,
+    )
 
     _, conflicts = registrations()
     for name, claimants in conflicts.items():
         click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = list(models) or list_models()
+    names = list(models) or [
+        name for name in list_models() if not (train_now and get_spec(name).members)
+    ]
     if not names:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
 
