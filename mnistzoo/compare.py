@@ -76,7 +76,8 @@ class Row:
         seeds: of the training runs.
         accuracies: of each seed.
         per_class_accuracy: of the ten digits; with several seeds the means.
-        train_seconds: of one run; with several seeds the mean.
+        train_seconds: of one run; with several seeds the mean, of runs that may have shared the
+            machine with one another.
         latency_us: median for one image.
         latency_256_us: median for a batch of 256.
         error: why there are no figures, in one sentence.

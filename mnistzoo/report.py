@@ -127,6 +127,10 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
         f"{machine['threads']} threads; {versions}"
     )
+    if plan is not None and plan["seeds"] > 1 and plan["cores"] > 1:
+        notes.append(
+            f"train s: of a run; where a recipe leaves cores free, runs shared {plan['cores']} cores"
+        )
     if plan is not None and plan["seeds"] > 1 and comparison.differences:
         notes.append("differences are tested between the first seeds of the models:")
     notes.extend(_difference_note(difference) for difference in comparison.differences)

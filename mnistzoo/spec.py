@@ -95,6 +95,12 @@ class Recipe:
                 or (value is None and name == "threads"),
                 f"{name} is {value!r}, it must be a whole number of at least 1",
             )
+        for name in ("learning_rate", "temperature", "clip_norm", "weight_decay", *_MOST, *_BELOW):
+            value = getattr(self, name)
+            _require(
+                isinstance(value, int | float) or (value is None and name == "clip_norm"),
+                f"{name} is {value!r}, it must be a number",
+            )
         for name in ("learning_rate", "temperature", "clip_norm"):
             value = getattr(self, name)
             _require(
@@ -118,7 +124,10 @@ class Recipe:
             self.teacher is None or _NAME.fullmatch(self.teacher) is not None,
             f"teacher is {self.teacher!r}, it must be the name of a model",
         )
-        _require(0 <= self.seed < 2**63, f"seed is {self.seed}, it must be from 0 to 2**63 - 1")
+        _require(
+            isinstance(self.seed, int) and 0 <= self.seed < 2**63,
+            f"seed is {self.seed}, it must be a whole number from 0 to 2**63 - 1",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

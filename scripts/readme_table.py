@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from mnistzoo import evaluate, get_spec, list_models, load_dataset, load_model
+from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.report import percent
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
+MODELS = ["ensemble", "mnistconvnet", "mnistnet", "resnet", "sprint", "tiny1k", "tiny7k"]
 HEADINGS = [
     "model",
     "parameters",
@@ -22,6 +23,7 @@ HEADINGS = [
     "sd",
     "seeds",
     "minutes a run",
+    "threads",
     "train it again",
 ]
 
@@ -29,9 +31,13 @@ HEADINGS = [
 def main() -> None:
     test = load_dataset("mnist-10k").test
     with RUNS.open(newline="") as stream:
-        runs = [row for row in csv.DictReader(stream) if row["recipe"] == "default"]
+        runs = [
+            row
+            for row in csv.DictReader(stream)
+            if (row["recipe"], row["images"]) == ("default", "55000")
+        ]
     rows = []
-    for name in list_models():
+    for name in MODELS:
         evaluation = evaluate(load_model(name), test)
         low, high = evaluation.accuracy_interval
         own = [run for run in runs if run["model"] == name]
@@ -46,6 +52,7 @@ def main() -> None:
                 percent(statistics.stdev(found)) if len(own) > 1 else "-",
                 str(len(own)) if own else "-",
                 minutes([float(run["seconds"]) for run in own]) if own else "-",
+                own[0]["threads"] if own else "-",
                 f"`mnistzoo compare {name} --train --seeds {len(own)}`"
                 if own
                 else f"made of {', '.join(get_spec(name).members)}",
@@ -54,7 +61,7 @@ def main() -> None:
     rows.sort(key=lambda row: -float(row[2]))
     for row in (HEADINGS, ["---"] * len(HEADINGS), *rows):
         print(f"| {' | '.join(row)} |")
-    print(f"\ntorch {torch.__version__}; the runs: {RUNS.parent.name}/{RUNS.name}")
+    print(f"\ntorch {torch.__version__}; the runs and where: {RUNS.parent.name}/{RUNS.name}")
 
 
 def minutes(seconds: list[float]) -> str:

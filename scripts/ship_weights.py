@@ -12,6 +12,7 @@ With --only-record the runs go into the table and nothing is shipped.
 
 import argparse
 import csv
+import dataclasses
 import hashlib
 import statistics
 from pathlib import Path
@@ -33,9 +34,15 @@ def main() -> None:
     stories = {path: read_story(path) for path in options.files}
     (model,) = {story["model"] for story in stories.values()}
     (recipe,) = {story["recipe_name"] for story in stories.values()}
-    record(model, recipe, list(stories.values()))
+    for path, story in stories.items():
+        expected = dataclasses.asdict(get_spec(model).recipes[recipe])
+        known = {name: value for name, value in expected.items() if name in story["recipe"]}
+        assert story["recipe"] == known | {"seed": story["seed"]}, f"{path}: another recipe"
+        assert story["epochs_completed"] == expected["epochs"], f"{path} was interrupted"
     if not options.only_record:
+        assert not any(story["final"] for story in stories.values()), "no validation accuracy"
         ship(model, stories)
+    record(model, recipe, list(stories.values()))
 
 
 def record(model: str, recipe: str, stories: list[dict[str, Any]]) -> None:
@@ -73,6 +80,8 @@ def row_of(story: dict[str, Any]) -> dict[str, str]:
         if environment["device"] == "cpu"
         else environment["device"],
         "threads": str(story["recipe"].get("threads") or environment["threads"]),
+        "command": f"mnistzoo train {story['model']} --recipe {story['recipe_name']} "
+        f"--seed {story['seed']}{' --final' if story['final'] else ''}",
         "torch": environment["versions"]["torch"],
     }
 
@@ -106,7 +115,8 @@ def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
     metrics={metrics!r},
     measured="recipe {story["recipe_name"]}, {images_of(story)} training images, end of training, "
     "official test set; seed {story["seed"]}, the median of {len(found)} by validation accuracy; "
-    "torch {story["environment"]["versions"]["torch"]}, one CPU core a run",
+    "torch {story["environment"]["versions"]["torch"]}, {row_of(story)["device"]}, "
+    "{row_of(story)["threads"]} threads",
 ),""")
 
 

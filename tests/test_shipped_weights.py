@@ -27,7 +27,8 @@ TOLERANCE = 0.0005
 def runs_of(name: str) -> list[dict[str, str]]:
     with (ROOT / "benchmarks" / "training_runs.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    return [row for row in rows if (row["model"], row["recipe"]) == (name, "default")]
+    wanted = (name, "default", "55000")
+    return [row for row in rows if (row["model"], row["recipe"], row["images"]) == wanted]
 
 
 def declared(name: str) -> dict[str, float]:

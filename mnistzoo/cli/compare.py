@@ -13,6 +13,7 @@ from mnistzoo.cli.options import (
     overrides,
     recipe_option,
     set_option,
+    with_overrides,
 )
 
 
@@ -93,6 +94,12 @@ def command(
     )
 
     changes = overrides(settings, epochs=epochs)
+    for name in names:
+        chosen = get_spec(name).recipes.get(recipe)
+        if chosen is not None:
+            with_overrides(
+                chosen, changes
+            )  # a wrong value is wrong usage, not a failure of each row
     cores = torch.get_num_threads()  # torch counts the cores that this process may use
     plan = TrainingPlan(recipe, changes, seeds, final, cores) if train_now else None
     comparison = compare(

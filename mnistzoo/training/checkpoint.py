@@ -11,10 +11,11 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import nn
 
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import replacing
+from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.spec import Recipe
 from mnistzoo.training.state import TrainingState
 
@@ -34,27 +35,41 @@ class Checkpoint:
         folder: is created if it is not there.
         recipe: of the run.
         data: that the run trains on.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: that it runs on.
+        model: that it trains.
 
     Raises:
-        OSError: if the folder cannot be created.
+        OSError: if the folder cannot be created, or nothing can be written there.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], recipe: Recipe, data: Split, device: str
+        self,
+        folder: str | os.PathLike[str],
+        recipe: Recipe,
+        data: Split,
+        device: torch.device,
+        model: nn.Module,
     ) -> None:
         self.path = Path(folder) / _FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(self.path)
         pixels = hashlib.sha256(data.images.tobytes())
         pixels.update(data.labels.tobytes())
         # What the run is: another value is another run.
         self._run = {
             "recipe": dataclasses.asdict(recipe),
             "training images (SHA-256)": pixels.hexdigest(),
-            "device": device,
+            "model (SHA-256 of its layers)": hashlib.sha256(repr(model).encode()).hexdigest(),
+            "device": device.type,
         }
         # What its last bits depend on.
-        self._machine = {"threads": torch.get_num_threads(), "torch": str(torch.__version__)}
+        self._machine = {
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
+            "processor": torch.cuda.get_device_name(device)
+            if device.type == "cuda"
+            else torch.backends.cpu.get_cpu_capability(),
+        }
 
     def save(self, state: TrainingState, epochs: list[dict[str, Any]]) -> None:
         """Replace the file, whole or not at all.
@@ -106,10 +121,7 @@ class Checkpoint:
                 f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
                 "options, or name another folder"
             )
-        expected = {name: tensor.shape for name, tensor in state.tensors().items()}
-        model = {name for name in expected if not name.startswith("optimizer.")}
-        found = {name: tensor.shape for name, tensor in tensors.items()}
-        if any(found.get(name) != expected[name] for name in model):
+        if _shapes(tensors) != _shapes(state.tensors()):
             raise CheckpointError(
                 f"{self.path} is of another model; name the model that it was made for, or another "
                 "folder"
@@ -123,6 +135,13 @@ class Checkpoint:
             )
         state.restore(tensors)
         return epochs
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    """Return the shapes of all but the optimizer's tensors, which a fresh one does not have yet."""
+    return {
+        name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer.")
+    }
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ StateDict = dict[str, Tensor]
 
 
 class TrainingState:
-    """A model in training, its average, its optimizer and every random generator.
+    """A model in training, its average, its optimizer and every generator of torch.
 
     Attributes:
         model: whose parameters the optimizer changes.
@@ -36,9 +36,9 @@ class TrainingState:
         self.distortion = torch.Generator(device).manual_seed(recipe.seed)
         self._device = device
         self._ema_decay = recipe.ema_decay
-        pairs = list(
-            zip(self.result.state_dict().values(), self.model.state_dict().values(), strict=True)
-        )
+        both = zip(self.result.state_dict().values(), self.model.state_dict().values(), strict=True)
+        # A tensor that stands under two names is averaged once.
+        pairs = {pair[0].data_ptr(): pair for pair in both}.values()
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
         self._averages = [average for average, _ in floating]
         self._latest = [latest for _, latest in floating]

@@ -106,8 +106,8 @@ def train(
 ) -> tuple[nn.Module, TrainingRun]:
     """Create a model and train it by a recipe.
 
-    On a CPU the same recipe, data, machine and versions give the same weights, bit for bit. The
-    caller's random state is left as it was.
+    On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
+    they may differ in their last bits. The caller's random state is left as it was.
 
     Args:
         create: makes the model, from the recipe's seed.
@@ -117,7 +117,7 @@ def train(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         checkpoint: a folder; the whole state of the run is saved there after every epoch.
         resume: go on from the checkpoint in that folder, if there is one, and end with the weights
-            of a run that was never stopped, bit for bit.
+            of a run that was never stopped, on a CPU bit for bit.
         on_epoch: called after each epoch that is trained now.
         on_step: called after each step with its number in the run, from 1.
 
@@ -141,11 +141,14 @@ def train(
         raise ValueError("resume needs the folder of a checkpoint")
     where = resolve_device(device)
     run = TrainingRun(recipe, where.type)
-    with torch.random.fork_rng(), _threads(recipe.threads), _denormals_flushed():
+    cuda = [torch.cuda.current_device()] if where.type == "cuda" else []
+    with torch.random.fork_rng(cuda), _threads(recipe.threads), _denormals_flushed():
         state = TrainingState(create, recipe, where)
+        # Before a checkpoint is restored: to load a teacher draws random numbers.
+        loss_of = _loss(state.model, recipe, where)
         saved = None
         if checkpoint is not None:
-            saved = Checkpoint(checkpoint, recipe, data, where.type)
+            saved = Checkpoint(checkpoint, recipe, data, where, state.model)
             if not resume:
                 saved.require_absent()
             elif saved.path.exists():
@@ -156,7 +159,7 @@ def train(
         model = state.result
         last_good = _copy_of_state(model)
         try:
-            for epoch in _epochs(state, recipe, data, validation, where, run, on_step):
+            for epoch in _epochs(state, loss_of, run, data, validation, where, on_step):
                 last_good = _copy_of_state(model)
                 run.epochs.append(epoch)
                 if saved is not None:
@@ -178,17 +181,17 @@ class _NotFinite(Exception):
 
 def _epochs(
     state: TrainingState,
-    recipe: Recipe,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    run: TrainingRun,
     data: Split,
     validation: Split | None,
     device: torch.device,
-    run: TrainingRun,
     on_step: Callable[[int], None],
 ) -> Iterator[Epoch]:
     images = to_tensor(data.images, device)
     labels = torch.tensor(data.labels, device=device, dtype=torch.long)
     held_out = None if validation is None else to_tensor(validation.images, device)
-    loss_of = _loss(state.model, recipe, device)
+    recipe = run.recipe
     parameters = list(state.model.parameters())
     steps = steps_per_epoch(len(data), recipe.batch_size)
     all_steps = recipe.epochs * steps
@@ -230,7 +233,8 @@ def _loss(
     model: nn.Module, recipe: Recipe, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function from inputs and labels to the loss of one step."""
-    forward = torch.compile(model) if recipe.compile else model
+    # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
+    forward = torch.compile(model, dynamic=False) if recipe.compile else model
     teacher = None if recipe.teacher is None else load_model(recipe.teacher).to(device)
     mixed = recipe.precision == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()

@@ -1,5 +1,7 @@
 """An ensemble: several models, each of which has the same say."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -17,4 +19,4 @@ class Ensemble(nn.Module):
         They are the logarithms of the mean probabilities.
         """
         log_probabilities = torch.stack([member(images).log_softmax(1) for member in self.members])
-        return log_probabilities.logsumexp(0) - torch.tensor(len(self.members)).log()
+        return log_probabilities.logsumexp(0) - math.log(len(self.members))
