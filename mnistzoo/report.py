@@ -129,7 +129,7 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
     )
     if plan is not None and plan["seeds"] > 1 and plan["cores"] > 1:
         notes.append(
-            f"train s: of a run; where a recipe leaves cores free, runs shared {plan['cores']} cores"
+            f"train s: of one run; runs whose recipe leaves cores free shared {plan['cores']} cores"
         )
     if plan is not None and plan["seeds"] > 1 and comparison.differences:
         notes.append("differences are tested between the first seeds of the models:")

@@ -6,7 +6,7 @@ from mnistzoo import ModelSpec, hookimpl
 
 SPEC = ModelSpec(
     name="ensemble",
-    summary="Mean of the probabilities of resnet, mnistconvnet and tiny7k",
+    summary="Mean of resnet, mnistconvnet and tiny7k over shifts of a pixel",
     factory="mnistzoo_ensemble.model:Ensemble",
     num_params=1_030_634 + 421_642 + 7_546,
     members=("resnet", "mnistconvnet", "tiny7k"),

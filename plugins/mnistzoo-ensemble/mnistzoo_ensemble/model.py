@@ -4,10 +4,13 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+_SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # pixels down and across
 
 
 class Ensemble(nn.Module):
-    """The mean of its members' probabilities."""
+    """The mean of its members' probabilities for the image and for it shifted by a pixel."""
 
     def __init__(self, *members: nn.Module) -> None:
         super().__init__()
@@ -18,5 +21,9 @@ class Ensemble(nn.Module):
 
         They are the logarithms of the mean probabilities.
         """
-        log_probabilities = torch.stack([member(images).log_softmax(1) for member in self.members])
-        return log_probabilities.logsumexp(0) - math.log(len(self.members))
+        padded = F.pad(images, (1, 1, 1, 1))
+        views = [padded[..., 1 + down : 29 + down, 1 + to : 29 + to] for down, to in _SHIFTS]
+        log_probabilities = torch.stack(
+            [member(view).log_softmax(1) for member in self.members for view in views]
+        )
+        return log_probabilities.logsumexp(0) - math.log(len(log_probabilities))
