@@ -1,16 +1,19 @@
 """``mnistzoo train`` from start to end, on the data that ships."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from mnistzoo import ModelSpec, evaluate, load_dataset, load_model
+from mnistzoo import ModelSpec, Recipe, evaluate, load_dataset, load_model
 from mnistzoo.cli import main
 from mnistzoo.weights import read_story
 
@@ -109,3 +112,210 @@ def test_ctrl_c_saves_the_last_complete_epoch(install_plugin: Install, tmp_path:
     story = read_story(tmp_path / "w.safetensors")
     assert 2 <= story["epochs_completed"] < 100000
     assert f"{story['epochs_completed']} epochs of 9,000 images" in out
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("clip_norm=none", "clip_norm", None),
+        ("clip_norm=0.5", "clip_norm", 0.5),
+        ("compile=false", "compile", False),
+        ("compile=False", "compile", False),
+        ("precision=bfloat16", "precision", "bfloat16"),
+        ("schedule=cosine", "schedule", "cosine"),
+        ("rotation=10", "rotation", 10.0),
+        ("threads=1", "threads", 1),
+        ("threads=none", "threads", None),
+        ("teacher=none", "teacher", None),
+        ("teacher=clitrain", "teacher", "clitrain"),
+    ],
+)
+def test_set_reaches_the_recipe(setting: str, field: str, value: Any, folder: Path) -> None:
+    assert train("--batch-size", "3000", "--set", setting, "-o", "w.safetensors") == 0
+    recipe = read_story(folder / "w.safetensors")["recipe"]
+    assert recipe[field] == value
+    assert type(recipe[field]) is type(value)
+    assert recipe["batch_size"] == 3000
+
+
+def test_set_replaces_what_a_recipe_says_even_by_none(
+    linear_spec: Spec, register: Register, folder: Path
+) -> None:
+    recipe = Recipe(
+        epochs=1,
+        batch_size=3000,
+        optimizer="adam",
+        learning_rate=0.001,
+        clip_norm=1,
+        precision="bfloat16",
+        teacher="clitrain",
+    )
+    register(linear_spec("clitrain", recipes={"default": recipe}))
+    settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=1", "shift=2")
+    options = [word for setting in settings for word in ("--set", setting)]
+    assert train(*options, "-o", "w.safetensors") == 0
+    saved = read_story(folder / "w.safetensors")["recipe"]
+    assert (saved["clip_norm"], saved["precision"], saved["teacher"]) == (None, "float32", None)
+    assert saved["shift"] == 2
+
+
+WRONG_SETTINGS = [
+    ("nosuchfield=1", "FIELD is one of epochs, batch_size"),
+    ("rotation", "FIELD=VALUE"),
+    ("rotation=", "FIELD=VALUE"),
+    ("=10", "FIELD=VALUE"),
+    ("rotation=far", "rotation must be of type float"),
+    ("rotation=none", "rotation must be of type float"),
+    ("threads=1.5", "threads must be of type int or none"),
+    ("clip_norm=off", "clip_norm must be of type float or none"),
+    ("compile=maybe", "compile must be of type bool"),
+    ("compile=none", "compile must be of type bool"),
+    ("rotation=181", "rotation is 181.0, it must be from 0 to 180"),
+    ("rotation=nan", "rotation is nan, it must be from 0 to 180"),
+    ("precision=float16", "precision is 'float16', it must be one of"),
+    ("schedule=none", "schedule is 'none', it must be one of"),
+    ("threads=0", "threads is 0, it must be"),
+    ("teacher=Big-Net", "teacher is 'Big-Net', it must be"),
+]
+
+
+def assert_wrong_usage(says: str, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Check that nothing was done, and that one sentence says why."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    *_, sentence = err.splitlines()
+    assert sentence.startswith("Error: ") and says in sentence
+    assert err.count("Error") == 1
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("setting", "says"), WRONG_SETTINGS)
+def test_a_wrong_setting_exits_2(
+    setting: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--set", setting) == 2
+    assert_wrong_usage(says, capsys, folder)
+
+
+@pytest.mark.parametrize(("setting", "says"), WRONG_SETTINGS)
+def test_a_wrong_setting_of_a_comparison_exits_2(
+    setting: str, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "clitrain", "--train", "--dataset", "mnist-10k", "--set", setting]
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 2
+    assert_wrong_usage(says, capsys, folder)
+
+
+def test_settings_of_a_comparison_need_train(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", "clitrain", "--dataset", "mnist-10k", "--set", "rotation=10"])
+    assert caught.value.code == 2
+    assert_wrong_usage("--set needs --train", capsys, folder)
+
+
+def test_a_teacher_that_is_not_there_is_an_error(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--set", "teacher=clitrian") == 1
+    assert "did you mean 'clitrain'" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_resume_needs_a_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--resume") == 2
+    assert_wrong_usage("--resume needs --checkpoint DIR", capsys, folder)
+
+
+_STOPPING = """\
+import os
+
+from torch import nn
+
+
+class Net(nn.Sequential):
+    \"""Interrupts the training, where STOP_AT says so, in one of its steps.\"""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Dropout(0.2), nn.Linear(784, 10))
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        if self.training and self.steps == int(os.environ.get("STOP_AT", -1)):
+            raise KeyboardInterrupt
+        return super().forward(images)
+"""
+
+
+@pytest.fixture
+def stopping(
+    folder: Path, linear_spec: Spec, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make clitrain a model with dropout that can be interrupted."""
+    code = folder / "code"
+    code.mkdir()
+    (code / "stopping_net.py").write_text(_STOPPING)
+    monkeypatch.syspath_prepend(code)
+    monkeypatch.delitem(sys.modules, "stopping_net", raising=False)
+    recipe = Recipe(
+        epochs=3, batch_size=1000, optimizer="adam", learning_rate=0.01, shift=1, threads=1
+    )
+    register(
+        linear_spec(
+            "clitrain", factory="stopping_net:Net", recipes={"default": recipe}, weights=None
+        )
+    )
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_were_not(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert train("-o", "whole.safetensors") == 0
+    monkeypatch.setenv("STOP_AT", "23")
+    assert train("--checkpoint", "state", "-o", "part.safetensors") == 1
+    monkeypatch.delenv("STOP_AT")
+    assert "interrupted in epoch 3; saved the weights after epoch 2" in capsys.readouterr().err
+    with caplog.at_level(logging.INFO, "mnistzoo"):
+        assert train("--checkpoint", "state", "--resume", "-o", "resumed.safetensors") == 0
+    assert "going on from state/checkpoint.safetensors after epoch 2" in caplog.text.replace(
+        os.sep, "/"
+    )
+    out, err = capsys.readouterr()
+    assert [line.split("  ")[1] for line in err.splitlines() if "seed 0" in line] == ["epoch 3/3"]
+    assert "3 epochs of 9,000 images" in out
+    names = ("whole.safetensors", "resumed.safetensors")
+    stories = [read_story(folder / name) for name in names]
+    assert stories[0]["metrics"] == stories[1]["metrics"]
+    assert [story["epochs_completed"] for story in stories] == [3, 3]
+    assert read_story(folder / "part.safetensors")["epochs_completed"] == 2
+    whole, resumed = (load_model("clitrain", folder / name).state_dict() for name in names)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_finished_run_is_resumed_without_training_and_refused_without_resume(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--checkpoint", "state", "--resume", "-o", "w.safetensors") == 0
+    before = read_story(folder / "w.safetensors")
+    capsys.readouterr()
+    assert train("--checkpoint", "state", "--resume", "-o", "w.safetensors") == 0
+    assert "epoch 3/3" not in capsys.readouterr().err
+    again = read_story(folder / "w.safetensors")
+    assert again["metrics"] == before["metrics"]
+    assert again["train_seconds"] == before["train_seconds"]
+    assert train("--checkpoint", "state", "-o", "other.safetensors") == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "add --resume" in sentence
+    assert train("--checkpoint", "state", "--resume", "--seed", "1") == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "recipe has seed 0, not 1" in sentence
+    assert {path.name for path in folder.iterdir()} == {"code", "state", "w.safetensors"}

@@ -1,5 +1,7 @@
 import dataclasses
+import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -7,7 +9,9 @@ from mnistzoo import Recipe
 from mnistzoo.training.schedule import learning_rate
 
 CONSTANT = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=0.5)
+COSINE = dataclasses.replace(CONSTANT, schedule="cosine")
 ONE_CYCLE = dataclasses.replace(CONSTANT, schedule="one-cycle")
+STEP = dataclasses.replace(CONSTANT, schedule="step")
 
 
 @given(steps=st.integers(1, 1000))
@@ -30,3 +34,26 @@ def test_one_cycle_peaks_after_a_quarter_and_ends_near_zero() -> None:
     assert learning_rate(ONE_CYCLE, 0, 1000) == 0.5 / 25
     assert learning_rate(ONE_CYCLE, 250, 1000) == 0.5
     assert learning_rate(ONE_CYCLE, 999, 1000) < 0.5 * 1e-4
+
+
+@pytest.mark.parametrize("recipe", [COSINE, STEP], ids=["cosine", "step"])
+@given(steps=st.integers(1, 1000))
+@settings(derandomize=True, deadline=None)
+def test_cosine_and_step_start_at_the_top_and_only_fall(recipe: Recipe, steps: int) -> None:
+    rates = [learning_rate(recipe, step, steps) for step in range(steps)]
+    assert rates[0] == 0.5
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+
+
+def test_cosine_falls_to_zero_along_half_a_wave() -> None:
+    assert learning_rate(COSINE, 500, 1000) == pytest.approx(0.25)
+    assert learning_rate(COSINE, 750, 1000) == pytest.approx(0.25 * (1 - math.sqrt(0.5)))
+    assert learning_rate(COSINE, 999, 1000) < 0.5 * 1e-5
+
+
+def test_step_falls_to_a_tenth_after_half_and_after_three_quarters() -> None:
+    rates = [learning_rate(STEP, step, 1000) for step in range(1000)]
+    assert set(rates[:500]) == {0.5}
+    assert rates[500:750] == pytest.approx([0.05] * 250)
+    assert rates[750:] == pytest.approx([0.005] * 250)

@@ -1,15 +1,23 @@
 import dataclasses
 import math
+import os
+import shutil
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mnistzoo import Recipe, Split, evaluate, load_dataset, train
+from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
 from mnistzoo.inference import DeviceError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
+from mnistzoo.zoo import ModelError
+
+Register = Callable[..., None]
+Spec = Callable[..., ModelSpec]
 
 RECIPE = Recipe(epochs=2, batch_size=64, optimizer="adam", learning_rate=0.001, seed=3)
 
@@ -27,6 +35,33 @@ class SmallNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features = torch.relu(self.norm(self.conv(images))).flatten(1)
         return self.head(self.dropout(features))
+
+
+class Recorded:
+    """A training run, and the weights and buffers of its model before it and after each step."""
+
+    def __init__(self, recipe: Recipe, data: Split) -> None:
+        self.states: list[dict[str, Tensor]] = []
+        self.model, self.run = train(self._create, recipe, data, on_step=lambda _: self._record())
+
+    def _create(self) -> nn.Module:
+        self._trained = SmallNet()
+        self._record()
+        return self._trained
+
+    def _record(self) -> None:
+        state = self._trained.state_dict()
+        self.states.append({name: tensor.clone() for name, tensor in state.items()})
+
+    def step_lengths(self) -> list[float]:
+        """Return how far each step moved the parameters, all of them together."""
+        names = [name for name, _ in self._trained.named_parameters()]
+        paths = [torch.cat([state[name].flatten() for name in names]) for state in self.states]
+        return [float((later - earlier).norm()) for earlier, later in pairwise(paths)]
+
+
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +149,7 @@ def test_every_image_is_seen_once_an_epoch_and_the_last_batch_may_be_smaller(dat
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "step"])
 def test_every_optimizer_and_schedule_lowers_the_loss(
     optimizer: str, schedule: str, data: Split
 ) -> None:
@@ -208,7 +243,7 @@ def test_cuda_trains_by_the_same_code(data: Split, validation: Split) -> None:
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(data: Split) -> None:
     recipe = Recipe(epochs=2, batch_size=640, optimizer="sgd", learning_rate=1e39)
     with pytest.raises(TrainingDiverged, match="epoch 1, step 1;") as caught:
-        train(lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), recipe, data[:640])
+        train(linear, recipe, data[:640])
     assert all(weight.isfinite().all() for weight in caught.value.model.parameters())
 
 
@@ -227,3 +262,248 @@ def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None
 def test_no_images_are_an_error(data: Split) -> None:
     with pytest.raises(ValueError, match="no images"):
         train(SmallNet, RECIPE, data[:0])
+
+
+AUGMENTATION: dict[str, Any] = {
+    "rotation": 10,
+    "scale": 0.1,
+    "shift": 2,
+    "shear": 10,
+    "elastic": 1,
+    "erasing": 0.5,
+}
+
+
+@pytest.mark.parametrize("field", AUGMENTATION)
+def test_each_augmentation_changes_the_training(field: str, data: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    plain, _ = train(SmallNet, recipe, data[:128])
+    changed = dataclasses.replace(recipe, **{field: AUGMENTATION[field]})
+    augmented, _ = train(SmallNet, changed, data[:128])
+    assert not same_weights(plain, augmented)
+
+
+def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, **AUGMENTATION)
+    first, _ = train(SmallNet, recipe, data[:500])
+    torch.rand(3)
+    second, _ = train(SmallNet, recipe, data[:500])
+    assert same_weights(first, second)
+    batches: list[Tensor] = []
+
+    class Recorder(SmallNet):
+        def forward(self, images: Tensor) -> Tensor:
+            batches.append(images.detach().clone())
+            return super().forward(images)
+
+    for seed in (3, 4):
+        shifted = dataclasses.replace(RECIPE, epochs=2, batch_size=2, shift=2, seed=seed)
+        train(Recorder, shifted, data[:2])
+    masses = [batch.sum(2).flatten(1).sort(0).values for batch in batches]  # whatever the order
+    assert not any(torch.equal(one, other) for one, other in pairwise(masses))
+
+
+def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
+    data: Split, validation: Split
+) -> None:
+    learned: list[Tensor] = []
+    judged: list[Tensor] = []
+
+    class Recorder(SmallNet):
+        def forward(self, images: Tensor) -> Tensor:
+            (learned if self.training else judged).append(images.detach().clone())
+            return super().forward(images)
+
+    recipe = dataclasses.replace(RECIPE, epochs=1, erasing=1)
+    train(Recorder, recipe, data[:64], validation[:64])
+    (images,) = learned
+    assert (images.dtype, images.shape) == (torch.float32, (64, 1, 28, 28))
+    sums = np.sort(images.sum((1, 2, 3)).numpy())
+    unchanged = np.sort(data.images[:64].astype(np.float32).sum((1, 2)) / 255)
+    assert (sums < unchanged - 1).sum() > 32
+    expected = torch.tensor(validation.images[:64]).unsqueeze(1) / 255
+    torch.testing.assert_close(torch.cat(judged), expected)
+
+
+def test_the_result_is_the_average_of_weights_and_buffers_over_the_steps(data: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.8)
+    recorded = Recorded(recipe, data[:1000])
+    expected = recorded.states[0]
+    for step, state in enumerate(recorded.states[1:], start=1):
+        decay = min(0.8, step / (step + 10))
+        expected = {
+            name: tensor.lerp(state[name], 1 - decay) if tensor.is_floating_point() else state[name]
+            for name, tensor in expected.items()
+        }
+    found = recorded.model.state_dict()
+    assert found.keys() == expected.keys()
+    assert len(recorded.states) == 1 + 32
+    assert found["norm.num_batches_tracked"] == 32
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-6)
+        assert name.endswith("tracked") or not torch.equal(tensor, recorded.states[-1][name])
+    assert not recorded.model.training
+
+
+def test_averaging_changes_nothing_in_the_model_that_learns(data: Split) -> None:
+    plain = Recorded(RECIPE, data[:500])
+    averaged = Recorded(dataclasses.replace(RECIPE, ema_decay=0.9), data[:500])
+    assert [epoch.loss for epoch in averaged.run.epochs] == [
+        epoch.loss for epoch in plain.run.epochs
+    ]
+    for name, tensor in plain.states[-1].items():
+        assert torch.equal(tensor, averaged.states[-1][name])
+
+
+def test_validation_judges_the_average(data: Split, validation: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
+    model, run = train(SmallNet, recipe, data[:1000], validation)
+    assert run.validation_accuracy == evaluate(model, validation).accuracy
+
+
+def test_ctrl_c_keeps_the_average_of_the_epoch_that_was_complete(data: Split) -> None:
+    def interrupt(step: int) -> None:
+        if step == 15:
+            raise KeyboardInterrupt
+
+    recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(SmallNet, recipe, data[:640], on_step=interrupt)
+    good, _ = train(SmallNet, dataclasses.replace(recipe, epochs=1), data[:640])
+    assert same_weights(caught.value.model, good)
+    assert not caught.value.model.training
+
+
+def test_clipping_bounds_the_length_of_a_step(data: Split) -> None:
+    momentum, rate, norm = 0.9, 0.1, 0.01
+    plain = Recipe(epochs=2, batch_size=64, optimizer="sgd", learning_rate=rate)
+    free = Recorded(plain, data[:640]).step_lengths()
+    clipped = Recorded(dataclasses.replace(plain, clip_norm=norm), data[:640]).step_lengths()
+    assert len(clipped) == 20
+    # Nesterov: a gradient counts once at once, and by its share of the momentum.
+    assert clipped[0] == pytest.approx(rate * norm * (1 + momentum), rel=1e-3)
+    assert max(clipped) <= rate * norm / (1 - momentum) * 1.001
+    assert min(free) > max(clipped)
+
+
+def test_gradients_within_the_norm_are_not_clipped(data: Split) -> None:
+    plain, _ = train(SmallNet, RECIPE, data[:500])
+    clipped, _ = train(SmallNet, dataclasses.replace(RECIPE, clip_norm=1e6), data[:500])
+    assert same_weights(plain, clipped)
+
+
+def test_bfloat16_learns_and_leaves_float32(data: Split, validation: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, precision="bfloat16")
+    learned: set[torch.dtype] = set()
+    judged: set[torch.dtype] = set()
+
+    class Watched(SmallNet):
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            (learned if self.training else judged).add(logits.dtype)
+            return logits
+
+    model, run = train(Watched, recipe, data[:2000], validation)
+    assert (learned, judged) == ({torch.bfloat16}, {torch.float32})
+    assert run.epochs[1].loss < run.epochs[0].loss < math.log(10)
+    assert (run.validation_accuracy or 0) > 0.6
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {
+        torch.float32,
+        torch.int64,
+    }
+    full, _ = train(SmallNet, RECIPE, data[:2000])
+    assert not same_weights(model, full)
+
+
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
+)
+def test_compiling_gives_about_the_same_weights(data: Split) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    plain, _ = train(linear, recipe, data[:256])
+    compiled, _ = train(linear, dataclasses.replace(recipe, compile=True), data[:256])
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    for name, tensor in compiled.state_dict().items():
+        torch.testing.assert_close(tensor, plain.state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.fixture
+def taught(register: Register, linear_spec: Spec) -> Recipe:
+    """Return a recipe with a teacher that takes every image for a one."""
+    register(linear_spec("ones"))
+    return dataclasses.replace(RECIPE, learning_rate=0.005, teacher="ones", teacher_weight=1)
+
+
+def test_a_student_imitates_its_teacher_not_the_labels(taught: Recipe, data: Split) -> None:
+    student, run = train(linear, taught, data[:1000])
+    said = evaluate(student, data[:1000])
+    ones = float((data.labels[:1000] == 1).mean())
+    assert said.accuracy == pytest.approx(ones, abs=0.05)
+    teacher = evaluate(load_model("ones"), data[:1000])
+    assert said.probabilities.mean(0) == pytest.approx(teacher.probabilities.mean(0), abs=0.05)
+    assert run.epochs[1].loss < run.epochs[0].loss
+
+
+def test_half_a_teacher_leaves_room_for_the_labels(taught: Recipe, data: Split) -> None:
+    student, _ = train(linear, dataclasses.replace(taught, teacher_weight=0.5), data[:1000])
+    assert evaluate(student, data[:1000]).accuracy > 0.6
+
+
+@pytest.mark.parametrize(("weight", "temperature"), [(0, 2), (0.3, 1), (0.3, 4), (1, 0.5)])
+def test_the_loss_is_shared_between_labels_and_teacher(
+    weight: float, temperature: float, taught: Recipe, data: Split
+) -> None:
+    recipe = dataclasses.replace(
+        taught, epochs=1, teacher_weight=weight, temperature=temperature, label_smoothing=0.1
+    )
+    part = data[:64]
+    untrained: list[dict[str, Tensor]] = []
+
+    def create() -> nn.Module:
+        model = linear()
+        untrained.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return model
+
+    _, run = train(create, recipe, part)
+    images = torch.tensor(part.images).flatten(1) / 255
+    logits = images @ untrained[0]["1.weight"].T + untrained[0]["1.bias"]
+    right = torch.zeros(64, 10).scatter_(1, torch.tensor(part.labels).long()[:, None], 0.9) + 0.01
+    from_labels = -(right * logits.log_softmax(1)).sum(1).mean()
+    teacher = (torch.eye(10)[1] / temperature).softmax(0)
+    from_teacher = -((logits / temperature).log_softmax(1) @ teacher).mean() * temperature**2
+    expected = (1 - weight) * from_labels + weight * from_teacher
+    assert run.epochs[0].loss == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_teacher_that_is_not_there_or_has_no_weights_is_an_error(
+    register: Register, linear_spec: Spec, data: Split
+) -> None:
+    register(linear_spec("unlearned", weights=None))
+    for teacher, message in (("nobody", "no model 'nobody'"), ("unlearned", "no weights")):
+        recipe = dataclasses.replace(RECIPE, teacher=teacher)
+        with pytest.raises(ModelError, match=message):
+            train(SmallNet, recipe, data[:64])
+
+
+def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Split) -> None:
+    before = torch.get_num_threads()
+    wanted = before + 1
+    during: set[int] = set()
+    recipe = dataclasses.replace(RECIPE, threads=wanted)
+    train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    assert during == {wanted}
+    assert torch.get_num_threads() == before
+
+    def interrupt(step: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        train(SmallNet, recipe, data[:128], on_step=interrupt)
+    assert torch.get_num_threads() == before
+
+
+def test_without_threads_in_the_recipe_the_callers_number_stays(data: Split) -> None:
+    before = torch.get_num_threads()
+    during: set[int] = set()
+    train(SmallNet, RECIPE, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    assert during == {before}
