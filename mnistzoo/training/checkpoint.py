@@ -59,9 +59,10 @@ class Checkpoint:
         self._run = {
             "recipe": dataclasses.asdict(recipe),
             "training images (SHA-256)": pixels.hexdigest(),
-            "model (SHA-256 of its layers)": hashlib.sha256(repr(model).encode()).hexdigest(),
             "device": device.type,
         }
+        # The weights alone would not tell a net with another activation, or another dropout.
+        self._layers = hashlib.sha256(repr(model).encode()).hexdigest()
         # What its last bits depend on.
         self._machine = {
             "threads": torch.get_num_threads(),
@@ -81,7 +82,12 @@ class Checkpoint:
         Raises:
             OSError: if the file cannot be written.
         """
-        facts = {"run": self._run, "machine": self._machine, "epochs": epochs}
+        facts = {
+            "run": self._run,
+            "layers": self._layers,
+            "machine": self._machine,
+            "epochs": epochs,
+        }
         payload = safetensors.torch.save(state.tensors(), metadata={_FACTS: json.dumps(facts)})
         with replacing(self.path) as stream:
             stream.write(payload)
@@ -109,7 +115,8 @@ class Checkpoint:
             with safetensors.safe_open(self.path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})[_FACTS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            run, machine, epochs = facts["run"], facts["machine"], facts["epochs"]
+            run, layers, machine = facts["run"], facts["layers"], facts["machine"]
+            epochs = facts["epochs"]
         except FileNotFoundError:
             raise
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -121,7 +128,7 @@ class Checkpoint:
                 f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
                 "options, or name another folder"
             )
-        if _shapes(tensors) != _shapes(state.tensors()):
+        if layers != self._layers or _shapes(tensors) != _shapes(state.tensors()):
             raise CheckpointError(
                 f"{self.path} is of another model; name the model that it was made for, or another "
                 "folder"
