@@ -30,10 +30,17 @@ SPEC = ModelSpec(
     recipes={"default": _DEFAULT, "reference": _PUBLISHED},
     weights=Weights(
         file="mnistnet.safetensors",
-        sha256="bcdf5c6eaf73a0234c5fadd299a832a40bbba5719ec698ea579815f04105dd4f",
-        metrics={"test_accuracy": 0.9775},
-        measured="recipe reference, final run on all 60,000 training images, seed 0, end of "
-        "training, official test set; torch 2.13.0+cpu on two CPU cores",
+        sha256="6502aeb3012312ef602b8ff4a1a58f7aaf952ece05f8bfd41d8068554638aaab",
+        metrics={
+            "test_accuracy": 0.9895,
+            "validation_accuracy": 0.9898,
+            "test_accuracy_mean": 0.98964,
+            "test_accuracy_sd": 0.000439,
+        },
+        measured="recipe default, 55000 training images, end of training, "
+        "official test set; seed 4, the median of 5 by validation accuracy; "
+        "torch 2.13.0+cpu, AMD EPYC, "
+        "1 threads",
     ),
     tags=("dense",),
     license="MIT",
