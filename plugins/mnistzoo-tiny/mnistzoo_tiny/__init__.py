@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, hookimpl
+from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 
 TINY1K = ModelSpec(
     name="tiny1k",
@@ -46,6 +46,20 @@ TINY7K = ModelSpec(
             threads=1,
         )
     },
+    weights=Weights(
+        file="tiny7k.safetensors",
+        sha256="d3569f646107bd4f16a43395fb181397e90fe8ab44c9ac241d54500d7ee7a50b",
+        metrics={
+            "test_accuracy": 0.9948,
+            "validation_accuracy": 0.9936,
+            "test_accuracy_mean": 0.9942,
+            "test_accuracy_sd": 0.0006,
+        },
+        measured="recipe default, 55000 training images, end of training, "
+        "official test set; seed 1, the median of 3 by validation accuracy; "
+        "torch 2.13.0+cpu, AMD EPYC, "
+        "1 threads",
+    ),
     tags=("convolutional", "small"),
     license="MIT",
     source="depthwise separable convolutions after Howard et al. 2017, arXiv 1704.04861",
