@@ -22,6 +22,20 @@ TINY1K = ModelSpec(
             threads=1,
         )
     },
+    weights=Weights(
+        file="tiny1k.safetensors",
+        sha256="205d880c6600ed69255262a2e5f0b0d37085d2cb6921502b72b7085c244d9c79",
+        metrics={
+            "test_accuracy": 0.9878,
+            "validation_accuracy": 0.9882,
+            "test_accuracy_mean": 0.987733,
+            "test_accuracy_sd": 0.000802,
+        },
+        measured="recipe default, 55000 training images, end of training, "
+        "official test set; seed 1, the median of 3 by validation accuracy; "
+        "torch 2.13.0+cpu, AMD EPYC, "
+        "1 threads",
+    ),
     tags=("convolutional", "small"),
     license="MIT",
     source="depthwise separable convolutions after Howard et al. 2017, arXiv 1704.04861",
