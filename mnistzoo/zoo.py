@@ -132,13 +132,11 @@ def _create(registration: Registration, member: Callable[[str], "nn.Module"]) ->
     """Create a model; ``member`` makes those that it is made of."""
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    for name in spec.members:
-        if get_spec(name).members:
-            raise ModelError(
-                f"{where} has the member {name!r}, which is itself made of others; name those"
-            )
     module_name, _, attribute = spec.factory.partition(":")
     try:
+        for name in spec.members:
+            if get_spec(name).members:
+                raise ModelError(f"its member {name!r} is itself made of others; name those")
         factory = importlib.import_module(module_name)
         for part in attribute.split("."):
             factory = getattr(factory, part)

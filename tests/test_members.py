@@ -93,6 +93,21 @@ def test_a_missing_member_or_one_without_weights_is_named(
         mnistzoo.load_model("memberpair")
 
 
+def test_a_member_that_is_itself_made_of_others_is_refused(
+    pair: ModelSpec, register: Register
+) -> None:
+    nested = ModelSpec(
+        name="membernested",
+        summary="A sum of sums",
+        factory="sum_of_members:Sum",
+        num_params=2 * 7850,
+        members=("memberpair",),
+    )
+    register(nested, plugin="more tests")
+    with pytest.raises(ModelError, match="'membernested' .*'memberpair' is itself made of others"):
+        mnistzoo.create_model("membernested")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
