@@ -104,7 +104,7 @@ def test_a_member_that_is_itself_made_of_others_is_refused(
         members=("memberpair",),
     )
     register(nested, plugin="more tests")
-    with pytest.raises(ModelError, match="'membernested' .*'memberpair' is itself made of others"):
+    with pytest.raises(ModelError, match=r"'membernested' .*'memberpair' is itself made of others"):
         mnistzoo.create_model("membernested")
 
 
