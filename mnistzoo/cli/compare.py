@@ -93,15 +93,15 @@ def command(
         write_markdown,
     )
 
-    changes = overrides(settings, epochs=epochs)
-    for name in names:
-        chosen = get_spec(name).recipes.get(recipe)
-        if chosen is not None:
-            with_overrides(
-                chosen, changes
-            )  # a wrong value is wrong usage, not a failure of each row
-    cores = torch.get_num_threads()  # torch counts the cores that this process may use
-    plan = TrainingPlan(recipe, changes, seeds, final, cores) if train_now else None
+    plan = None
+    if train_now:
+        changes = overrides(settings, epochs=epochs)
+        # A wrong value is wrong usage, not a failure of each row.
+        for spec in map(get_spec, names):
+            if recipe in spec.recipes:
+                with_overrides(spec.recipes[recipe], changes)
+        # Torch counts the cores that this process may use.
+        plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
     comparison = compare(
         names,
         load_dataset(dataset, data_dir),
