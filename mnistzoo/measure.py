@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,9 @@ def multiply_adds(model: nn.Module) -> int:
 
 
 def latency_us(model: nn.Module, images: Tensor) -> float:
-    """Return how long PyTorch takes for one batch, in microseconds.
+    """Return how long PyTorch takes for one batch, in microseconds; see :func:`median_us`.
 
-    The median of 30 rounds after a warm-up, or of fewer, but at least 5, once they have lasted 3
-    seconds; a round repeats the call until it lasts 5 ms. The
-    timed calls' logits must agree with those of :func:`predict_logits`.
+    The timed calls' logits must agree with those of :func:`predict_logits`.
 
     Args:
         model: on the device of the images.
@@ -46,31 +45,48 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
     """
     inputs = to_input(images)
     model.eval()
+    logits = inputs
 
-    def seconds(calls: int) -> tuple[float, Tensor]:
-        _wait(images.device)
-        started = time.perf_counter()
-        for _ in range(calls):
-            logits = model(inputs)
-        _wait(images.device)
-        return time.perf_counter() - started, logits
+    def call() -> None:
+        nonlocal logits
+        logits = model(inputs)
 
     with torch.inference_mode():
-        warm_until = time.perf_counter() + _WARM_UP_SECONDS
-        once, logits = seconds(1)
-        while time.perf_counter() < warm_until:
-            once, logits = seconds(1)
-        calls = max(1, round(_MIN_ROUND_SECONDS / once))
-        rounds: list[float] = []
-        enough = time.perf_counter() + _MOST_SECONDS
-        while len(rounds) < _LEAST_REPEATS or (
-            len(rounds) < _REPEATS and time.perf_counter() < enough
-        ):
-            taken, logits = seconds(calls)
-            rounds.append(taken / calls)
+        microseconds = median_us(call, lambda: _wait(images.device))
         expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")
+    return microseconds
+
+
+def median_us(call: Callable[[], object], wait: Callable[[], None] = lambda: None) -> float:
+    """Return how long a call takes, in microseconds.
+
+    The median of 30 rounds after a warm-up, or of fewer, but at least 5, once they have lasted 3
+    seconds; a round repeats the call until it lasts 5 ms.
+
+    Args:
+        call: what is timed.
+        wait: returns once the device has done what the calls asked of it.
+    """
+
+    def seconds(calls: int) -> float:
+        wait()
+        started = time.perf_counter()
+        for _ in range(calls):
+            call()
+        wait()
+        return time.perf_counter() - started
+
+    warm_until = time.perf_counter() + _WARM_UP_SECONDS
+    once = seconds(1)
+    while time.perf_counter() < warm_until:
+        once = seconds(1)
+    calls = max(1, round(_MIN_ROUND_SECONDS / once))
+    rounds: list[float] = []
+    enough = time.perf_counter() + _MOST_SECONDS
+    while len(rounds) < _LEAST_REPEATS or (len(rounds) < _REPEATS and time.perf_counter() < enough):
+        rounds.append(seconds(calls) / calls)
     return statistics.median(rounds) * 1e6
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from mnistzoo.files import replacing
 if TYPE_CHECKING:
     from mnistzoo.compare import Comparison, Difference, Row
     from mnistzoo.evaluation import Evaluation
+    from mnistzoo.export import Export
 
 NOTHING = "-"
 _UNLIMITED_WIDTH = 10_000
@@ -63,6 +64,77 @@ class Table:
     def _columns(self) -> Iterator[tuple[str, bool]]:
         for heading in self.headings:
             yield heading.removeprefix(">"), heading.startswith(">")
+
+
+def export_table(export: "Export") -> Table:
+    """Return the figures of an exported model."""
+    figures = {"float32": export.fp32} | ({"int8": export.int8} if export.int8 else {})
+    headings = [
+        "precision",
+        ">file KB",
+        ">accuracy %",
+        ">max |logit difference|",
+        ">predictions changed",
+        ">1 image us",
+        ">256 images us",
+    ]
+    return Table(
+        headings,
+        [
+            [
+                precision,
+                f"{each.file_bytes / 1000:,.0f}",
+                percent(each.accuracy),
+                f"{each.max_difference:.1e}",
+                f"{each.changed:,}",
+                f"{each.latency_us:,.0f}",
+                f"{each.latency_256_us:,.0f}",
+            ]
+            for precision, each in figures.items()
+        ],
+    )
+
+
+def export_notes(export: "Export") -> list[str]:
+    """Return the lines that stand below the figures of an exported model."""
+    precision = "float32" if export.int8 is None else "int8"
+    versions = ", ".join(f"{name} {version}" for name, version in export.versions.items())
+    notes = [
+        f"wrote {export.path}: {export.model} in {precision}, opset {export.opset}",
+        "difference and changes: from PyTorch, over the 10,000 official test images",
+        f"latency: ONNX Runtime, median, cpu ({export.processor}), 1 thread; {versions}",
+    ]
+    if export.int8 is not None:
+        for images, ratio in (
+            ("1 image", export.int8.latency_us / export.fp32.latency_us),
+            ("256 images", export.int8.latency_256_us / export.fp32.latency_256_us),
+        ):
+            speed = f"{ratio:.1f} times slower" if ratio > 1 else f"{1 / ratio:.1f} times faster"
+            notes.append(f"int8 is {speed} here than float32 for {images}")
+    if export.batch_norms:
+        notes.append(
+            f"{export.batch_norms} batch norms follow no convolution or linear layer and could "
+            "not be folded"
+        )
+    return notes
+
+
+def predictions_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what each picture shows."""
+    return Table(
+        ["picture", ">digit", ">confidence %", ">runner-up", ">confidence %", "doubt"],
+        [
+            [
+                each["file"],
+                str(each["digit"]),
+                percent(each["confidence"]),
+                str(each["runner_up"]),
+                percent(each["runner_up_confidence"]),
+                each["doubt"] or "",
+            ]
+            for each in predictions
+        ],
+    )
 
 
 def write_json(facts: Any, path: str) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-_COMMANDS = ("models", "plugins", "data", "train", "evaluate", "compare")
+_COMMANDS = ("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict")
 _FAILED = 1
 
 

@@ -1,0 +1,48 @@
+"""``mnistzoo export``: a model as a verified ONNX file."""
+
+import click
+
+from mnistzoo.cli.options import check_writable, json_option
+
+
+@click.command("export")
+@click.argument("model")
+@click.option(
+    "-o", "--output", metavar="FILE", help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]"
+)
+@click.option(
+    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+)
+@click.option("--int8", is_flag=True, help="Quantise it; refused where it costs over 0.1 points.")
+@click.option("--force", is_flag=True, help="With --int8: write it whatever it costs.")
+@json_option
+def command(
+    model: str,
+    output: str | None,
+    weights: str | None,
+    int8: bool,
+    force: bool,
+    json_file: str | None,
+) -> None:
+    """Write MODEL as one ONNX file, checked against PyTorch on the 10,000 test images."""
+    if force and not int8:
+        raise click.UsageError("--force needs --int8")
+
+    from mnistzoo.zoo import get_spec
+
+    name = get_spec(model).name
+    output = output or f"{name}{'-int8' if int8 else ''}.onnx"
+    check_writable(output, json_file)
+
+    import dataclasses
+
+    from mnistzoo.export import export_onnx
+    from mnistzoo.report import export_notes, export_table, write_json
+
+    export = export_onnx(name, output, weights=weights, int8=int8, force=force)
+    if json_file:
+        write_json(dataclasses.asdict(export), json_file)
+    if json_file != "-":
+        export_table(export).show()
+        for note in export_notes(export):
+            click.echo(f"  {note}")

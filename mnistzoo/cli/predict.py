@@ -1,0 +1,142 @@
+"""``mnistzoo predict``: the digits on pictures."""
+
+import glob
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistzoo.cli.options import check_writable, json_option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@click.command("predict")
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="A model, or an .onnx file.  [default: the installed model with the best shipped weights]",
+)
+@click.option(
+    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+)
+@json_option
+def command(
+    pictures: tuple[str, ...], model: str | None, weights: str | None, json_file: str | None
+) -> int:
+    """Say which digit each PICTURE shows: a PNG or JPEG file, a directory of them, or a pattern.
+
+    Of any size and colour, one digit a picture. With an .onnx file it needs no PyTorch.
+    """
+    if weights and _is_file(model or ""):
+        raise click.UsageError("--weights is for a model; an .onnx file has its own")
+    check_writable(json_file)
+
+    from mnistzoo.errors import MnistzooError
+    from mnistzoo.pictures import doubt, read_picture
+    from mnistzoo.report import predictions_table, write_json
+
+    model = model or _best_model()
+    classify = _classifier(model, weights)
+    predictions: list[dict[str, Any]] = []
+    failed = False
+    for path, problem in _expanded(pictures):
+        try:
+            if problem:
+                raise MnistzooError(problem)
+            image = read_picture(path)
+        except (MnistzooError, OSError) as error:
+            reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            click.echo(f"mnistzoo: {reason}", err=True)
+            failed = True
+            continue
+        probabilities = classify(image[None])[0]
+        runner_up, digit = map(int, probabilities.argsort()[-2:])
+        confidence = float(probabilities[digit])
+        predictions.append(
+            {
+                "file": path,
+                "digit": digit,
+                "confidence": confidence,
+                "runner_up": runner_up,
+                "runner_up_confidence": float(probabilities[runner_up]),
+                "probabilities": probabilities.tolist(),
+                "doubt": doubt(image, confidence),
+            }
+        )
+    if json_file:
+        write_json({"model": model, "predictions": predictions}, json_file)
+    if json_file != "-" and predictions:
+        predictions_table(predictions).show()
+        click.echo(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
+    for each in predictions:
+        if each["doubt"]:
+            click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
+    return 1 if failed else 0
+
+
+def _is_file(model: str) -> bool:
+    return model.endswith(".onnx")
+
+
+def _best_model() -> str:
+    """Return the installed model whose plugin declares the highest accuracy on the test set."""
+    from mnistzoo.zoo import ModelError, get_spec, list_models
+
+    accuracies = {
+        name: weights.metrics.get("test_accuracy", 0.0)
+        for name in list_models()
+        if (weights := get_spec(name).weights) is not None
+    }
+    if not accuracies:
+        raise ModelError(
+            "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
+            "give an .onnx file with --model"
+        )
+    return max(accuracies, key=accuracies.__getitem__)
+
+
+def _classifier(model: str, weights: str | None) -> "Classify":
+    """Return the function from images to probabilities."""
+    if _is_file(model):
+        from mnistzoo.runtime import Predictor
+
+        return Predictor(model).probabilities
+
+    import torch
+
+    from mnistzoo.inference import predict_logits, to_tensor
+    from mnistzoo.zoo import load_model
+
+    loaded = load_model(model, weights)
+
+    def classify(images: "NDArray[np.uint8]") -> "NDArray[np.float32]":
+        logits = predict_logits(loaded, to_tensor(images, torch.device("cpu")))
+        return logits.softmax(1).numpy()
+
+    return classify
+
+
+def _expanded(arguments: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
+    """Yield each file that is meant, or an argument and why it means none."""
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = sorted(str(each) for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
+            problem = f"{argument} is a directory without a .png or .jpg file"
+        elif not path.exists() and glob.has_magic(argument):
+            found = sorted(glob.glob(argument, recursive=True))
+            problem = f"{argument} matches no file"
+        else:
+            found, problem = [argument], ""
+        yield from ((each, None) for each in found)
+        if not found:
+            yield argument, problem

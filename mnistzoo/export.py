@@ -1,0 +1,300 @@
+"""Models as ONNX files, none of which is written before it agrees with PyTorch."""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mnistzoo import __version__
+from mnistzoo.data import Dataset, Split, load_dataset
+from mnistzoo.errors import MnistzooError
+from mnistzoo.files import check_replaceable, replacing
+from mnistzoo.inference import predict_logits, to_tensor
+from mnistzoo.measure import environment, median_us
+from mnistzoo.plugins import describe
+from mnistzoo.quantization import quantise
+from mnistzoo.runtime import Predictor
+from mnistzoo.zoo import Registration, get_registration, load_model
+
+if TYPE_CHECKING:
+    import onnx
+
+# Of the largest logit. What was measured of the shipped models is a hundredth of it.
+_TOLERANCE = 1e-4
+_BATCHES = (1, 3, 1000)
+_CALIBRATION_IMAGES = 512
+_MOST_INT8_LOSS = 0.001  # accuracy, 0 to 1
+
+
+class ExportError(MnistzooError):
+    """A model cannot be exported, or what came out does not agree with PyTorch."""
+
+
+@dataclass(frozen=True)
+class OnnxFigures:
+    """What was measured of an ONNX model on the 10,000 test images.
+
+    Attributes:
+        file_bytes: size of the file.
+        accuracy: 0 to 1.
+        max_difference: of its logits from PyTorch's, absolute.
+        changed: images for which it predicts another digit than PyTorch.
+        latency_us: for one image under ONNX Runtime with one thread, median.
+        latency_256_us: for a batch of 256.
+    """
+
+    file_bytes: int
+    accuracy: float
+    max_difference: float
+    changed: int
+    latency_us: float
+    latency_256_us: float
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that was written.
+
+    Attributes:
+        model: its name.
+        path: of the file.
+        opset: the version of ONNX's operators.
+        batch_norms: those left in it, since they follow nothing that they could be folded into.
+        fp32: figures of the model in float32.
+        int8: figures of the quantised model, if it is what was written.
+        processor: that the latencies were measured on.
+        versions: of what they were measured with.
+    """
+
+    model: str
+    path: str
+    opset: int
+    batch_norms: int
+    fp32: OnnxFigures
+    int8: OnnxFigures | None
+    processor: str
+    versions: dict[str, str]
+
+
+def export_onnx(
+    name: str,
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    int8: bool = False,
+    force: bool = False,
+) -> Export:
+    """Write a model as one ONNX file, once it is proved to predict what PyTorch predicts.
+
+    Its input is ``image``, float32 ``(batch, 1, 28, 28)``, 0 (paper) to 1 (ink), its output
+    ``logits``, float32 ``(batch, 10)``. All 10,000 test images, which ship with mnistzoo, go
+    through it and through PyTorch; no prediction may differ.
+
+    Args:
+        name: of the model, or an alias.
+        path: of the file; what was there is replaced.
+        weights: instead of the shipped ones; see :func:`mnistzoo.load_model`.
+        int8: quantise it, calibrated on 512 of the shipped training images. Then predictions may
+            differ, but accuracy may fall by 0.1 points at most.
+        force: write the quantised model whatever its accuracy.
+
+    Raises:
+        ModelError: if the model cannot be created or has no weights.
+        WeightsError: if the weights are not what they should be.
+        ExportError: if the model cannot be exported, disagrees with PyTorch, or loses too much in
+            int8; nothing is written then.
+        OSError: if the file cannot be written.
+    """
+    check_replaceable(path)
+    registration = get_registration(name)
+    name = registration.spec.name
+    # Ships with mnistzoo: there is always something to check against, and to calibrate with.
+    data = load_dataset("mnist-10k")
+    model = load_model(name, weights)
+    proto = _to_onnx(model, name)
+    reference = predict_logits(model, to_tensor(data.test.images, torch.device("cpu"))).numpy()
+    facts = _facts(registration, data, own_weights=weights is not None)
+    content, fp32, logits = _measured(proto, facts, data.test, reference)
+    _require_agreement(name, reference, logits)
+    quantised = None
+    if int8:
+        with _quiet():
+            images = data.train.images[:_CALIBRATION_IMAGES]
+            proto = quantise(proto, np.divide(images[:, None], 255, dtype=np.float32))
+        facts["precision"] = "int8, static, QDQ"
+        content, quantised, _ = _measured(proto, facts, data.test, reference)
+        if fp32.accuracy - quantised.accuracy > _MOST_INT8_LOSS and not force:
+            raise ExportError(
+                f"in int8 the accuracy of {name} falls from {100 * fp32.accuracy:.2f} to "
+                f"{100 * quantised.accuracy:.2f} %, more than {100 * _MOST_INT8_LOSS:.1f} points, "
+                "so nothing was written; --force writes it all the same"
+            )
+    with replacing(path) as stream:
+        stream.write(content)
+    machine = environment(torch.device("cpu"))
+    return Export(
+        name,
+        os.fspath(path),
+        opset=next(each.version for each in proto.opset_import if not each.domain),
+        batch_norms=sum(node.op_type == "BatchNormalization" for node in proto.graph.node),
+        fp32=fp32,
+        int8=quantised,
+        processor=machine["processor"],
+        versions=machine["versions"] | {each: version(each) for each in ("onnx", "onnxruntime")},
+    )
+
+
+def _to_onnx(model: nn.Module, name: str) -> "onnx.ModelProto":
+    """Return the model in ONNX, batch norms folded, the batch of any size."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (the exporter needs it)
+    except ModuleNotFoundError as error:
+        raise ExportError(f"exporting needs {error.name}; pip install 'mnistzoo[onnx]'") from error
+    model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                # Two images: of a batch of one the exporter would take the size for a constant.
+                (torch.zeros(2, 1, 28, 28),),
+                dynamo=True,
+                verbose=False,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                external_data=False,
+            )
+            assert program is not None
+            proto = program.model_proto
+            onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:
+        raise ExportError(f"model {name!r} cannot be exported: {_reason(error)}") from error
+    if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ExportError(
+            f"model {name!r} cannot be exported: its forward() fixes the number of images, as "
+            "len(images) does; images.shape[0] would not"
+        )
+    return proto
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:  # the exporter's own errors only say where they came from
+        error = error.__cause__
+    if operation := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", str(error)):
+        return f"ONNX has nothing for its operation {operation[1]}; use others in its forward()"
+    first_line = str(error).strip().partition("\n")[0]
+    return f"torch.export cannot follow its forward() ({type(error).__name__}: {first_line})"
+
+
+def _facts(registration: Registration, data: Dataset, own_weights: bool) -> dict[str, str]:
+    """Return what the file is to say of itself."""
+    spec, plugin = registration.spec, registration.plugin
+    shipped = spec.weights if not own_weights else None
+    return {
+        "model": spec.name,
+        "summary": spec.summary,
+        "plugin": plugin.provider,
+        "license": spec.license,
+        "source": spec.source,
+        "labels": json.dumps([str(digit) for digit in range(10)]),
+        "input": "image: float32 (batch, 1, 28, 28), 0 (paper) to 1 (ink)",
+        "precision": "float32",
+        "weights": "a file of the user" if own_weights else "shipped with the plugin",
+        "declared_metrics": json.dumps(dict(shipped.metrics) if shipped else {}),
+        "measured": shipped.measured if shipped else "",
+        "test_data_sha256": json.dumps(dict(data.checksums)),
+        "exported_with": f"mnistzoo {__version__}, torch {torch.__version__}",
+    }
+
+
+def _measured(
+    proto: "onnx.ModelProto", facts: Mapping[str, str], test: Split, reference: NDArray[np.float32]
+) -> tuple[bytes, OnnxFigures, NDArray[np.float32]]:
+    """Return the file's content, its figures, and its logits of the test images."""
+    logits = _logits(Predictor(proto.SerializeToString()), test.images, facts["model"])
+    accuracy = float((logits.argmax(1) == test.labels).mean())
+    del proto.metadata_props[:]
+    for key, value in {**facts, "test_accuracy": f"{accuracy}"}.items():
+        proto.metadata_props.add(key=key, value=value)
+    content = proto.SerializeToString()
+    predictor = Predictor(content)
+    one, batch = (_as_input(test.images[:size]) for size in (1, 256))
+    figures = OnnxFigures(
+        file_bytes=len(content),
+        accuracy=accuracy,
+        max_difference=float(np.abs(logits - reference).max()),
+        changed=int((logits.argmax(1) != reference.argmax(1)).sum()),
+        latency_us=median_us(lambda: predictor.logits(one)),
+        latency_256_us=median_us(lambda: predictor.logits(batch)),
+    )
+    return content, figures, logits
+
+
+def _logits(predictor: Predictor, images: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
+    """Return the logits of all images, the same whatever the size of the batch."""
+    inputs = _as_input(images)
+    try:
+        logits = np.concatenate(
+            [predictor.logits(batch) for batch in np.split(inputs, len(inputs) // 1000)]
+        )
+        few = {size: predictor.logits(inputs[:size]) for size in _BATCHES}
+    except Exception as error:  # ONNX Runtime's classes have no common ancestor
+        raise ExportError(
+            f"model {name!r} as ONNX fails for some size of batch ({describe(error)}); its "
+            "forward() must not fix the number of images"
+        ) from error
+    for size, some in few.items():
+        if not np.allclose(some, logits[:size], rtol=1e-3, atol=1e-3):
+            raise ExportError(
+                f"model {name!r} as ONNX gives other logits in a batch of {size} than of 1000; "
+                "its forward() must treat each image by itself"
+            )
+    return logits
+
+
+def _require_agreement(
+    name: str, expected: NDArray[np.float32], logits: NDArray[np.float32]
+) -> None:
+    difference = np.abs(logits - expected).max(axis=1)
+    allowed = _TOLERANCE * np.abs(expected).max()
+    wrong = ((logits.argmax(1) != expected.argmax(1)) | ~(difference <= allowed)).nonzero()[0]
+    if len(wrong):
+        listed = ", ".join(map(str, wrong[:10])) + (" ..." if len(wrong) > 10 else "")
+        raise ExportError(
+            f"model {name!r} as ONNX disagrees with PyTorch on {len(wrong)} test images "
+            f"({listed}; logits differ by up to {difference.max():.2g}, {allowed:.2g} is allowed), "
+            "so nothing was written"
+        )
+
+
+def _as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.divide(images[:, None], 255, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter and the quantiser print, log and warn of from the user."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        logging.disable(disabled)

@@ -1,0 +1,98 @@
+"""ONNX files under ONNX Runtime; needs numpy and onnxruntime, and no torch."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzoo.errors import MnistzooError
+
+_INPUT_SHAPE = [1, 28, 28]
+_OUTPUT_SHAPE = [10]
+
+
+class OnnxFileError(MnistzooError):
+    """A file is no ONNX model of digits, or ONNX Runtime is not installed."""
+
+
+class Predictor:
+    """A digit classifier from an ONNX file, such as ``mnistzoo export`` writes.
+
+    Args:
+        model: path of the file, or its bytes.
+        threads: to compute with. One is the fastest for a single image of a small net; more help
+            large batches.
+
+    Attributes:
+        metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
+
+    Raises:
+        OnnxFileError: if the file is no ONNX model from images to digits, or onnxruntime is not
+            installed.
+        OSError: if the file cannot be read.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise OnnxFileError(
+                "running ONNX files needs onnxruntime; pip install 'mnistzoo[onnx]'"
+            ) from error
+        where = "the model" if isinstance(model, bytes) else os.fspath(model)
+        if not isinstance(model, bytes):
+            with open(model, "rb"):  # a file that is missing or closed is no fault of its contents
+                pass
+            model = os.fspath(model)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Between two calls a spinning thread would take the core from whoever needs it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # an error is raised; it need not be logged too
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own classes have no common ancestor
+            raise OnnxFileError(
+                f"{where} is no ONNX model that ONNX Runtime can load "
+                f"({type(error).__name__}); `mnistzoo export` writes one"
+            ) from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if (
+            [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
+            or [each.shape[1:] for each in outputs] != [_OUTPUT_SHAPE]
+            or isinstance(inputs[0].shape[0], int)
+        ):
+            raise OnnxFileError(
+                f"{where} maps {_signature(inputs)} to {_signature(outputs)}, not images "
+                "float (N, 1, 28, 28) to logits (N, 10); `mnistzoo export` writes such a file"
+            )
+        self._input = inputs[0].name
+        self._outputs = [outputs[0].name]
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink)."""
+        return self._session.run(self._outputs, {self._input: inputs})[0]
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink)."""
+        return softmax(self.logits(np.divide(images[:, None], 255, dtype=np.float32)))
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of logits, both ``(N, 10)``."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _signature(values: list[Any]) -> str:
+    return " and ".join(
+        f"{each.type.removeprefix('tensor(').removesuffix(')')} "
+        f"({', '.join(str(size) for size in each.shape)})"
+        for each in values
+    )
