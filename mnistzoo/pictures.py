@@ -5,6 +5,7 @@ MNIST's digits were scaled to fit a box of 20x20 pixels, keeping their proportio
 """
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnistzoo.errors import MnistzooError
 
-_MOST_PIXELS = 100_000_000
 _WORKING_SIZE = 1_000
 _LEAST_CONTRAST = 24  # of 255; below it, what differs from the paper is noise
 _BOX = 20
@@ -72,15 +72,16 @@ def _pixels(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Return the picture's colours, float32 ``(height, width, 3)``, 0 to 255, made small."""
     with open(path, "rb") as stream:
         try:
-            with Image.open(stream, formats=("PNG", "JPEG")) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise Image.DecompressionBombError
+            with (
+                warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+                Image.open(stream, formats=("PNG", "JPEG")) as image,
+            ):
                 image.draft("RGB", (_WORKING_SIZE, _WORKING_SIZE))
                 picture = _flattened(ImageOps.exif_transpose(image))
-        except Image.DecompressionBombError as error:
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            most = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
             raise PictureError(
-                f"{path} has more than {_MOST_PIXELS // 1_000_000} million pixels; crop it, or "
-                "make it smaller"
+                f"{path} has more than {most} million pixels; crop it, or make it smaller"
             ) from error
         except UnidentifiedImageError as error:
             raise PictureError(f"{path} is no PNG or JPEG picture; convert it to one") from error

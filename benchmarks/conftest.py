@@ -1,0 +1,88 @@
+"""What the suites share: every installed model as a parameter, one thread, shipped images."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mnistzoo import Dataset, get_spec, list_models, load_dataset, load_model
+from mnistzoo.measure import environment, multiply_adds
+from mnistzoo.zoo import get_registration
+
+THREADS = 1
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a benchmark with ``model`` each model, one with ``trainable`` each that is trained."""
+    if "model" in metafunc.fixturenames:
+        metafunc.parametrize("model", list_models())
+    if "trainable" in metafunc.fixturenames:
+        metafunc.parametrize("trainable", [n for n in list_models() if get_spec(n).recipes])
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: Any) -> None:
+    machine_info["mnistzoo"] = environment(torch.device("cpu")) | {"threads": THREADS}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_seed() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    random.seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    return load_dataset("mnist-10k")
+
+
+@pytest.fixture(scope="session")
+def facts() -> Callable[[str], dict[str, Any]]:
+    """Return ``facts(model)``: what a benchmark of it says in its ``extra_info``."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def of(name: str) -> dict[str, Any]:
+        if name not in known:
+            spec, plugin = get_spec(name), get_registration(name).plugin
+            known[name] = {
+                "model": name,
+                "provider": plugin.provider,
+                "params": spec.num_params,
+                "multiply_adds": multiply_adds(load_model(name)),
+                "test_accuracy": dict(spec.weights.metrics).get("test_accuracy")
+                if spec.weights
+                else None,
+                "threads": THREADS,
+            }
+        return known[name]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path]:
+    """Return ``onnx_files(model, int8)``: the path of its exported file."""
+    from mnistzoo import export_onnx
+
+    folder = tmp_path_factory.mktemp("onnx")
+
+    def of(name: str, int8: bool) -> Path:
+        path = folder / f"{name}{'-int8' if int8 else ''}.onnx"
+        if not path.exists():
+            export_onnx(name, path, int8=int8, force=int8)
+        return path
+
+    return of
+
+
+@pytest.fixture
+def inputs(data: Dataset) -> Callable[[int], np.ndarray]:
+    """Return ``inputs(n)``: the first test images as a model takes them."""
+    return lambda size: (data.test.images[:size, None] / 255).astype(np.float32)

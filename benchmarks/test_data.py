@@ -1,0 +1,65 @@
+"""Reading IDX files, loading data sets, augmentation, and the start of the command line."""
+
+import gzip
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from mnistzoo import load_dataset, read_idx, write_idx
+from mnistzoo.inference import to_input, to_tensor
+from mnistzoo.spec import Recipe
+from mnistzoo.training.augment import augment
+
+
+@pytest.fixture
+def files(data, tmp_path):
+    """Return the 10,000 test images as a plain IDX file and a gzipped one."""
+    plain, gzipped = tmp_path / "images", tmp_path / "images.gz"
+    write_idx(plain, data.test.images)
+    gzipped.write_bytes(gzip.compress(plain.read_bytes()))
+    return {"plain": plain, "gzip": gzipped}
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+@pytest.mark.benchmark(group="read 10,000 images")
+def test_read_idx(benchmark, kind, files, data) -> None:
+    images = benchmark(lambda: np.array(read_idx(files[kind])))
+    assert np.array_equal(images, data.test.images)
+
+
+@pytest.mark.benchmark(group="load the data set")
+def test_load_dataset(benchmark) -> None:
+    def load():
+        data = load_dataset("mnist-10k")
+        return len(data.train), len(data.validation), len(data.test)
+
+    assert benchmark(load) == (9_000, 1_000, 10_000)
+
+
+@pytest.mark.parametrize("kind", ["affine", "elastic", "erasing"])
+@pytest.mark.benchmark(group="augment 128 images")
+def test_augment(benchmark, kind, data) -> None:
+    strength = {
+        "affine": {"rotation": 10, "scale": 0.1, "shift": 2, "shear": 10},
+        "elastic": {"elastic": 0.5},
+        "erasing": {"erasing": 0.5},
+    }[kind]
+    recipe = Recipe(epochs=1, batch_size=128, optimizer="adam", learning_rate=0.001, **strength)
+    images = to_input(to_tensor(data.train.images[:128], torch.device("cpu")))
+    generator = torch.Generator().manual_seed(0)
+    changed = benchmark(lambda: augment(images.clone(), recipe, generator))
+    assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
+    assert not torch.equal(changed, images)
+
+
+@pytest.mark.parametrize("command", ["--help", "models"])
+@pytest.mark.benchmark(group="start of the command line")
+def test_command_line(benchmark, command) -> None:
+    words = [sys.executable, "-m", "mnistzoo", command]
+    done = benchmark.pedantic(
+        subprocess.run, (words,), {"capture_output": True, "text": True}, rounds=5
+    )
+    assert done.returncode == 0 and ("Usage" if command == "--help" else "model") in done.stdout

@@ -1,0 +1,28 @@
+"""Inference of every installed model: PyTorch eager, ONNX Runtime in float32 and int8."""
+
+import numpy as np
+import pytest
+import torch
+
+from mnistzoo import Predictor, load_model
+
+
+@pytest.mark.parametrize("batch", [1, 32, 256])
+@pytest.mark.parametrize("runtime", ["eager", "onnx", "int8"])
+@pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=True, warmup_iterations=3)
+def test_inference(benchmark, model, runtime, batch, facts, onnx_files, inputs) -> None:
+    benchmark.group = f"inference of {model}, batch {batch}"
+    images = inputs(batch)
+    eager = load_model(model)
+    with torch.inference_mode():
+        expected = eager(torch.from_numpy(images)).numpy()
+        if runtime == "eager":
+            logits = benchmark(eager, torch.from_numpy(images)).numpy()
+        else:
+            predictor = Predictor(onnx_files(model, runtime == "int8"), threads=1)
+            logits = benchmark(predictor.logits, images)
+    if runtime == "int8":  # rounding changes logits, but hardly a digit
+        assert (logits.argmax(1) == expected.argmax(1)).mean() > 0.98
+    else:
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    benchmark.extra_info.update(facts(model))

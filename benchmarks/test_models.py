@@ -1,0 +1,69 @@
+"""What else a model costs: creation, training, export, memory."""
+
+import dataclasses
+import functools
+import math
+import subprocess
+import sys
+
+import pytest
+
+from mnistzoo import create_model, export_onnx, get_recipe, get_spec, train
+
+_STEPS = 5
+_FIRST_PREDICTION = """\
+import resource, sys
+import torch
+torch.set_num_threads(1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from mnistzoo import evaluate, load_dataset, load_model
+test = load_dataset("mnist-10k").test[:256]
+accuracy = evaluate(load_model(sys.argv[1]), test, device="cpu").accuracy
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(accuracy, before, after)
+"""
+
+
+@pytest.mark.benchmark(group="creation", max_time=0.5, warmup=True, warmup_iterations=1)
+def test_creation(benchmark, model, facts) -> None:
+    created = benchmark(create_model, model)
+    assert sum(each.numel() for each in created.parameters()) == get_spec(model).num_params
+    benchmark.extra_info.update(facts(model))
+
+
+@pytest.mark.benchmark(group="training, a step of the default recipe")
+def test_training_step(benchmark, trainable, facts, data) -> None:
+    """A fifth of a run of five steps, so that the loop's own costs count."""
+    recipe = dataclasses.replace(get_recipe(get_spec(trainable)), epochs=1, threads=1)
+    images = data.train[: _STEPS * recipe.batch_size]
+
+    def five_steps() -> float:
+        _, run = train(functools.partial(create_model, trainable), recipe, images, device="cpu")
+        return run.epochs[0].loss
+
+    loss = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
+    assert 0 < loss < 3 * math.log(10)
+    benchmark.extra_info.update(facts(trainable) | {"steps": _STEPS, "batch": recipe.batch_size})
+
+
+@pytest.mark.benchmark(group="export")
+def test_export(benchmark, model, facts, tmp_path) -> None:
+    """Its check over the 10,000 test images included."""
+    path = tmp_path / "model.onnx"
+    export = benchmark.pedantic(export_onnx, (model, path), rounds=1)
+    assert export.fp32.changed == 0 and path.stat().st_size == export.fp32.file_bytes
+    benchmark.extra_info.update(facts(model) | {"file_bytes": export.fp32.file_bytes})
+
+
+@pytest.mark.benchmark(group="first prediction of a fresh process")
+def test_first_prediction(benchmark, model, facts) -> None:
+    """Its peak memory stands in ``extra_info``, with and without what torch takes by itself."""
+    command = [sys.executable, "-c", _FIRST_PREDICTION, model]
+    done = benchmark.pedantic(
+        subprocess.run, (command,), {"capture_output": True, "text": True, "check": True}, rounds=3
+    )
+    accuracy, before, after = map(float, done.stdout.split())
+    assert accuracy > 0.95
+    benchmark.extra_info.update(
+        facts(model) | {"peak_memory_mb": after / 1024, "above_torch_mb": (after - before) / 1024}
+    )

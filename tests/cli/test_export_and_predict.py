@@ -1,0 +1,131 @@
+"""``mnistzoo export`` and ``mnistzoo predict``, as they are called."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistzoo import Predictor, load_dataset
+
+TEST = load_dataset("mnist-10k").test
+
+
+@pytest.fixture
+def cli(
+    install_plugin: Callable[..., Path], run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return ``cli(*arguments)``, with the model ``linear`` installed, which sees ones only."""
+    install_plugin("linear")
+    return run_cli
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Return the folder in which the commands run."""
+    folder = tmp_path / "work"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def write_digits(folder: Path, count: int = 2) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    names = [f"{number}.png" for number in range(count)]
+    for name, image in zip(names, TEST.images, strict=False):
+        Image.fromarray(image).save(folder / name)
+    return names
+
+
+def test_export_writes_the_file_and_prints_the_parity(cli, work: Path) -> None:
+    done = cli("export", "linear")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "11.35" in done.stdout and "wrote linear.onnx: linear in float32" in done.stdout
+    assert Predictor(work / "linear.onnx").metadata["plugin"] == "linear 1.0"
+
+
+def test_export_int8_compares_with_float32(cli, work: Path) -> None:
+    done = cli("export", "linear", "--int8", "--json", "facts.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "int8 is" in done.stdout and "wrote linear-int8.onnx" in done.stdout
+    facts = json.loads((work / "facts.json").read_text())
+    assert facts["int8"]["file_bytes"] < facts["fp32"]["file_bytes"]
+    assert facts["fp32"]["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["export", "linear", "--force"], 2, "--force needs --int8"),
+        (["export", "nothing"], 1, "there is no model 'nothing'"),
+        (["export", "linear", "-o", "nowhere/x.onnx"], 1, "nowhere/x.onnx: cannot be written"),
+        (["export", "linear", "-o", "."], 1, "is a directory"),
+        (["export", "linear", "--weights", "no.safetensors"], 1, "no.safetensors"),
+        (["predict"], 2, "PICTURE"),
+        (["predict", "x.png", "--model", "x.onnx", "--weights", "y"], 2, "an .onnx file has its"),
+        (["predict", "x.png", "--model", "x.onnx"], 1, "x.onnx: No such file"),
+        (["predict", "x.png", "--model", "nothing"], 1, "there is no model 'nothing'"),
+        (["predict", "x.png"], 1, "x.png: No such file"),
+        (["predict", "*.gif"], 1, "*.gif matches no file"),
+        (["predict", "."], 1, ". is a directory without a .png or .jpg file"),
+    ],
+)
+def test_wrong_usage_and_bad_input_are_one_sentence(
+    cli, work: Path, arguments: list[str], status: int, sentence: str
+) -> None:
+    done = cli(*arguments)
+    assert done.returncode == status
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    assert status == 2 or len(done.stderr.splitlines()) == 1
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("argument", ["digits", "digits/*.png"])
+def test_predict_reads_directories_and_patterns(cli, work: Path, argument: str) -> None:
+    names = write_digits(work / "digits")
+    done = cli("predict", argument, "--json", "-")
+    assert (done.returncode, done.stderr.count("looks like no digit")) == (0, 2)
+    facts = json.loads(done.stdout)
+    assert [each["file"] for each in facts["predictions"]] == [f"digits/{name}" for name in names]
+    first = facts["predictions"][0]
+    assert first["digit"] == 1 and first["confidence"] == pytest.approx(np.e / (np.e + 9))
+    assert len(first["probabilities"]) == 10 and first["runner_up"] != 1
+
+
+def test_predict_takes_the_model_with_the_best_shipped_weights(
+    cli, install_plugin, work: Path
+) -> None:
+    code = """\
+@hookimpl
+def register_models(register):
+    spec = linear("better")
+    import dataclasses
+    weights = dataclasses.replace(spec.weights, metrics={"test_accuracy": 0.5})
+    register(dataclasses.replace(spec, weights=weights))
+"""
+    install_plugin("other", code)
+    (name,) = write_digits(work, 1)
+    assert "by better, under PyTorch" in cli("predict", name).stdout
+
+
+def test_one_bad_picture_does_not_keep_the_others(cli, work: Path) -> None:
+    first, second = write_digits(work)
+    (work / "text.png").write_text("hello")
+    done = cli("predict", first, "text.png", "absent.png", second)
+    assert done.returncode == 1
+    assert first in done.stdout and second in done.stdout
+    assert "text.png is no PNG or JPEG picture" in done.stderr
+    assert "absent.png: No such file" in done.stderr
+
+
+def test_an_onnx_file_is_run_without_torch(cli, run_python, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    assert cli("export", "linear").returncode == 0
+    code = (
+        "import sys; sys.modules['torch'] = None\nfrom mnistzoo.cli import main; main(sys.argv[1:])"
+    )
+    done = run_python("-c", code, "predict", name, "--model", "linear.onnx")
+    assert done.returncode == 0
+    assert "by linear.onnx, under ONNX Runtime" in done.stdout

@@ -1,0 +1,181 @@
+"""Pictures as people have them become images as MNIST has them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mnistzoo import load_dataset, read_picture
+from mnistzoo.pictures import PictureError, doubt
+
+TEST = load_dataset("mnist-10k").test
+
+
+def seven(size: int, ink: Any, paper: Any, mode: str = "RGB") -> Image.Image:
+    """Draw a seven."""
+    image = Image.new(mode, (size, size), paper)
+    points = [(0.24, 0.14), (0.76, 0.14), (0.46, 0.9)]
+    ImageDraw.Draw(image).line(
+        [(x * size, y * size) for x, y in points], fill=ink, width=max(2, size // 12)
+    )
+    return image
+
+
+def read(image: Image.Image, path: Path, **options: Any) -> NDArray[np.uint8]:
+    image.save(path, **options)
+    return read_picture(path)
+
+
+def unlike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    return float(np.abs(first.astype(int) - second).mean())
+
+
+def test_pictures_of_the_test_set_come_back_as_they_were(tmp_path: Path) -> None:
+    differences = [
+        unlike(read(Image.fromarray(image), tmp_path / "digit.png"), image)
+        for image in TEST.images[:300]
+    ]
+    assert np.median(differences) < 0.5 and np.mean(differences) < 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    index=st.integers(0, 9_999),
+    scale=st.integers(1, 9),
+    margins=st.tuples(*[st.integers(0, 100)] * 4),
+    paper=st.sampled_from([(0, 0, 0), (255, 255, 255), (255, 240, 0), (10, 60, 120)]),
+)
+def test_neither_size_nor_place_nor_colour_matters(
+    index: int, scale: int, margins: tuple[int, int, int, int], paper: tuple[int, int, int]
+) -> None:
+    """Enlarged, inverted, coloured and put anywhere, a digit becomes what it becomes by itself."""
+    image = TEST.images[index]
+    large = np.kron(image, np.ones((scale, scale), np.uint8))
+    large = np.pad(large, (margins[:2], margins[2:]))[..., None] / 255
+    ink = 255 - np.array(paper)
+    coloured = np.rint(large * ink + (1 - large) * paper).astype(np.uint8)
+    files = []
+    for pixels in (image, coloured):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        files.append(file)
+    plain, found = (_read_bytes(file.getvalue()) for file in files)
+    # Enlarging by repetition and averaging again is exact but for the rounding of the box.
+    assert unlike(plain, found) < 6
+    assert found.max() == 255 and found.shape == (28, 28)
+
+
+def _read_bytes(content: bytes) -> NDArray[np.uint8]:
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        file.write(content)
+        file.flush()
+        return read_picture(file.name)
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix"),
+    [
+        (seven(100, "white", "black"), ".png"),
+        (seven(1500, "black", "white"), ".png"),
+        (seven(400, "red", "yellow"), ".png"),
+        (seven(200, "black", "white", "L"), ".jpg"),
+        (seven(200, 0, 1, "1"), ".png"),
+        (seven(200, "black", "white", "P"), ".png"),
+        (seven(200, "black", "white").convert("CMYK"), ".jpg"),
+        (seven(200, (0, 255), (0, 0), "LA"), ".png"),
+        (seven(200, (0, 0, 0, 255), (0, 0, 0, 0), "RGBA"), ".png"),
+        (seven(200, (255, 255, 255, 255), (255, 255, 255, 0), "RGBA"), ".png"),
+        (Image.fromarray(np.asarray(seven(200, 100, 255, "L")).astype(np.uint16) * 200), ".png"),
+        (Image.fromarray(np.asarray(seven(200, 100, 255, "L")).astype(np.uint16)), ".png"),
+    ],
+)
+def test_every_mode_and_polarity_is_read(image: Image.Image, suffix: str, tmp_path: Path) -> None:
+    expected = read(seven(200, "white", "black"), tmp_path / "expected.png")
+    assert unlike(read(image, tmp_path / f"seven{suffix}"), expected) < 4
+
+
+def test_a_picture_taken_sideways_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    upright = read(seven(200, "black", "white"), tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right by 90 degrees
+    turned = seven(200, "black", "white").transpose(Image.Transpose.ROTATE_90)
+    assert unlike(read(turned, tmp_path / "turned.jpg", exif=exif), upright) < 4
+
+
+def test_grain_and_shadow_of_the_paper_are_no_ink(tmp_path: Path) -> None:
+    clean = seven(200, "black", (220, 220, 220))
+    pixels = np.asarray(clean).astype(float)
+    pixels += np.random.default_rng(0).normal(0, 6, pixels.shape)
+    pixels += np.linspace(-15, 15, 200)[:, None, None]
+    photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    expected = read(clean, tmp_path / "clean.png")
+    assert unlike(read(photo, tmp_path / "photo.jpg"), expected) < 8
+
+
+def test_the_digit_fits_the_box_of_20_and_its_mass_the_middle(tmp_path: Path) -> None:
+    image = read(seven(300, "black", "white"), tmp_path / "seven.png")
+    rows, columns = np.nonzero(image)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    for axis in (0, 1):
+        centre = np.average(np.arange(28), weights=image.sum(axis=1 - axis))
+        assert centre == pytest.approx(14, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"hello", "is no PNG or JPEG picture"),
+        (b"", "is no PNG or JPEG picture"),
+        (b"GIF89a" + bytes(100), "is no PNG or JPEG picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = tmp_path / "text.png"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match=rf"text\.png {sentence}"):
+        read_picture(path)
+
+
+def test_a_damaged_picture_is_refused(tmp_path: Path) -> None:
+    seven(200, "black", "white").save(tmp_path / "seven.png")
+    content = (tmp_path / "seven.png").read_bytes()
+    (tmp_path / "seven.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(PictureError, match=r"seven\.png is a damaged picture"):
+        read_picture(tmp_path / "seven.png")
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (10_000, 9_000)])
+def test_a_picture_too_large_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("1", size).save(tmp_path / "huge.png")
+    with pytest.raises(PictureError, match=r"huge\.png has more than 89 million pixels"):
+        read_picture(tmp_path / "huge.png")
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "pink"])
+def test_a_blank_picture_is_refused(tmp_path: Path, colour: str) -> None:
+    with pytest.raises(PictureError, match=r"blank\.png is blank"):
+        read(Image.new("RGB", (50, 50), colour), tmp_path / "blank.png")
+
+
+def test_pictures_without_a_digit_are_doubted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype(np.uint8)
+    fading = np.broadcast_to(np.linspace(0, 255, 200)[:, None], (200, 200)).astype(np.uint8)
+    line, disc = (Image.new("L", (200, 200)) for _ in range(2))
+    ImageDraw.Draw(line).line((20, 100, 180, 100), fill=255, width=12)
+    ImageDraw.Draw(disc).ellipse((50, 50, 150, 150), fill=255)
+    for number, picture in enumerate([Image.fromarray(noise), Image.fromarray(fading), line, disc]):
+        assert doubt(read(picture, tmp_path / f"{number}.png"), confidence=1) is not None
+
+
+def test_digits_are_hardly_ever_doubted() -> None:
+    doubted = [doubt(image, confidence=1) for image in TEST.images]
+    assert sum(reason is not None for reason in doubted) < 0.005 * len(doubted)
+    assert doubt(TEST.images[0], confidence=0.5) == "the model is unsure"

@@ -1,0 +1,92 @@
+"""The Predictor runs exported files without PyTorch, and refuses others."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset
+from mnistzoo.runtime import OnnxFileError, softmax
+
+
+@pytest.fixture
+def linear_onnx(
+    register: Callable[..., None], linear_spec: Callable[..., ModelSpec], tmp_path: Path
+) -> Path:
+    register(linear_spec("linear"))
+    export_onnx("linear", tmp_path / "linear.onnx")
+    return tmp_path / "linear.onnx"
+
+
+def onnx_file(path: Path, shape: list[int | str], outputs: list[int | str]) -> Path:
+    names = ["image", "logits"]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", names[:1], names[1:])],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, outputs)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_probabilities_are_those_of_the_logits(linear_onnx: Path) -> None:
+    predictor = Predictor(linear_onnx)
+    images = load_dataset("mnist-10k").test.images[:7]
+    probabilities = predictor.probabilities(images)
+    assert probabilities.shape == (7, 10) and probabilities.dtype == np.float32
+    # Its logits are 1 for the digit one and 0 for the others.
+    assert probabilities[:, 1] == pytest.approx(np.e / (np.e + 9))
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert predictor.metadata["model"] == "linear"
+
+
+def test_softmax_of_large_logits_is_finite() -> None:
+    assert softmax(np.array([[1000, 0], [-1000, 0]], np.float32)).tolist() == [[1, 0], [0, 1]]
+
+
+def test_the_predictor_needs_no_torch(
+    linear_onnx: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    code = (
+        "import sys, numpy\n"
+        "for name in ('torch', 'pluggy', 'onnx', 'PIL', 'click'): sys.modules[name] = None\n"
+        "from mnistzoo import Predictor\n"
+        "print(Predictor(sys.argv[1]).logits(numpy.zeros((2, 1, 28, 28), 'f4')).argmax(1))"
+    )
+    done = run_python("-c", code, str(linear_onnx))
+    assert (done.stdout, done.stderr) == ("[1 1]\n", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x01\x12"])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "text.onnx"
+    path.write_bytes(content)
+    with pytest.raises(OnnxFileError, match=r"text\.onnx (is no ONNX model|maps)"):
+        Predictor(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (["n", 3, 224, 224], ["n", 3, 224, 224]),
+        (["n", 1, 28, 28], ["n", 1, 28, 28]),
+        ([1, 10], [1, 10]),
+    ],
+)
+def test_a_model_of_something_else_is_refused(
+    tmp_path: Path, inputs: list[int | str], outputs: list[int | str]
+) -> None:
+    path = onnx_file(tmp_path / "other.onnx", inputs, outputs)
+    with pytest.raises(OnnxFileError, match=r"other\.onnx maps float \(.*not images"):
+        Predictor(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.onnx"):
+        Predictor(tmp_path / "absent.onnx")
