@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from mnistzoo import Dataset, get_spec, list_models, load_dataset, load_model
 from mnistzoo.measure import environment, multiply_adds
@@ -83,6 +84,6 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool]
 
 
 @pytest.fixture
-def inputs(data: Dataset) -> Callable[[int], np.ndarray]:
+def inputs(data: Dataset) -> Callable[[int], NDArray[np.float32]]:
     """Return ``inputs(n)``: the first test images as a model takes them."""
     return lambda size: (data.test.images[:size, None] / 255).astype(np.float32)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 
 @pytest.mark.benchmark(group="calibration", min_rounds=30)
-def test_calibration(benchmark) -> None:
+def test_calibration(benchmark: BenchmarkFixture) -> None:
     """Interpreter and matrix products, about half each."""
     matrix = np.random.default_rng(0).random((256, 256), np.float32)
 

@@ -1,8 +1,14 @@
 """Inference of every installed model: PyTorch eager, ONNX Runtime in float32 and int8."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from mnistzoo import Predictor, load_model
 
@@ -10,8 +16,16 @@ from mnistzoo import Predictor, load_model
 @pytest.mark.parametrize("batch", [1, 32, 256])
 @pytest.mark.parametrize("runtime", ["eager", "onnx", "int8"])
 @pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=True, warmup_iterations=3)
-def test_inference(benchmark, model, runtime, batch, facts, onnx_files, inputs) -> None:
-    benchmark.group = f"inference of {model}, batch {batch}"
+def test_inference(
+    benchmark: BenchmarkFixture,
+    model: str,
+    runtime: str,
+    batch: int,
+    facts: Callable[[str], dict[str, Any]],
+    onnx_files: Callable[[str, bool], Path],
+    inputs: Callable[[int], NDArray[np.float32]],
+) -> None:
+    benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
     eager = load_model(model)
     with torch.inference_mode():

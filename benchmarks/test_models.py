@@ -5,10 +5,16 @@ import functools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
-from mnistzoo import create_model, export_onnx, get_recipe, get_spec, train
+from mnistzoo import Dataset, create_model, export_onnx, get_recipe, get_spec, train
+
+Facts = Callable[[str], dict[str, Any]]
 
 _STEPS = 5
 _FIRST_PREDICTION = """\
@@ -25,15 +31,17 @@ print(accuracy, before, after)
 
 
 @pytest.mark.benchmark(group="creation", max_time=0.5, warmup=True, warmup_iterations=1)
-def test_creation(benchmark, model, facts) -> None:
+def test_creation(benchmark: BenchmarkFixture, model: str, facts: Facts) -> None:
     created = benchmark(create_model, model)
     assert sum(each.numel() for each in created.parameters()) == get_spec(model).num_params
     benchmark.extra_info.update(facts(model))
 
 
-@pytest.mark.benchmark(group="training, a step of the default recipe")
-def test_training_step(benchmark, trainable, facts, data) -> None:
-    """A fifth of a run of five steps, so that the loop's own costs count."""
+@pytest.mark.benchmark(group="training, five steps of the default recipe")
+def test_training_of_five_steps(
+    benchmark: BenchmarkFixture, trainable: str, facts: Facts, data: Dataset
+) -> None:
+    """A whole run, so that the loop's own costs count; its batches are the default recipe's."""
     recipe = dataclasses.replace(get_recipe(get_spec(trainable)), epochs=1, threads=1)
     images = data.train[: _STEPS * recipe.batch_size]
 
@@ -43,11 +51,11 @@ def test_training_step(benchmark, trainable, facts, data) -> None:
 
     loss = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
     assert 0 < loss < 3 * math.log(10)
-    benchmark.extra_info.update(facts(trainable) | {"steps": _STEPS, "batch": recipe.batch_size})
+    benchmark.extra_info.update(facts(trainable))
 
 
 @pytest.mark.benchmark(group="export")
-def test_export(benchmark, model, facts, tmp_path) -> None:
+def test_export(benchmark: BenchmarkFixture, model: str, facts: Facts, tmp_path: Path) -> None:
     """Its check over the 10,000 test images included."""
     path = tmp_path / "model.onnx"
     export = benchmark.pedantic(export_onnx, (model, path), rounds=1)
@@ -56,7 +64,7 @@ def test_export(benchmark, model, facts, tmp_path) -> None:
 
 
 @pytest.mark.benchmark(group="first prediction of a fresh process")
-def test_first_prediction(benchmark, model, facts) -> None:
+def test_first_prediction(benchmark: BenchmarkFixture, model: str, facts: Facts) -> None:
     """Its peak memory stands in ``extra_info``, with and without what torch takes by itself."""
     command = [sys.executable, "-c", _FIRST_PREDICTION, model]
     done = benchmark.pedantic(

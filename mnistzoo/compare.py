@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
@@ -81,6 +82,7 @@ class Row:
         latency_us: median for one image.
         latency_256_us: median for a batch of 256.
         error: why there are no figures, in one sentence.
+        benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
         correct: whether each test image is recognised, ``(N,)``; of the first seed.
     """
 
@@ -100,6 +102,7 @@ class Row:
     latency_us: float | None = None
     latency_256_us: float | None = None
     error: str | None = None
+    benchmarks: dict[str, float] | None = None
     correct: NDArray[np.bool_] | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -141,6 +144,15 @@ class Comparison:
     dataset: dict[str, Any]
     environment: dict[str, Any]
     training: dict[str, Any] | None
+    benchmarks: Benchmarks | None = None
+
+    def joined(self, benchmarks: Benchmarks) -> "Comparison":
+        """Return it with what pytest-benchmark measured of each model."""
+        rows = [
+            dataclasses.replace(row, benchmarks=dict(benchmarks.figures.get(row.name, {})))
+            for row in self.rows
+        ]
+        return dataclasses.replace(self, rows=rows, benchmarks=benchmarks)
 
     @property
     def failed(self) -> bool:

@@ -17,6 +17,7 @@ from rich.text import Text
 from mnistzoo.files import replacing
 
 if TYPE_CHECKING:
+    from mnistzoo.benchmarks import Benchmarks
     from mnistzoo.compare import Comparison, Difference, Row
     from mnistzoo.evaluation import Evaluation
     from mnistzoo.export import Export
@@ -137,6 +138,16 @@ def predictions_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
+def _benchmark_notes(comparison: "Comparison", benchmarks: "Benchmarks") -> Iterator[str]:
+    yield f"benchmarks: {benchmarks.file}, {benchmarks.machine}"
+    for row in comparison.rows:
+        then, now = benchmarks.providers.get(row.name), f"{row.provider} {row.version}".rstrip()
+        if then is None:
+            yield f"{row.name}: not in {benchmarks.file}"
+        elif then != now:
+            yield f"{row.name}: benchmarked as {then}, now {now}"
+
+
 def write_json(facts: Any, path: str) -> None:
     """Write facts as JSON to a file, or to stdout for ``-``."""
     _write(json.dumps(facts, indent=2, allow_nan=False) + "\n", path)
@@ -145,12 +156,15 @@ def write_json(facts: Any, path: str) -> None:
 def write_markdown(comparison: "Comparison", path: str) -> None:
     """Write a comparison as a Markdown table and the lines below it."""
     below = "\n".join(f"- {line}" for line in comparison_notes(comparison))
-    _write(f"{comparison_table(comparison).markdown()}\n{below}\n", path)
+    tables = [comparison_table(comparison), benchmarks_table(comparison)]
+    text = "\n".join(table.markdown() for table in tables if table is not None)
+    _write(f"{text}\n{below}\n", path)
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:
     """Write a comparison's rows as CSV, one column a figure; a list over seeds is one cell."""
-    lines = [_flat(row) for row in comparison.rows]
+    names = comparison.benchmarks.names if comparison.benchmarks else []
+    lines = [_flat(row, names) for row in comparison.rows]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -176,6 +190,23 @@ def comparison_table(comparison: "Comparison") -> Table:
     return Table(headings, [_cells(row, trained) for row in comparison.rows])
 
 
+def benchmarks_table(comparison: "Comparison") -> Table | None:
+    """Return what pytest-benchmark measured of the models, a row a figure, if that was joined."""
+    if comparison.benchmarks is None:
+        return None
+    return Table(
+        ["benchmark", *(f">{row.name}" for row in comparison.rows)],
+        [
+            [name, *(_figure((row.benchmarks or {}).get(name)) for row in comparison.rows)]
+            for name in comparison.benchmarks.names
+        ],
+    )
+
+
+def _figure(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine = comparison.environment
@@ -199,6 +230,8 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
         f"{machine['threads']} threads; {versions}"
     )
+    if comparison.benchmarks is not None:
+        notes += _benchmark_notes(comparison, comparison.benchmarks)
     if plan is not None and plan["seeds"] > 1 and plan["cores"] > 1:
         notes.append(
             f"train s: of one run; runs whose recipe leaves cores free shared {plan['cores']} cores"
@@ -279,14 +312,16 @@ def _cells(row: "Row", trained: bool) -> list[str]:
     ]
 
 
-def _flat(row: "Row") -> dict[str, Any]:
+def _flat(row: "Row", benchmarks: list[str]) -> dict[str, Any]:
     facts = row.facts()
+    figures = facts.pop("benchmarks") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
     digits = facts.pop("per_class_accuracy") or [None] * 10
     for spread_over_seeds in ("seeds", "accuracies"):
         facts[spread_over_seeds] = " ".join(map(str, facts[spread_over_seeds] or []))
     facts |= {"accuracy_low": low, "accuracy_high": high}
-    return facts | {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
+    facts |= {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
+    return facts | {name: figures.get(name) for name in benchmarks}
 
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:

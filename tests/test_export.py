@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from mnistzoo import ModelSpec, Predictor, create_model, export_onnx, load_dataset, load_model
 from mnistzoo.export import ExportError
 from mnistzoo.inference import predict_logits, to_tensor
+
+Models = Callable[..., tuple[str, Path]]
 
 TEST = load_dataset("mnist-10k").test
 
@@ -97,7 +100,7 @@ class Normalised(nn.Module):
 @pytest.fixture
 def model(
     tmp_path: Path, register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
-) -> Callable[[str], tuple[str, Path]]:
+) -> Iterator[Models]:
     """Return ``model(factory)``: the name of a registered model of ``_CODE``, and its weights."""
 
     def registering(factory: str, num_params: int = 7850) -> tuple[str, Path]:
@@ -117,12 +120,12 @@ def model(
         yield registering
 
 
-def reference(name: str, weights: Path | None = None) -> np.ndarray:
+def reference(name: str, weights: Path | None = None) -> NDArray[np.float32]:
     images = to_tensor(TEST.images, torch.device("cpu"))
     return predict_logits(load_model(name, weights), images).numpy()
 
 
-def test_the_file_predicts_what_pytorch_predicts(model, tmp_path: Path) -> None:
+def test_the_file_predicts_what_pytorch_predicts(model: Models, tmp_path: Path) -> None:
     name, weights = model("Wrapped")
     export = export_onnx(name, tmp_path / "model.onnx", weights=weights)
     expected = reference(name, weights)
@@ -138,7 +141,7 @@ def test_the_file_predicts_what_pytorch_predicts(model, tmp_path: Path) -> None:
 
 
 def test_the_file_is_one_valid_file_that_says_what_it_is(
-    model, tmp_path: Path, register, linear_spec
+    tmp_path: Path, register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
 ) -> None:
     register(linear_spec("linear", license="MIT"), plugin="own")
     export_onnx("linear", tmp_path / "linear.onnx")
@@ -159,7 +162,9 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
     assert len(checksums) == 2 and checksums.items() <= shipped.items()
 
 
-def test_a_batch_norm_is_folded_into_the_convolution_before_it(model, tmp_path: Path) -> None:
+def test_a_batch_norm_is_folded_into_the_convolution_before_it(
+    model: Models, tmp_path: Path
+) -> None:
     name, weights = model("Normalised", 27_100)
     export = export_onnx(name, tmp_path / "model.onnx", weights=weights)
     # That before the convolution cannot be folded through the rectifier between them.
@@ -181,7 +186,7 @@ def test_a_batch_norm_is_folded_into_the_convolution_before_it(model, tmp_path: 
     ],
 )
 def test_what_cannot_be_exported_faithfully_is_not_written(
-    model, tmp_path: Path, factory: str, sentence: str
+    model: Models, tmp_path: Path, factory: str, sentence: str
 ) -> None:
     name, weights = model(factory)
     path = tmp_path / "out" / "model.onnx"
@@ -193,7 +198,7 @@ def test_what_cannot_be_exported_faithfully_is_not_written(
     assert os.listdir(path.parent) == ["model.onnx"]
 
 
-def test_int8_is_smaller_and_as_accurate(model, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_as_accurate(model: Models, tmp_path: Path) -> None:
     name, weights = model("Wrapped")
     export = export_onnx(name, tmp_path / "model.onnx", weights=weights, int8=True)
     assert export.int8 is not None
@@ -206,7 +211,9 @@ def test_int8_is_smaller_and_as_accurate(model, tmp_path: Path) -> None:
     assert "int8" in facts["precision"]
 
 
-def test_int8_is_refused_where_it_costs_accuracy_unless_forced(model, tmp_path: Path) -> None:
+def test_int8_is_refused_where_it_costs_accuracy_unless_forced(
+    model: Models, tmp_path: Path
+) -> None:
     name, weights = model("Outlier")
     path = tmp_path / "model.onnx"
     with pytest.raises(ExportError, match=r"falls from 8\d\.\d\d to .* --force writes it"):
@@ -218,7 +225,7 @@ def test_int8_is_refused_where_it_costs_accuracy_unless_forced(model, tmp_path: 
 
 
 def test_a_folder_that_is_not_there_is_found_before_any_work(
-    register, linear_spec, tmp_path: Path
+    register: Callable[..., None], linear_spec: Callable[..., ModelSpec], tmp_path: Path
 ) -> None:
     register(linear_spec("linear"))
     with pytest.raises(OSError, match="nowhere"):

@@ -33,6 +33,12 @@ from mnistzoo.cli.options import (
 @json_option
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV; - is stdout.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write Markdown; - is stdout.")
+@click.option(
+    "--benchmarks",
+    "benchmarks_file",
+    metavar="FILE",
+    help="Join what `pytest benchmarks/ --benchmark-json FILE` measured.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -49,6 +55,7 @@ def command(
     json_file: str | None,
     csv_file: str | None,
     markdown_file: str | None,
+    benchmarks_file: str | None,
 ) -> int:
     """Put MODELs side by side on the test set.
 
@@ -64,6 +71,7 @@ def command(
         raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
     check_writable(*files)
 
+    from mnistzoo.benchmarks import read_benchmarks
     from mnistzoo.zoo import (
         ModelError,
         describe_conflict,
@@ -72,6 +80,7 @@ def command(
         registrations,
     )
 
+    benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
     _, conflicts = registrations()
     for name, claimants in conflicts.items():
         click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
@@ -86,6 +95,7 @@ def command(
     from mnistzoo.compare import TrainingPlan, compare
     from mnistzoo.data import load_dataset
     from mnistzoo.report import (
+        benchmarks_table,
         comparison_notes,
         comparison_table,
         write_csv,
@@ -109,8 +119,12 @@ def command(
         device=device,
         show_progress=True,
     )
+    if benchmarks is not None:
+        comparison = comparison.joined(benchmarks)
     if "-" not in files:
         comparison_table(comparison).show()
+        if (table := benchmarks_table(comparison)) is not None:
+            table.show()
         for note in comparison_notes(comparison):
             click.echo(f"  {note}")
     if json_file:

@@ -11,13 +11,13 @@ from PIL import Image
 
 from mnistzoo import Predictor, load_dataset
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
 TEST = load_dataset("mnist-10k").test
 
 
 @pytest.fixture
-def cli(
-    install_plugin: Callable[..., Path], run_cli: Callable[..., subprocess.CompletedProcess[str]]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(install_plugin: Callable[..., Path], run_cli: Run) -> Run:
     """Return ``cli(*arguments)``, with the model ``linear`` installed, which sees ones only."""
     install_plugin("linear")
     return run_cli
@@ -39,14 +39,14 @@ def write_digits(folder: Path, count: int = 2) -> list[str]:
     return names
 
 
-def test_export_writes_the_file_and_prints_the_parity(cli, work: Path) -> None:
+def test_export_writes_the_file_and_prints_the_parity(cli: Run, work: Path) -> None:
     done = cli("export", "linear")
     assert (done.returncode, done.stderr) == (0, "")
     assert "11.35" in done.stdout and "wrote linear.onnx: linear in float32" in done.stdout
     assert Predictor(work / "linear.onnx").metadata["plugin"] == "linear 1.0"
 
 
-def test_export_int8_compares_with_float32(cli, work: Path) -> None:
+def test_export_int8_compares_with_float32(cli: Run, work: Path) -> None:
     done = cli("export", "linear", "--int8", "--json", "facts.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert "int8 is" in done.stdout and "wrote linear-int8.onnx" in done.stdout
@@ -73,7 +73,7 @@ def test_export_int8_compares_with_float32(cli, work: Path) -> None:
     ],
 )
 def test_wrong_usage_and_bad_input_are_one_sentence(
-    cli, work: Path, arguments: list[str], status: int, sentence: str
+    cli: Run, work: Path, arguments: list[str], status: int, sentence: str
 ) -> None:
     done = cli(*arguments)
     assert done.returncode == status
@@ -83,7 +83,7 @@ def test_wrong_usage_and_bad_input_are_one_sentence(
 
 
 @pytest.mark.parametrize("argument", ["digits", "digits/*.png"])
-def test_predict_reads_directories_and_patterns(cli, work: Path, argument: str) -> None:
+def test_predict_reads_directories_and_patterns(cli: Run, work: Path, argument: str) -> None:
     names = write_digits(work / "digits")
     done = cli("predict", argument, "--json", "-")
     assert (done.returncode, done.stderr.count("looks like no digit")) == (0, 2)
@@ -95,7 +95,7 @@ def test_predict_reads_directories_and_patterns(cli, work: Path, argument: str) 
 
 
 def test_predict_takes_the_model_with_the_best_shipped_weights(
-    cli, install_plugin, work: Path
+    cli: Run, install_plugin: Callable[..., Path], work: Path
 ) -> None:
     code = """\
 @hookimpl
@@ -110,7 +110,7 @@ def register_models(register):
     assert "by better, under PyTorch" in cli("predict", name).stdout
 
 
-def test_one_bad_picture_does_not_keep_the_others(cli, work: Path) -> None:
+def test_one_bad_picture_does_not_keep_the_others(cli: Run, work: Path) -> None:
     first, second = write_digits(work)
     (work / "text.png").write_text("hello")
     done = cli("predict", first, "text.png", "absent.png", second)
@@ -120,7 +120,7 @@ def test_one_bad_picture_does_not_keep_the_others(cli, work: Path) -> None:
     assert "absent.png: No such file" in done.stderr
 
 
-def test_an_onnx_file_is_run_without_torch(cli, run_python, work: Path) -> None:
+def test_an_onnx_file_is_run_without_torch(cli: Run, run_python: Run, work: Path) -> None:
     (name,) = write_digits(work, 1)
     assert cli("export", "linear").returncode == 0
     code = (

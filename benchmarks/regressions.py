@@ -1,0 +1,59 @@
+"""Compare benchmarks with a stored baseline, each in units of its own run's calibration.
+
+Usage: python benchmarks/regressions.py RESULT.json [--baseline FILE] [--tolerance FACTOR] [--write]
+
+RESULT.json is what `pytest benchmarks/ --benchmark-json RESULT.json` wrote. The baseline holds each
+benchmark's median divided by that of `test_calibration` in the same run, so that a slower machine
+moves both. Exits with 1 if one takes more than FACTOR times its share of then; a benchmark that
+only one of the two knows is named and does no harm. --write makes the result the baseline.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+BASELINE = Path(__file__).with_name("baseline.json")
+CALIBRATION = "test_calibration"
+
+
+def main() -> int | str:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--baseline", type=Path, default=BASELINE)
+    # Another processor changes ratios too: what is to be found is a mistake, not a per cent.
+    parser.add_argument("--tolerance", type=float, default=3.0)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    try:
+        now = shares(options.result)
+        if options.write:
+            options.baseline.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
+            return 0
+        then: dict[str, float] = json.loads(options.baseline.read_text())
+    except (OSError, ValueError, KeyError) as error:
+        return f"regressions: cannot read the benchmarks: {type(error).__name__}: {error}"
+    changes = {name: now[name] / then[name] for name in sorted(now.keys() & then.keys())}
+    for name, change in sorted(changes.items(), key=lambda each: -each[1]):
+        verdict = "SLOWER" if change > options.tolerance else ""
+        print(f"{change:6.2f}  {name}  {verdict}")
+    for name in sorted(now.keys() ^ then.keys()):
+        print(f"   {'new' if name in now else 'gone'}  {name}")
+    slower = [name for name, change in changes.items() if change > options.tolerance]
+    print(
+        f"{len(slower)} of {len(changes)} take over {options.tolerance} times their share of then"
+    )
+    return 1 if slower or not changes else 0
+
+
+def shares(path: Path) -> dict[str, float]:
+    """Return each benchmark's median in units of the calibration's."""
+    medians = {
+        each["name"]: each["stats"]["median"] for each in json.loads(path.read_text())["benchmarks"]
+    }
+    unit = medians.pop(CALIBRATION)
+    return {name: median / unit for name, median in medians.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What ``pytest benchmarks/ --benchmark-json FILE`` measured, model by model."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mnistzoo.errors import MnistzooError
+
+# Numbers in ``extra_info`` that every benchmark of a model repeats.
+_OF_THE_MODEL = ("params", "multiply_adds", "test_accuracy", "threads")
+
+
+class BenchmarkError(MnistzooError):
+    """A file is no JSON of pytest-benchmark, or holds no benchmark of a model."""
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """The benchmarks of a file that are about a model.
+
+    Attributes:
+        file: its path.
+        figures: model to name to value. A name is made of the benchmark's test function and
+            parameters and the unit: ``"inference onnx 256, us"`` is a median, and ``"first
+            prediction, peak_memory_mb"`` a number of the benchmark's ``extra_info``.
+        providers: model to the distribution and version that registered it then.
+        machine: processor, threads and versions, in one line.
+    """
+
+    file: str
+    figures: Mapping[str, Mapping[str, float]]
+    providers: Mapping[str, str]
+    machine: str
+
+    @property
+    def names(self) -> list[str]:
+        """Of all figures, in the order of the file."""
+        return list(dict.fromkeys(name for each in self.figures.values() for name in each))
+
+
+def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
+    """Read a JSON file that pytest-benchmark wrote.
+
+    Raises:
+        BenchmarkError: if it is none, or none of its benchmarks names a model in ``extra_info``.
+        OSError: if it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        content = stream.read()
+    figures: dict[str, dict[str, float]] = {}
+    providers: dict[str, str] = {}
+    try:
+        facts = json.loads(content)
+        for each in facts["benchmarks"]:
+            extra = each["extra_info"]
+            if (model := extra.get("model")) is None:
+                continue
+            name, of_model = _name(each), figures.setdefault(model, {})
+            of_model[f"{name}, us"] = 1e6 * each["stats"]["median"]
+            for key, value in extra.items():
+                if key not in _OF_THE_MODEL and isinstance(value, int | float):
+                    of_model[f"{name}, {key}"] = value
+            providers[model] = extra.get("provider", "")
+        machine = facts["machine_info"].get("mnistzoo", {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchmarkError(
+            f"{path} is no result of pytest-benchmark; `pytest benchmarks/ --benchmark-json FILE` "
+            "writes one"
+        ) from error
+    if not figures:
+        raise BenchmarkError(f"{path} holds no benchmark of a model; run those of benchmarks/")
+    versions = [f"{name} {number}" for name, number in machine.get("versions", {}).items()]
+    threads = [f"{machine['threads']} threads"] if "threads" in machine else []
+    described = ", ".join([machine.get("processor", "an unknown processor"), *threads, *versions])
+    return Benchmarks(os.fspath(path), figures, providers, described)
+
+
+def _name(benchmark: Mapping[str, Any]) -> str:
+    function = benchmark["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
+    parameters = {**(benchmark["params"] or {})}
+    for model in ("model", "trainable"):
+        parameters.pop(model, None)
+    return " ".join([function, *map(str, parameters.values())])

@@ -1,0 +1,126 @@
+"""``compare --benchmarks`` joins what pytest-benchmark measured, and the baseline finds mistakes."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mnistzoo.benchmarks import BenchmarkError, read_benchmarks
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def result(install_plugin: Callable[..., Path], run_python: Run, tmp_path: Path) -> Path:
+    """Return the result of some benchmarks of a model that only its plugin knows."""
+    install_plugin("third-party")
+    path = tmp_path / "result.json"
+    done = run_python(
+        *("-m", "pytest", str(BENCHMARKS), "--benchmark-json", str(path), "-q"),
+        *("-k", "calibration or creation or (inference and not int8 and not 256)"),
+        *("-p", "no:cacheprovider"),
+    )
+    assert done.returncode == 0, done.stdout
+    return path
+
+
+def test_an_installed_plugin_is_benchmarked_and_joined(
+    result: Path, run_cli: Run, tmp_path: Path
+) -> None:
+    found = read_benchmarks(result)
+    assert found.names == [
+        "inference eager 1, us",
+        "inference eager 32, us",
+        "inference onnx 1, us",
+        "inference onnx 32, us",
+        "creation, us",
+    ]
+    medians = {
+        each["name"]: each["stats"]["median"]
+        for each in json.loads(result.read_text())["benchmarks"]
+    }
+    figures = found.figures["third_party"]
+    expected = 1e6 * medians["test_inference[third_party-onnx-32]"]
+    assert figures["inference onnx 32, us"] == expected
+    assert "1 threads" in found.machine and "torch" in found.machine
+
+    done = run_cli(
+        *("compare", "third_party", "--benchmarks", str(result), "--json", "facts.json"),
+        *("--csv", "rows.csv", "--dataset", "mnist-10k"),
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "inference onnx 32, us" in line)
+    assert line.split()[-1] == f"{expected:,.0f}"
+    work = tmp_path / "work"
+    (row,) = json.loads((work / "facts.json").read_text())["models"]
+    assert row["benchmarks"] == figures
+    (cells,) = csv.DictReader((work / "rows.csv").read_text().splitlines())
+    assert float(cells["inference onnx 32, us"]) == expected
+
+
+def test_extra_info_becomes_a_figure(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    extra = {"model": "net", "params": 7, "threads": 1, "peak_memory_mb": 300.5}
+    benchmark = {
+        "name": "test_first_prediction[net]",
+        "params": {"model": "net"},
+        "extra_info": extra,
+        "stats": {"median": 0.5},
+    }
+    path.write_text(json.dumps({"benchmarks": [benchmark], "machine_info": {}}))
+    assert read_benchmarks(path).figures == {
+        "net": {"first prediction, us": 5e5, "first prediction, peak_memory_mb": 300.5}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("hello", "is no result of pytest-benchmark"),
+        ("[]", "is no result of pytest-benchmark"),
+        ('{"benchmarks": [{}], "machine_info": {}}', "is no result of pytest-benchmark"),
+        ('{"benchmarks": [], "machine_info": {}}', "holds no benchmark of a model"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(BenchmarkError, match=rf"result\.json {sentence}"):
+        read_benchmarks(tmp_path / "result.json")
+
+
+def regressions(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "regressions.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write_result(path: Path, **medians: float) -> Path:
+    benchmarks = [{"name": name, "stats": {"median": each}} for name, each in medians.items()]
+    path.write_text(json.dumps({"benchmarks": benchmarks}))
+    return path
+
+
+def test_a_slower_machine_passes_and_a_slower_benchmark_does_not(tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    then = write_result(tmp_path / "then.json", test_calibration=1, test_a=2, test_b=3)
+    assert regressions(then, "--baseline", baseline, "--write").returncode == 0
+    slower_machine = write_result(tmp_path / "1.json", test_calibration=9, test_a=18, test_b=27)
+    assert regressions(slower_machine, "--baseline", baseline).returncode == 0
+    mistake = write_result(tmp_path / "2.json", test_calibration=1, test_a=2, test_b=10)
+    done = regressions(mistake, "--baseline", baseline)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stdout.splitlines() if "SLOWER" in line)
+    assert "test_b" in line
+    plugin = write_result(tmp_path / "3.json", test_calibration=1, test_a=2, test_new=5)
+    done = regressions(plugin, "--baseline", baseline)
+    assert (done.returncode, "new  test_new" in done.stdout) == (0, True)
+    nothing = write_result(tmp_path / "4.json", test_a=2)
+    assert "cannot read the benchmarks" in regressions(nothing, "--baseline", baseline).stderr
