@@ -21,12 +21,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: if the file cannot be written.
     """
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as stream:
-            yield stream
-        return
     beside = _beside(target)
     try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as stream:
+                yield stream
+            return
         with beside.open("xb") as stream:
             yield stream
             stream.flush()

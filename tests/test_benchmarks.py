@@ -1,4 +1,4 @@
-"""``compare --benchmarks`` joins what pytest-benchmark measured, and the baseline finds mistakes."""
+"""``compare --benchmarks`` joins what pytest-benchmark measured; the baseline finds mistakes."""
 
 import csv
 import json

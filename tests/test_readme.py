@@ -91,11 +91,14 @@ def test_the_first_command_compares_the_shipped_models(tmp_path: Path) -> None:
 
 
 def test_the_python_snippets_run(tmp_path: Path) -> None:
-    snippets = [text for text in blocks("python") if "import mnistzoo" in text]
-    outputs = [run([sys.executable, "-c", snippet], tmp_path) for snippet in snippets]
-    assert len(outputs) == 2
-    assert "(10000, 28, 28) uint8" in outputs[0]
-    assert "Linear(in_features=784" in outputs[1]
+    whole = ("import mnistzoo", "import Predictor")  # the others are files of the plugin
+    snippets = [text for text in blocks("python") if any(each in text for each in whole)]
+    assert len(snippets) == 3
+    run(["mnistzoo", "export", "tiny7k"], tmp_path)
+    outputs = "".join(run([sys.executable, "-c", snippet], tmp_path) for snippet in snippets)
+    assert "(10000, 28, 28) uint8" in outputs
+    assert "Linear(in_features=784" in outputs
+    assert "tiny7k 0.99" in outputs and "(5, 10)" in outputs
 
 
 def test_the_table_is_that_of_the_shipped_weights() -> None:

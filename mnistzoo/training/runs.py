@@ -1,5 +1,6 @@
 """Training runs of a registered model, with their progress on stderr."""
 
+import contextlib
 import functools
 import multiprocessing
 import signal
@@ -103,7 +104,9 @@ def train_seeds(
     )
     with ProcessPoolExecutor(at_once, spawn, initializer=_leave_ctrl_c_to_the_parent) as pool:
         try:
-            for state, run in pool.map(one_run, recipes):
+            with _ctrl_c_held_back():
+                results = pool.map(one_run, recipes)
+            for state, run in results:
                 model = create_model(name)
                 model.load_state_dict(safetensors.torch.load(state))
                 yield model.to(memory_format=torch.channels_last).eval(), run  # type: ignore[call-overload]
@@ -111,6 +114,22 @@ def train_seeds(
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Deliver Ctrl-C only after the block; a process started in it never hears of it.
+
+    Not even while it still imports torch, before its initializer runs.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _leave_ctrl_c_to_the_parent() -> None:

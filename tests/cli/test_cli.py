@@ -19,7 +19,7 @@ Register = Callable[..., None]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Spec = Callable[..., ModelSpec]
 
-COMMANDS = ["models", "plugins", "data", "train", "evaluate", "compare"]
+COMMANDS = ["models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"]
 
 
 @pytest.fixture
