@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from mnistzoo import Dataset, get_spec, list_models, load_dataset, load_model
+from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
 from mnistzoo.measure import environment, multiply_adds
-from mnistzoo.zoo import get_registration
+from mnistzoo.zoo import ModelError, get_registration
 
 THREADS = 1
 
@@ -56,13 +57,26 @@ def facts() -> Callable[[str], dict[str, Any]]:
                 "model": name,
                 "provider": plugin.provider,
                 "params": spec.num_params,
-                "multiply_adds": multiply_adds(load_model(name)),
+                "multiply_adds": multiply_adds(create_model(name)),
                 "test_accuracy": dict(spec.weights.metrics).get("test_accuracy")
                 if spec.weights
                 else None,
                 "threads": THREADS,
             }
         return known[name]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def eager() -> Callable[[str], nn.Module]:
+    """Return ``eager(model)``: with its shipped weights; without any the benchmark is skipped."""
+
+    def of(name: str) -> nn.Module:
+        try:
+            return load_model(name)
+        except ModelError as error:
+            pytest.skip(str(error))
 
     return of
 

@@ -31,8 +31,13 @@ def main() -> int | str:
             options.baseline.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
             return 0
         then: dict[str, float] = json.loads(options.baseline.read_text())
-    except (OSError, ValueError, KeyError) as error:
-        return f"regressions: cannot read the benchmarks: {type(error).__name__}: {error}"
+    except OSError as error:
+        return f"regressions: {error.filename}: {error.strerror}; --write makes a baseline"
+    except (ValueError, KeyError, TypeError):
+        return (
+            f"regressions: {options.result} must be the JSON of `pytest benchmarks/`, "
+            f"{CALIBRATION} included, and {options.baseline} what --write made of one"
+        )
     changes = {name: now[name] / then[name] for name in sorted(now.keys() & then.keys())}
     for name, change in sorted(changes.items(), key=lambda each: -each[1]):
         verdict = "SLOWER" if change > options.tolerance else ""

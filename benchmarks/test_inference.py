@@ -9,8 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import nn
 
-from mnistzoo import Predictor, load_model
+from mnistzoo import Predictor
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256])
@@ -21,22 +22,23 @@ def test_inference(
     model: str,
     runtime: str,
     batch: int,
+    eager: Callable[[str], nn.Module],
     facts: Callable[[str], dict[str, Any]],
     onnx_files: Callable[[str, bool], Path],
     inputs: Callable[[int], NDArray[np.float32]],
 ) -> None:
     benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
-    eager = load_model(model)
+    net = eager(model)
     with torch.inference_mode():
-        expected = eager(torch.from_numpy(images)).numpy()
+        expected = net(torch.from_numpy(images)).numpy()
         if runtime == "eager":
-            logits = benchmark(eager, torch.from_numpy(images)).numpy()
+            logits = benchmark(net, torch.from_numpy(images)).numpy()
         else:
             predictor = Predictor(onnx_files(model, runtime == "int8"), threads=1)
             logits = benchmark(predictor.logits, images)
     if runtime == "int8":  # rounding changes logits, but hardly a digit
-        assert (logits.argmax(1) == expected.argmax(1)).mean() > 0.98
+        assert (logits.argmax(1) != expected.argmax(1)).sum() <= max(1, 0.02 * batch)
     else:
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
     benchmark.extra_info.update(facts(model))

@@ -64,6 +64,9 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
                     of_model[f"{name}, {key}"] = value
             providers[model] = extra.get("provider", "")
         machine = facts["machine_info"].get("mnistzoo", {})
+        versions = [f"{name} {number}" for name, number in machine.get("versions", {}).items()]
+        threads = [f"{machine['threads']} threads"] if "threads" in machine else []
+        described = ", ".join([machine.get("processor", "another machine"), *threads, *versions])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchmarkError(
             f"{path} is no result of pytest-benchmark; `pytest benchmarks/ --benchmark-json FILE` "
@@ -71,9 +74,6 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
         ) from error
     if not figures:
         raise BenchmarkError(f"{path} holds no benchmark of a model; run those of benchmarks/")
-    versions = [f"{name} {number}" for name, number in machine.get("versions", {}).items()]
-    threads = [f"{machine['threads']} threads"] if "threads" in machine else []
-    described = ", ".join([machine.get("processor", "an unknown processor"), *threads, *versions])
     return Benchmarks(os.fspath(path), figures, providers, described)
 
 

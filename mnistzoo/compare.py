@@ -165,6 +165,13 @@ class Comparison:
             "environment": self.environment,
             "dataset": self.dataset,
             "training": self.training,
+            "benchmarks": None
+            if self.benchmarks is None
+            else {
+                "file": self.benchmarks.file,
+                "machine": self.benchmarks.machine,
+                "providers": dict(self.benchmarks.providers),
+            },
             "models": [row.facts() for row in self.rows],
             "differences": [dataclasses.asdict(difference) for difference in self.differences],
         }

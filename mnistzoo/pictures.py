@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from mnistzoo.errors import MnistzooError
 
@@ -32,8 +32,8 @@ class PictureError(MnistzooError):
 def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Return the digit in a PNG or JPEG file as MNIST would have it, uint8 ``(28, 28)``, 255 ink.
 
-    The paper is the commonest colour along the edges, light or dark; the ink is whatever differs
-    from it.
+    The paper is the commonest colour along the edges, light or dark, plain or evenly shaded; the
+    ink is whatever differs from it.
 
     Raises:
         PictureError: if the file is no PNG or JPEG, is damaged, too large or blank.
@@ -77,7 +77,7 @@ def _pixels(path: str | os.PathLike[str]) -> NDArray[np.float32]:
                 Image.open(stream, formats=("PNG", "JPEG")) as image,
             ):
                 image.draft("RGB", (_WORKING_SIZE, _WORKING_SIZE))
-                picture = _flattened(ImageOps.exif_transpose(image))
+                picture = _flattened(ImageOps.exif_transpose(_shrunk(image)))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             most = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
             raise PictureError(
@@ -85,17 +85,28 @@ def _pixels(path: str | os.PathLike[str]) -> NDArray[np.float32]:
             ) from error
         except UnidentifiedImageError as error:
             raise PictureError(f"{path} is no PNG or JPEG picture; convert it to one") from error
+        except MemoryError:
+            raise
         except Exception as error:  # whatever a decoder makes of damaged bytes
             raise PictureError(f"{path} is a damaged picture ({error}); save it again") from error
-    picture.thumbnail((_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BOX)
     return np.asarray(picture, np.float32)
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """Return the picture with at most 1,000 pixels a side, in a mode that can be resized."""
+    if image.mode.startswith(("I", "F")):  # 16 bits a pixel, which Pillow would cut off
+        values = np.asarray(image, np.float32)
+        image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
+    elif image.mode in ("1", "P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    else:
+        image.load()
+    image.thumbnail((_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BOX)
+    return image
 
 
 def _flattened(image: Image.Image) -> Image.Image:
     """Return the picture in RGB; what is transparent becomes the opposite of what is drawn."""
-    if image.mode.startswith(("I", "F")):  # 16 bits a pixel, which Pillow would cut off
-        values = np.asarray(image, np.float32)
-        image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -107,16 +118,44 @@ def _flattened(image: Image.Image) -> Image.Image:
 
 
 def _as_mnist(pixels: NDArray[np.float32], where: str) -> NDArray[np.uint8]:
-    edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    paper = np.median(edges, axis=0)
-    ink = np.abs(pixels - paper).max(axis=2)
+    ink = np.abs(pixels - _paper(pixels)).max(axis=2)
     darkest = ink.max()
     if darkest < _LEAST_CONTRAST:
         raise PictureError(f"{where} is blank; nothing on it differs from the paper")
-    # Shadows and grain of the paper, as the edges have them, are no ink.
-    grain = np.percentile(np.abs(edges - paper).max(axis=1), 75)
-    ink[ink < np.clip(2 * grain, 0.1 * darkest, 0.5 * darkest)] = 0
+    # A speck or the grain of the paper has nothing around it: smoothed, it is fainter than a line.
+    radius = max(ink.shape) / 200
+    smooth = Image.fromarray(ink.clip(0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(radius))
+    around = np.asarray(smooth, np.float32)
+    grain = np.percentile(_edges(around), 75)
+    ink[np.minimum(ink, around) < np.clip(2 * grain, 0.1 * darkest, 0.5 * darkest)] = 0
+    if not ink.any():
+        raise PictureError(f"{where} shows specks only; draw with a thicker pen")
     return np.rint(255 * _centred(_scaled(_cropped(ink) / darkest))).astype(np.uint8)
+
+
+def _paper(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the colour of the paper at each pixel, as the edges tell of it.
+
+    The commonest colour there, and its change across the picture, which light from one side and a
+    lens that darkens its corners make.
+    """
+    height, width, _ = pixels.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x**2 + y**2], axis=2)
+    colours, where = _edges(pixels), _edges(terms)
+    distance = np.abs(colours - np.median(colours, axis=0)).max(axis=1)
+    paper = distance <= 3 * np.median(distance) + 8  # ink may touch the edges
+    coefficients, *_ = np.linalg.lstsq(where[paper], colours[paper], rcond=None)
+    left = np.abs(colours - where @ coefficients).max(axis=1)
+    # A change that explains little is none: it would be ink, or the sharp edge of a shadow.
+    if np.percentile(left, 90) > np.percentile(distance, 90) / 3:
+        return np.broadcast_to(np.median(colours, axis=0), pixels.shape)
+    return (terms @ coefficients).astype(np.float32)
+
+
+def _edges(values: NDArray[Any]) -> NDArray[Any]:
+    """Return what stands along the four edges, one after the other."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def _cropped(ink: NDArray[Any]) -> NDArray[Any]:

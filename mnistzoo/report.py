@@ -204,7 +204,9 @@ def benchmarks_table(comparison: "Comparison") -> Table | None:
 
 
 def _figure(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def comparison_notes(comparison: "Comparison") -> list[str]:

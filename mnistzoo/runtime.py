@@ -64,7 +64,8 @@ class Predictor:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if (
             [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
-            or [each.shape[1:] for each in outputs] != [_OUTPUT_SHAPE]
+            or [(each.type, each.shape[1:]) for each in outputs]
+            != [("tensor(float)", _OUTPUT_SHAPE)]
             or isinstance(inputs[0].shape[0], int)
         ):
             raise OnnxFileError(
@@ -73,6 +74,13 @@ class Predictor:
             )
         self._input = inputs[0].name
         self._outputs = [outputs[0].name]
+        try:
+            self.logits(np.zeros((1, 1, 28, 28), np.float32))
+        except Exception as error:
+            raise OnnxFileError(
+                f"{where} fails for a single image ({type(error).__name__}); export its model with "
+                "a batch of any size"
+            ) from error
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,7 +88,16 @@ class Predictor:
         return self._session.run(self._outputs, {self._input: inputs})[0]
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink)."""
+        """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
+
+        Raises:
+            ValueError: if the images are of another type or shape.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+            raise ValueError(
+                f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}; logits() "
+                "takes float32 (N, 1, 28, 28)"
+            )
         return softmax(self.logits(np.divide(images[:, None], 255, dtype=np.float32)))
 
 

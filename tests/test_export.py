@@ -12,7 +12,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnistzoo import ModelSpec, Predictor, create_model, export_onnx, load_dataset, load_model
+from mnistzoo import (
+    MnistzooError,
+    ModelSpec,
+    Predictor,
+    create_model,
+    export_onnx,
+    load_dataset,
+    load_model,
+)
 from mnistzoo.export import ExportError
 from mnistzoo.inference import predict_logits, to_tensor
 
@@ -60,10 +68,25 @@ class FixedBatch(Wrapped):
         return self.linear(images.reshape(len(images), 784))
 
 
+class TwoImages(Wrapped):
+    def forward(self, images):
+        return self.linear(images.reshape(2, 784))
+
+
 class DependsOnBatch(Wrapped):
     def forward(self, images):
         logits = super().forward(images)
         return logits - logits.mean(0)
+
+
+class Tuple(Wrapped):
+    def forward(self, images):
+        return super().forward(images), images
+
+
+class Infinite(Wrapped):
+    def forward(self, images):
+        return super().forward(images) / 0
 
 
 class Bessel(Wrapped):
@@ -181,7 +204,10 @@ def test_a_batch_norm_is_folded_into_the_convolution_before_it(
             r"disagrees with PyTorch on 10000 test images \(0, 1, .*nothing was written",
         ),
         ("FixedBatch", r"its forward\(\) fixes the number of images"),
+        ("TwoImages", r"its forward\(\) fixes the number of images"),
         ("DependsOnBatch", r"other logits in a batch of 1 than of 1000"),
+        ("Tuple", r"gives no logits under PyTorch itself"),
+        ("Infinite", r"some logits are NaN or infinite"),
         ("Bessel", r"ONNX has nothing for its operation prims\.bessel_j0"),
     ],
 )
@@ -192,7 +218,7 @@ def test_what_cannot_be_exported_faithfully_is_not_written(
     path = tmp_path / "out" / "model.onnx"
     path.parent.mkdir()
     path.write_text("what was there before")
-    with pytest.raises(ExportError, match=sentence):
+    with pytest.raises(MnistzooError, match=sentence):
         export_onnx(name, path, weights=weights)
     assert path.read_text() == "what was there before"
     assert os.listdir(path.parent) == ["model.onnx"]

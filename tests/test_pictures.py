@@ -1,6 +1,7 @@
 """Pictures as people have them become images as MNIST has them."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def read(image: Image.Image, path: Path, **options: Any) -> NDArray[np.uint8]:
 
 
 def unlike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    return float(np.abs(first.astype(int) - second).mean())
+    """Return the mean difference of pixels, but for a shift by one that rounding may make."""
+    shifted = [
+        np.roll(second, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)
+    ]
+    return min(float(np.abs(first.astype(int) - each).mean()) for each in shifted)
 
 
 def test_pictures_of_the_test_set_come_back_as_they_were(tmp_path: Path) -> None:
@@ -67,7 +72,7 @@ def test_neither_size_nor_place_nor_colour_matters(
         files.append(file)
     plain, found = (_read_bytes(file.getvalue()) for file in files)
     # Enlarging by repetition and averaging again is exact but for the rounding of the box.
-    assert unlike(plain, found) < 6
+    assert unlike(plain, found) < 8
     assert found.max() == 255 and found.shape == (28, 28)
 
 
@@ -110,14 +115,45 @@ def test_a_picture_taken_sideways_is_turned_as_its_camera_says(tmp_path: Path) -
     assert unlike(read(turned, tmp_path / "turned.jpg", exif=exif), upright) < 4
 
 
-def test_grain_and_shadow_of_the_paper_are_no_ink(tmp_path: Path) -> None:
-    clean = seven(200, "black", (220, 220, 220))
-    pixels = np.asarray(clean).astype(float)
-    pixels += np.random.default_rng(0).normal(0, 6, pixels.shape)
-    pixels += np.linspace(-15, 15, 200)[:, None, None]
-    photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    expected = read(clean, tmp_path / "clean.png")
-    assert unlike(read(photo, tmp_path / "photo.jpg"), expected) < 8
+def _with_a_speck(paper: NDArray[np.float64]) -> NDArray[np.float64]:
+    paper[5, 5] = 0
+    return paper
+
+
+def _shaded(paper: NDArray[np.float64], corners: float = 0, side: float = 0) -> NDArray[np.float64]:
+    y, x = np.mgrid[-1 : 1 : paper.shape[0] * 1j, -1 : 1 : paper.shape[1] * 1j]
+    return paper * (0.8 - corners * (x**2 + y**2) / 2 - side * x)
+
+
+PHOTOS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "as it is": lambda paper: paper,
+    "cropped": lambda paper: paper[_box(paper)],
+    "speck": _with_a_speck,
+    "dark corners": lambda paper: _shaded(paper, corners=0.3),
+    "light from one side": lambda paper: _shaded(paper, side=0.15),
+    "shadow of a hand": lambda paper: paper * np.where(np.arange(paper.shape[1]) < 190, 0.6, 1),
+    "pencil": lambda paper: 140 + 0.35 * paper + np.random.default_rng(0).normal(0, 4, paper.shape),
+    "ruled": lambda paper: np.minimum(
+        paper, np.where(np.arange(len(paper)) % 60 == 40, 190, 255)[:, None]
+    ),
+}
+
+
+def _box(paper: NDArray[np.float64]) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero((paper < 200).any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_specks_grain_lines_and_shadows_of_the_paper_are_no_ink(photo: str, tmp_path: Path) -> None:
+    differences = []
+    for image in TEST.images[:40]:
+        paper = 255 - np.kron(np.pad(image, 10), np.ones((8, 8)))
+        pixels = PHOTOS[photo](paper.astype(float)).clip(0, 255).astype(np.uint8)
+        found = read(Image.fromarray(pixels), tmp_path / "photo.png")
+        differences.append(unlike(found, image))
+    # Two digits of the test set differ by 43 on average.
+    assert np.median(differences) < 5 and max(differences) < 15
 
 
 def test_the_digit_fits_the_box_of_20_and_its_mass_the_middle(tmp_path: Path) -> None:
@@ -165,13 +201,18 @@ def test_a_blank_picture_is_refused(tmp_path: Path, colour: str) -> None:
         read(Image.new("RGB", (50, 50), colour), tmp_path / "blank.png")
 
 
+def test_evenly_shaded_paper_is_blank(tmp_path: Path) -> None:
+    fading = np.broadcast_to(np.linspace(0, 255, 200)[:, None], (200, 200)).astype(np.uint8)
+    with pytest.raises(PictureError, match=r"fading\.png is blank"):
+        read(Image.fromarray(fading), tmp_path / "fading.png")
+
+
 def test_pictures_without_a_digit_are_doubted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype(np.uint8)
-    fading = np.broadcast_to(np.linspace(0, 255, 200)[:, None], (200, 200)).astype(np.uint8)
     line, disc = (Image.new("L", (200, 200)) for _ in range(2))
     ImageDraw.Draw(line).line((20, 100, 180, 100), fill=255, width=12)
     ImageDraw.Draw(disc).ellipse((50, 50, 150, 150), fill=255)
-    for number, picture in enumerate([Image.fromarray(noise), Image.fromarray(fading), line, disc]):
+    for number, picture in enumerate([Image.fromarray(noise), line, disc]):
         assert doubt(read(picture, tmp_path / f"{number}.png"), confidence=1) is not None
 
 

@@ -3,10 +3,12 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset
@@ -44,6 +46,14 @@ def test_probabilities_are_those_of_the_logits(linear_onnx: Path) -> None:
     assert probabilities[:, 1] == pytest.approx(np.e / (np.e + 9))
     assert probabilities.sum(axis=1) == pytest.approx(1)
     assert predictor.metadata["model"] == "linear"
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 28, 28), np.float32), np.zeros((28, 28), np.uint8)]
+)
+def test_other_images_than_it_takes_are_refused(linear_onnx: Path, images: NDArray[Any]) -> None:
+    with pytest.raises(ValueError, match=r"images must be uint8 \(N, 28, 28\), not "):
+        Predictor(linear_onnx).probabilities(images)
 
 
 def test_softmax_of_large_logits_is_finite() -> None:
@@ -84,6 +94,43 @@ def test_a_model_of_something_else_is_refused(
 ) -> None:
     path = onnx_file(tmp_path / "other.onnx", inputs, outputs)
     with pytest.raises(OnnxFileError, match=r"other\.onnx maps float \(.*not images"):
+        Predictor(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "sentence"),
+    [
+        (TensorProto.STRING, -1, r"to string \(n, 10\), not images"),
+        (TensorProto.FLOAT, 5, r"fails for a single image"),
+    ],
+)
+def test_a_model_that_does_not_give_logits_for_an_image_is_refused(
+    tmp_path: Path, kind: int, images: int, sentence: str
+) -> None:
+    path = tmp_path / "other.onnx"
+    graph = helper.make_graph(
+        [
+            helper.make_node("Reshape", ["image", "shape"], ["flat"]),
+            helper.make_node("Slice", ["flat", "zero", "ten", "one"], ["first"]),
+            helper.make_node("Cast", ["first"], ["logits"], to=kind),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", kind, ["n", 10])],
+        initializer=[
+            helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+            for name, values in {
+                "shape": [images, 784],
+                "zero": [0],
+                "ten": [10],
+                "one": [1],
+            }.items()
+        ],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    with pytest.raises(OnnxFileError, match=rf"other\.onnx .*{sentence}"):
         Predictor(path)
 
 

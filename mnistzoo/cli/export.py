@@ -1,5 +1,7 @@
 """``mnistzoo export``: a model as a verified ONNX file."""
 
+from pathlib import Path
+
 import click
 
 from mnistzoo.cli.options import check_writable, json_option
@@ -33,6 +35,8 @@ def command(
     name = get_spec(model).name
     output = output or f"{name}{'-int8' if int8 else ''}.onnx"
     check_writable(output, json_file)
+    if json_file and Path(json_file).resolve() == Path(output).resolve():
+        raise click.UsageError("--json and --output name the same file")
 
     import dataclasses
 

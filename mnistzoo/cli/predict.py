@@ -1,8 +1,8 @@
 """``mnistzoo predict``: the digits on pictures."""
 
 import glob
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,11 +44,16 @@ def command(
     from mnistzoo.pictures import doubt, read_picture
     from mnistzoo.report import predictions_table, write_json
 
+    expanded = list(_expanded(pictures))
+    if json_file and os.path.realpath(json_file) in {
+        os.path.realpath(path) for path, _ in expanded
+    }:
+        raise click.UsageError("--json would replace one of the pictures")
     model = model or _best_model()
     classify = _classifier(model, weights)
     predictions: list[dict[str, Any]] = []
     failed = False
-    for path, problem in _expanded(pictures):
+    for path, problem in expanded:
         try:
             if problem:
                 raise MnistzooError(problem)
@@ -84,7 +89,7 @@ def command(
 
 
 def _is_file(model: str) -> bool:
-    return model.endswith(".onnx")
+    return model.lower().endswith(".onnx")
 
 
 def _best_model() -> str:
@@ -128,15 +133,16 @@ def _classifier(model: str, weights: str | None) -> "Classify":
 def _expanded(arguments: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
     """Yield each file that is meant, or an argument and why it means none."""
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = sorted(str(each) for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
-            problem = f"{argument} is a directory without a .png or .jpg file"
-        elif not path.exists() and glob.has_magic(argument):
-            found = sorted(glob.glob(argument, recursive=True))
+        if os.path.isdir(argument):
+            inside = glob.glob(os.path.join(glob.escape(argument), "*"))
+            found = [path for path in inside if path.lower().endswith(_SUFFIXES)]
+            problem = f"{argument} holds no .png or .jpg file that can be seen"
+        elif not os.path.exists(argument) and glob.has_magic(argument):
+            found = glob.glob(argument, recursive=True)
             problem = f"{argument} matches no file"
         else:
             found, problem = [argument], ""
+        found.sort()
         yield from ((each, None) for each in found)
         if not found:
             yield argument, problem

@@ -63,13 +63,16 @@ def test_export_int8_compares_with_float32(cli: Run, work: Path) -> None:
         (["export", "linear", "-o", "nowhere/x.onnx"], 1, "nowhere/x.onnx: cannot be written"),
         (["export", "linear", "-o", "."], 1, "is a directory"),
         (["export", "linear", "--weights", "no.safetensors"], 1, "no.safetensors"),
+        (["export", "linear", "-o", "same", "--json", "same"], 2, "name the same file"),
+        (["predict", "x.png", "--json", "./x.png"], 2, "would replace one of the pictures"),
+        (["predict", "x" * 300], 1, "File name too long"),
         (["predict"], 2, "PICTURE"),
         (["predict", "x.png", "--model", "x.onnx", "--weights", "y"], 2, "an .onnx file has its"),
         (["predict", "x.png", "--model", "x.onnx"], 1, "x.onnx: No such file"),
         (["predict", "x.png", "--model", "nothing"], 1, "there is no model 'nothing'"),
         (["predict", "x.png"], 1, "x.png: No such file"),
         (["predict", "*.gif"], 1, "*.gif matches no file"),
-        (["predict", "."], 1, ". is a directory without a .png or .jpg file"),
+        (["predict", "."], 1, ". holds no .png or .jpg file"),
     ],
 )
 def test_wrong_usage_and_bad_input_are_one_sentence(

@@ -32,15 +32,15 @@ SPEC = ModelSpec(
     recipes={"default": _DEFAULT, "reference": _PUBLISHED},
     weights=Weights(
         file="mnistconvnet.safetensors",
-        sha256="eb012c2bcc2d15be7df6684f2713c93503734fc79170dbee81a86ca46cdb732c",
+        sha256="f5378a912c5b257ef97a96fd80e38428d735fbd77b92749a1c83e11978b9bf8a",
         metrics={
-            "test_accuracy": 0.9952,
-            "validation_accuracy": 0.9958,
-            "test_accuracy_mean": 0.9958,
-            "test_accuracy_sd": 0.000529,
+            "test_accuracy": 0.9962,
+            "validation_accuracy": 0.9954,
+            "test_accuracy_mean": 0.996,
+            "test_accuracy_sd": 0.000464,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 0, the median of 3 by validation accuracy; "
+        "official test set; seed 1, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),

@@ -62,15 +62,15 @@ TINY7K = ModelSpec(
     },
     weights=Weights(
         file="tiny7k.safetensors",
-        sha256="d3569f646107bd4f16a43395fb181397e90fe8ab44c9ac241d54500d7ee7a50b",
+        sha256="627dd89c8a5607e6ee3263413f4d90a4d35b59eb75e9751634a28ac5d4019f47",
         metrics={
-            "test_accuracy": 0.9948,
-            "validation_accuracy": 0.9936,
-            "test_accuracy_mean": 0.9942,
-            "test_accuracy_sd": 0.0006,
+            "test_accuracy": 0.9936,
+            "validation_accuracy": 0.9938,
+            "test_accuracy_mean": 0.99378,
+            "test_accuracy_sd": 0.000722,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 1, the median of 3 by validation accuracy; "
+        "official test set; seed 0, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),
