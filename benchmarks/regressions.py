@@ -4,14 +4,16 @@ Usage: python benchmarks/regressions.py RESULT.json [--baseline FILE] [--toleran
 
 RESULT.json is what `pytest benchmarks/ --benchmark-json RESULT.json` wrote. The baseline holds each
 benchmark's median divided by that of `test_calibration` in the same run, so that a slower machine
-moves both. Exits with 1 if one takes more than FACTOR times its share of then; a benchmark that
-only one of the two knows is named and does no harm. --write makes the result the baseline.
+moves both. Exits with 1 if one takes more than FACTOR times its share of then, or is gone; a new
+one is named and does no harm. --write makes the result the baseline.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+
+from mnistzoo.files import replacing
 
 BASELINE = Path(__file__).with_name("baseline.json")
 CALIBRATION = "test_calibration"
@@ -28,12 +30,15 @@ def main() -> int | str:
     try:
         now = shares(options.result)
         if options.write:
-            options.baseline.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
+            with replacing(options.baseline) as stream:
+                stream.write(f"{json.dumps(now, indent=1, sort_keys=True)}\n".encode())
             return 0
-        then: dict[str, float] = json.loads(options.baseline.read_text())
+        then = {
+            name: float(share) for name, share in json.loads(options.baseline.read_text()).items()
+        }
     except OSError as error:
         return f"regressions: {error.filename}: {error.strerror}; --write makes a baseline"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return (
             f"regressions: {options.result} must be the JSON of `pytest benchmarks/`, "
             f"{CALIBRATION} included, and {options.baseline} what --write made of one"
@@ -43,12 +48,12 @@ def main() -> int | str:
         verdict = "SLOWER" if change > options.tolerance else ""
         print(f"{change:6.2f}  {name}  {verdict}")
     for name in sorted(now.keys() ^ then.keys()):
-        print(f"   {'new' if name in now else 'gone'}  {name}")
+        print(f"   {'new' if name in now else 'GONE'}  {name}")
     slower = [name for name, change in changes.items() if change > options.tolerance]
     print(
         f"{len(slower)} of {len(changes)} take over {options.tolerance} times their share of then"
     )
-    return 1 if slower or not changes else 0
+    return 1 if slower or then.keys() - now.keys() else 0
 
 
 def shares(path: Path) -> dict[str, float]:

@@ -37,8 +37,11 @@ def test_inference(
         else:
             predictor = Predictor(onnx_files(model, runtime == "int8"), threads=1)
             logits = benchmark(predictor.logits, images)
-    if runtime == "int8":  # rounding changes logits, but hardly a digit
-        assert (logits.argmax(1) != expected.argmax(1)).sum() <= max(1, 0.02 * batch)
-    else:
-        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+        if runtime == "int8":  # rounding changes logits, but hardly a digit
+            many = inputs(1000)
+            digits = net(torch.from_numpy(many)).argmax(1).numpy()
+            assert (predictor.logits(many).argmax(1) == digits).mean() > 0.98
+            assert logits.shape == expected.shape and np.isfinite(logits).all()
+        else:
+            np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
     benchmark.extra_info.update(facts(model))

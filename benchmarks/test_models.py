@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Dataset, create_model, evaluate, export_onnx, get_recipe, get_spec, train
+from mnistzoo.training import TrainingRun
 
 Eager = Callable[[str], nn.Module]
 Facts = Callable[[str], dict[str, Any]]
@@ -48,12 +51,15 @@ def test_training_of_five_steps(
     recipe = dataclasses.replace(get_recipe(get_spec(trainable)), epochs=1, threads=1)
     images = data.train[: _STEPS * recipe.batch_size]
 
-    def five_steps() -> float:
-        _, run = train(functools.partial(create_model, trainable), recipe, images, device="cpu")
-        return run.epochs[0].loss
+    def five_steps() -> tuple[nn.Module, TrainingRun]:
+        return train(functools.partial(create_model, trainable), recipe, images, device="cpu")
 
-    loss = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
-    assert 0 < loss < 3 * math.log(10)
+    trained, run = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
+    torch.manual_seed(recipe.seed)
+    untrained = create_model(trainable)
+    both = zip(trained.parameters(), untrained.parameters(), strict=True)
+    assert all(not torch.equal(after, before) for after, before in both)
+    assert 0 < run.epochs[0].loss < 3 * math.log(10)
     benchmark.extra_info.update(facts(trainable))
 
 
@@ -65,6 +71,8 @@ def test_export(
     eager(model)
     path = tmp_path / "model.onnx"
     export = benchmark.pedantic(export_onnx, (model, path), rounds=1)
+    nodes = {node.op_type for node in onnx.load(path).graph.node}
+    assert "BatchNormalization" not in nodes
     assert export.fp32.changed == 0 and path.stat().st_size == export.fp32.file_bytes
     benchmark.extra_info.update(facts(model) | {"file_bytes": export.fp32.file_bytes})
 

@@ -5,6 +5,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,7 @@ def environment(device: torch.device) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
+            **{name: version(name) for name in ("onnx", "onnxruntime") if find_spec(name)},
         },
     }
 

@@ -85,8 +85,10 @@ def _pixels(path: str | os.PathLike[str]) -> NDArray[np.float32]:
             ) from error
         except UnidentifiedImageError as error:
             raise PictureError(f"{path} is no PNG or JPEG picture; convert it to one") from error
-        except MemoryError:
-            raise
+        except MemoryError as error:
+            raise PictureError(
+                f"{path} needs more memory than there is; make it smaller"
+            ) from error
         except Exception as error:  # whatever a decoder makes of damaged bytes
             raise PictureError(f"{path} is a damaged picture ({error}); save it again") from error
     return np.asarray(picture, np.float32)

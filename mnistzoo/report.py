@@ -112,11 +112,6 @@ def export_notes(export: "Export") -> list[str]:
         ):
             speed = f"{ratio:.1f} times slower" if ratio > 1 else f"{1 / ratio:.1f} times faster"
             notes.append(f"int8 is {speed} here than float32 for {images}")
-    if export.batch_norms:
-        notes.append(
-            f"{export.batch_norms} batch norms follow no convolution or linear layer and could "
-            "not be folded"
-        )
     return notes
 
 

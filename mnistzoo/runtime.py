@@ -92,13 +92,17 @@ class Predictor:
 
         Raises:
             ValueError: if the images are of another type or shape.
+            OnnxFileError: if a logit is NaN or infinite.
         """
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
             raise ValueError(
                 f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}; logits() "
                 "takes float32 (N, 1, 28, 28)"
             )
-        return softmax(self.logits(np.divide(images[:, None], 255, dtype=np.float32)))
+        logits = self.logits(np.divide(images[:, None], 255, dtype=np.float32))
+        if not np.isfinite(logits).all():
+            raise OnnxFileError("the model gives NaN or infinite logits; export another")
+        return softmax(logits)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

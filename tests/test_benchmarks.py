@@ -69,7 +69,8 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     )
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "inference onnx 32, us" in line)
-    assert line.split()[-1] == f"{expected:,.0f}"
+    shown = float(line.split()[-1].replace(",", ""))
+    assert shown == pytest.approx(expected, rel=0.01)  # three digits are shown
     work = tmp_path / "work"
     (row,) = json.loads((work / "facts.json").read_text())["models"]
     assert row["benchmarks"] == figures
@@ -133,7 +134,10 @@ def test_a_slower_machine_passes_and_a_slower_benchmark_does_not(tmp_path: Path)
     assert done.returncode == 1
     (line,) = (line for line in done.stdout.splitlines() if "SLOWER" in line)
     assert "test_b" in line
-    plugin = write_result(tmp_path / "3.json", test_calibration=1, test_a=2, test_new=5)
+    gone = write_result(tmp_path / "5.json", test_calibration=1, test_a=2)
+    done = regressions(gone, "--baseline", baseline)
+    assert (done.returncode, "GONE  test_b" in done.stdout) == (1, True)
+    plugin = write_result(tmp_path / "3.json", test_calibration=1, test_a=2, test_b=3, test_new=5)
     done = regressions(plugin, "--baseline", baseline)
     assert (done.returncode, "new  test_new" in done.stdout) == (0, True)
     nothing = write_result(tmp_path / "4.json", test_a=2)

@@ -3,6 +3,7 @@
 import click
 
 from mnistzoo.cli.options import (
+    check_distinct,
     check_writable,
     data_dir_option,
     dataset_option,
@@ -69,6 +70,7 @@ def command(
     files = (json_file, csv_file, markdown_file)
     if files.count("-") > 1:
         raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
+    check_distinct(files, inputs=(benchmarks_file,))
     check_writable(*files)
 
     from mnistzoo.benchmarks import read_benchmarks

@@ -1,10 +1,8 @@
 """``mnistzoo export``: a model as a verified ONNX file."""
 
-from pathlib import Path
-
 import click
 
-from mnistzoo.cli.options import check_writable, json_option
+from mnistzoo.cli.options import check_distinct, check_writable, json_option
 
 
 @click.command("export")
@@ -34,9 +32,10 @@ def command(
 
     name = get_spec(model).name
     output = output or f"{name}{'-int8' if int8 else ''}.onnx"
+    if output == "-":
+        raise click.UsageError("--output must be a file; an ONNX file does not go to stdout")
+    check_distinct((output, json_file), inputs=(weights,))
     check_writable(output, json_file)
-    if json_file and Path(json_file).resolve() == Path(output).resolve():
-        raise click.UsageError("--json and --output name the same file")
 
     import dataclasses
 

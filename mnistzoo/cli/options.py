@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -66,6 +67,21 @@ def check_writable(*paths: str | None) -> None:
     for path in paths:
         if path is not None and path != "-":
             check_replaceable(path)
+
+
+def check_distinct(outputs: Iterable[str | None], inputs: Iterable[str | None] = ()) -> None:
+    """Refuse to write one file twice, or over one that is read.
+
+    Raises:
+        click.UsageError: if an output is another output or an input.
+    """
+    taken = {os.path.realpath(path) for path in inputs if path}
+    for path in outputs:
+        if path is None or path == "-":
+            continue
+        if os.path.realpath(path) in taken:
+            raise click.UsageError(f"{path} is named twice; write to another file")
+        taken.add(os.path.realpath(path))
 
 
 def overrides(settings: tuple[str, ...], **values: Any) -> dict[str, Any]:

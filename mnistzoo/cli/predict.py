@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistzoo.cli.options import check_writable, json_option
+from mnistzoo.cli.options import check_distinct, check_writable, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,21 +38,17 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
-    check_writable(json_file)
-
     from mnistzoo.errors import MnistzooError
     from mnistzoo.pictures import doubt, read_picture
     from mnistzoo.report import predictions_table, write_json
 
     expanded = list(_expanded(pictures))
-    if json_file and os.path.realpath(json_file) in {
-        os.path.realpath(path) for path, _ in expanded
-    }:
-        raise click.UsageError("--json would replace one of the pictures")
+    check_distinct((json_file,), inputs=(model, weights, *(path for path, _ in expanded)))
+    check_writable(json_file)
     model = model or _best_model()
     classify = _classifier(model, weights)
     predictions: list[dict[str, Any]] = []
-    failed = False
+    errors: list[dict[str, str]] = []
     for path, problem in expanded:
         try:
             if problem:
@@ -61,7 +57,7 @@ def command(
         except (MnistzooError, OSError) as error:
             reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
             click.echo(f"mnistzoo: {reason}", err=True)
-            failed = True
+            errors.append({"file": path, "reason": reason})
             continue
         probabilities = classify(image[None])[0]
         runner_up, digit = map(int, probabilities.argsort()[-2:])
@@ -78,14 +74,14 @@ def command(
             }
         )
     if json_file:
-        write_json({"model": model, "predictions": predictions}, json_file)
+        write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
     if json_file != "-" and predictions:
         predictions_table(predictions).show()
         click.echo(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
     for each in predictions:
         if each["doubt"]:
             click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
-    return 1 if failed else 0
+    return 1 if errors else 0
 
 
 def _is_file(model: str) -> bool:
