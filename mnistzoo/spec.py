@@ -153,14 +153,16 @@ class Weights:
         path = PurePosixPath(self.file)
         inside = not path.is_absolute() and ".." not in path.parts and "\\" not in self.file
         _require(
-            inside and path.suffix == ".safetensors",
+            inside and path.suffix == ".safetensors" and _is_line(self.file),
             f"weights file {self.file!r} must be a .safetensors path inside the plugin",
         )
+        _require(_is_line(self.measured), f"weights measured {self.measured!r} must be one line")
         _require(
             _SHA256.fullmatch(self.sha256) is not None,
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
         )
         for name, value in self.metrics.items():
+            _require(_is_line(name), f"weights metric {name!r} must be one line")
             _require(0 <= value <= 1, f"weights metric {name!r} is {value}, it must be from 0 to 1")
 
 
@@ -177,8 +179,9 @@ class ModelSpec:
         factory: ``"package.module:callable"``; imported on first use, called without arguments,
             returns the ``torch.nn.Module``; with ``members`` it is called with theirs.
         num_params: the exact number of its parameters; every creation is checked against it.
-        recipes: by name; ``"default"`` must be there, and ``"reference"`` where a published recipe
-            exists. A model with ``members`` has none.
+        recipes: by name; ``"default"`` must be there, and ``"reference"``
+            where a published recipe exists. A model that mnistzoo does not train has none: one with
+            ``members``, or one that ships weights which came about in another way.
         weights: trained weights that the plugin ships, if any.
         members: names of other registered models, with shipped weights, that this one is made of;
             it is not trained and ships no weights of its own.
@@ -186,6 +189,8 @@ class ModelSpec:
         aliases: further names.
         license: SPDX identifier of the model's code and weights.
         source: where the architecture comes from: a paper, an address.
+        expected_failures: names of checks (see :mod:`mnistzoo.testing`) that the model cannot pass,
+            each with the reason.
 
     Raises:
         ValueError: if a value breaks a rule above.
@@ -202,6 +207,7 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     license: str = ""
     source: str = ""
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(isinstance(self.aliases, tuple), f"aliases {self.aliases!r} must be a tuple")
@@ -213,9 +219,8 @@ class ModelSpec:
         where = f"of model {self.name!r}"
         _require(len(set(self.names)) == len(self.names), f"a name {where} occurs twice")
         for attribute in ("summary", "license", "source"):
-            text = getattr(self, attribute)
             _require(
-                isinstance(text, str) and text.isprintable(),
+                _is_line(getattr(self, attribute)),
                 f"{attribute} {where} must be one line of printable text",
             )
         _require(
@@ -227,8 +232,12 @@ class ModelSpec:
             f"num_params {where} is {self.num_params!r}, it must be a whole number from 0",
         )
         _require(
-            all(isinstance(k, str) and isinstance(v, Recipe) for k, v in self.recipes.items()),
-            f"recipes {where} must map names to Recipe objects",
+            isinstance(self.recipes, Mapping)
+            and all(
+                isinstance(k, str) and _NAME.fullmatch(k) and isinstance(v, Recipe)
+                for k, v in self.recipes.items()
+            ),
+            f"recipes {where} must map names, [a-z][a-z0-9_]*, to Recipe objects",
         )
         _require(
             isinstance(self.members, tuple)
@@ -242,20 +251,35 @@ class ModelSpec:
                 f"recipes and weights {where} must be left out, since it has members",
             )
         else:
-            _require("default" in self.recipes, f"recipes {where} must hold one named 'default'")
+            _require(
+                "default" in self.recipes or (self.weights is not None and not self.recipes),
+                f"recipes {where} must hold one named 'default', or be left out beside weights",
+            )
         _require(
             self.weights is None or isinstance(self.weights, Weights),
             f"weights {where} must be a Weights object or None",
         )
         _require(
-            isinstance(self.tags, tuple) and all(isinstance(tag, str) for tag in self.tags),
+            isinstance(self.tags, tuple) and all(map(_is_line, self.tags)),
             f"tags {where} must be a tuple of words",
+        )
+        _require(
+            isinstance(self.expected_failures, Mapping)
+            and all(
+                _is_line(check) and _is_line(reason) and reason
+                for check, reason in self.expected_failures.items()
+            ),
+            f"expected_failures {where} must map names of checks to reasons, each one line",
         )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The name, then the aliases."""
         return (self.name, *self.aliases)
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable()
 
 
 def _require(condition: bool, message: str) -> None:

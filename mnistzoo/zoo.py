@@ -112,6 +112,11 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
             f"model {spec.name!r} is made of {', '.join(spec.members)} and is not trained; train "
             "those"
         )
+    if not spec.recipes:
+        raise ModelError(
+            f"model {spec.name!r} has no recipe and is not trained; `mnistzoo evaluate "
+            f"{spec.name}` takes the weights that it ships"
+        )
     if name not in spec.recipes:
         known = ", ".join(sorted(spec.recipes))
         raise ModelError(f"model {spec.name!r} has no recipe {name!r}; it has: {known}")

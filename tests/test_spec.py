@@ -103,12 +103,44 @@ def test_a_negative_number_of_parameters_is_refused(linear_spec: Spec) -> None:
         linear_spec("model", num_params=-1)
 
 
-@pytest.mark.parametrize("recipes", [{}, {"reference": recipe()}])
-def test_a_model_without_a_default_recipe_is_refused(
-    recipes: dict[str, Recipe], linear_spec: Spec
-) -> None:
+def test_a_model_without_a_default_recipe_is_refused(linear_spec: Spec) -> None:
     with pytest.raises(ValueError, match="'default'"):
-        linear_spec("model", recipes=recipes)
+        linear_spec("model", recipes={"reference": recipe()})
+    with pytest.raises(ValueError, match="'default'"):
+        linear_spec("model", recipes={}, weights=None)
+
+
+def test_a_model_that_is_not_trained_here_ships_weights_and_has_no_recipe(
+    linear_spec: Spec,
+) -> None:
+    assert not linear_spec("model", recipes={}).recipes
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipes", {"bad\nname": recipe()}),
+        ("recipes", {"[red]": recipe()}),
+        ("tags", ("\x1b[2J",)),
+        ("expected_failures", {"onnx": ""}),
+        ("expected_failures", {"onnx": "two\nlines"}),
+        ("expected_failures", ("onnx",)),
+    ],
+)
+def test_names_and_reasons_are_one_printable_line(
+    field: str, value: Any, linear_spec: Spec
+) -> None:
+    with pytest.raises(ValueError, match=f"{field} of model 'model'"):
+        linear_spec("model", **{field: value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"measured": "two\nlines"}, {"file": "\x1b.safetensors"}, {"metrics": {"a\nb": 0.5}}],
+)
+def test_what_is_said_of_weights_is_one_printable_line(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        weights(**changes)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def command(
     for name, claimants in conflicts.items():
         click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
     names = list(models) or [
-        name for name in list_models() if not (train_now and get_spec(name).members)
+        name for name in list_models() if get_spec(name).recipes or not train_now
     ]
     if not names:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")

@@ -64,7 +64,7 @@ def command(pattern: str, json_file: str | None) -> int:
                     if each.spec.weights
                     else NOTHING,
                     ", ".join(alias for alias in each.spec.aliases if alias in names) or NOTHING,
-                    ", ".join(sorted(each.spec.recipes)),
+                    ", ".join(sorted(each.spec.recipes)) or NOTHING,
                     each.plugin.provider,
                     each.spec.summary,
                 ]
