@@ -135,6 +135,23 @@ def create_model(name: str) -> "nn.Module":
 
 def _create(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
     """Create a model; ``member`` makes those that it is made of."""
+    model = build(registration, member)
+    found = sum(parameter.numel() for parameter in model.parameters())
+    spec = registration.spec
+    if found != spec.num_params:
+        raise ModelError(
+            f"model {spec.name!r} of {registration.plugin.provider} declares "
+            f"{spec.num_params:,} parameters but has {found:,}; correct num_params in its ModelSpec"
+        )
+    return model
+
+
+def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
+    """Call a model's factory with those that it is made of, without counting its parameters.
+
+    Raises:
+        ModelError: if the factory is not there, fails, or returns something else.
+    """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
     module_name, _, attribute = spec.factory.partition(":")
@@ -146,7 +163,7 @@ def _create(registration: Registration, member: Callable[[str], "nn.Module"]) ->
         for part in attribute.split("."):
             factory = getattr(factory, part)
         model: nn.Module = factory(*map(member, spec.members))  # type: ignore[operator]
-        found = sum(parameter.numel() for parameter in model.parameters())
+        model.parameters()
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
@@ -157,11 +174,6 @@ def _create(registration: Registration, member: Callable[[str], "nn.Module"]) ->
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         reason = str(error) if isinstance(error, MnistzooError) else describe(error)
         raise ModelError(f"{where} cannot be created by {spec.factory!r}: {reason}") from error
-    if found != spec.num_params:
-        raise ModelError(
-            f"{where} declares {spec.num_params:,} parameters but has {found:,}; correct "
-            "num_params in its ModelSpec"
-        )
     return model
 
 

@@ -114,7 +114,7 @@ def test_a_member_that_is_itself_made_of_others_is_refused(
         ({"members": ("self",)}, "members of model 'self'"),
         ({"members": ["other"]}, "members of model 'self'"),
         ({"members": ("other",)}, "recipes and weights of model 'self' must be left out"),
-        ({"members": (), "recipes": {}}, "must hold one named 'default'"),
+        ({"members": (), "recipes": {}, "weights": None}, "must hold one named 'default'"),
     ],
 )
 def test_members_that_make_no_sense_are_refused(

@@ -1,4 +1,7 @@
-"""Every metric that a shipped weights file declares is measured again, of those very weights."""
+"""What shipped weights declare is measured again, of those very weights.
+
+Their test accuracy is measured by the plugins' own tests, by the check ``metrics``.
+"""
 
 import csv
 import dataclasses
@@ -38,14 +41,8 @@ def declared(name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_declared_test_accuracy_is_that_of_the_weights(name: str) -> None:
-    assert declared(name).keys() <= KNOWN
-    found = evaluate(load_model(name), load_dataset("mnist-10k").test).accuracy
-    assert abs(found - declared(name)["test_accuracy"]) <= TOLERANCE
-
-
-@pytest.mark.parametrize("name", SHIPPED)
 def test_the_declared_validation_accuracy_is_that_of_the_weights(name: str) -> None:
+    assert declared(name).keys() <= KNOWN
     if not any(BESIDE.glob("train-images*")):
         pytest.skip("the full MNIST is not in ../shared/mnist")
     validation = load_dataset("mnist", BESIDE).validation

@@ -8,7 +8,10 @@ import sys
 
 import click
 
-_COMMANDS = ("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict")
+_COMMANDS = (
+    *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
+    *("new-plugin", "check"),
+)
 _FAILED = 1
 
 
@@ -19,7 +22,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"mnistzoo.cli.{cmd_name}").command
+        command = importlib.import_module(f"mnistzoo.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -1,11 +1,14 @@
+from collections.abc import Callable
+
 import torch
 
 from mnistzoo import get_spec, load_dataset, load_model
-from mnistzoo.testing import check_model
+from mnistzoo.testing import parametrize_with_checks
 
 
-def test_the_ensemble_keeps_the_contract() -> None:
-    check_model("ensemble")
+@parametrize_with_checks("ensemble")
+def test_the_ensemble_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_the_ensemble_is_the_mean_over_its_members_and_shifts_by_a_pixel() -> None:

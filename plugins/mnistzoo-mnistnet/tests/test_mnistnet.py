@@ -1,13 +1,15 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from mnistzoo import create_model, load_model
-from mnistzoo.testing import check_model
+from mnistzoo.testing import parametrize_with_checks
 
 
-def test_mnistnet_keeps_the_contract() -> None:
-    check_model("mnistnet")
+@parametrize_with_checks("mnistnet")
+def test_mnistnet_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_the_architecture_is_the_published_one() -> None:

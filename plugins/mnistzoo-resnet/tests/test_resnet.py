@@ -1,11 +1,14 @@
+from collections.abc import Callable
+
 from torch import nn
 
 from mnistzoo import create_model
-from mnistzoo.testing import check_model
+from mnistzoo.testing import parametrize_with_checks
 
 
-def test_resnet_keeps_the_contract() -> None:
-    check_model("resnet")
+@parametrize_with_checks("resnet")
+def test_resnet_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_every_batch_norm_directly_follows_a_convolution() -> None:

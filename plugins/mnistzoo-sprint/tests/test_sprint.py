@@ -1,5 +1,8 @@
-from mnistzoo.testing import check_model
+from collections.abc import Callable
+
+from mnistzoo.testing import parametrize_with_checks
 
 
-def test_sprint_keeps_the_contract() -> None:
-    check_model("sprint")
+@parametrize_with_checks("sprint")
+def test_sprint_keeps_the_contract(check: Callable[[], None]) -> None:
+    check()

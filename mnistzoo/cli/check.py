@@ -1,0 +1,47 @@
+"""``mnistzoo check``: whether models keep the contract."""
+
+import click
+
+from mnistzoo.cli.options import check_writable, json_option
+
+
+@click.command("check")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@json_option
+def command(models: tuple[str, ...], json_file: str | None) -> int:
+    """Check that MODELs keep the contract of the zoo, as their plugins' own tests do.
+
+    Without MODEL, all that are installed. Trains a few steps and exports each, so it takes seconds
+    to a minute a model.
+    """
+    check_writable(json_file)
+
+    import dataclasses
+
+    from mnistzoo.report import write_json
+    from mnistzoo.testing.checks import CHECKS
+    from mnistzoo.testing.runner import count, run_check
+    from mnistzoo.zoo import ModelError, get_registration, list_models, registrations
+
+    _, conflicts = registrations()
+    chosen = list(dict.fromkeys(models)) or [*list_models(), *conflicts]
+    if not chosen:
+        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+    for model in chosen:
+        if model not in conflicts:
+            get_registration(model)
+    found = []
+    for model in chosen:
+        click.echo(model, err=json_file == "-")
+        of_model = []
+        for check in CHECKS:
+            result = run_check(model, check)
+            of_model.append(result)
+            status = result.status.upper() if result.bad else result.status
+            line = f"  {status:18} {check}{': ' if result.message else ''}{result.message}"
+            click.echo(line, err=json_file == "-")
+        click.echo(f"  {count(of_model)}", err=json_file == "-")
+        found += of_model
+    if json_file:
+        write_json([dataclasses.asdict(result) for result in found], json_file)
+    return 1 if any(result.bad for result in found) else 0

@@ -1,0 +1,26 @@
+"""``mnistzoo new-plugin``: a plugin to begin with."""
+
+import click
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--directory",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    help="Where the folder NAME is made.",
+)
+def command(name: str, directory: str) -> None:
+    """Write a plugin named NAME: a small net that works as it stands, to be made your own."""
+    from mnistzoo.scaffold import new_plugin
+
+    made = new_plugin(name, directory)
+    click.echo(
+        f"wrote {made.folder} with the model {made.model}; next:\n"
+        f"  cd {made.folder}\n"
+        f'  pip install -e ".[test]"\n'
+        f"  mnistzoo check {made.model}\n"
+        f"  mnistzoo compare {made.model} --train --dataset mnist-10k"
+    )

@@ -1,0 +1,115 @@
+"""A new plugin from the templates in ``mnistzoo/templates``: a whole distribution that works."""
+
+import datetime
+import errno
+import keyword
+import os
+import re
+import string
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import Version
+
+from mnistzoo import __version__
+from mnistzoo.errors import MnistzooError
+from mnistzoo.zoo import registrations
+
+_TEMPLATES = Path(__file__).parent / "templates" / "plugin"
+_MODULE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ScaffoldError(MnistzooError):
+    """The name or the place of a new plugin cannot be used."""
+
+
+@dataclass(frozen=True)
+class NewPlugin:
+    """What was written.
+
+    Attributes:
+        folder: of the distribution.
+        model: the name that it registers.
+    """
+
+    folder: Path
+    model: str
+
+
+def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
+    """Write a plugin that installs, registers a small net, trains, exports and passes the checks.
+
+    Args:
+        name: of the distribution, as package indexes take it, such as ``"my-digits"``. The module
+            has underscores instead, and the model the module's name without ``mnistzoo_``.
+        directory: where the folder ``name`` is made; it must exist.
+
+    Raises:
+        ScaffoldError: if the name cannot be that of a distribution, a module and a model, or is
+            taken; or if the folder is there already.
+        OSError: if it cannot be written; nothing is left of it then.
+    """
+    module = _module(name)
+    model = module.removeprefix("mnistzoo_")
+    names, conflicts = registrations()
+    if model in names or model in conflicts:
+        raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
+    parent = Path(directory)
+    if not parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is no directory; make it first", str(directory))
+    folder = parent / name
+    if folder.exists() or folder.is_symlink():
+        raise ScaffoldError(f"{folder} is there already; take another name or another --directory")
+    release = Version(__version__).release
+    facts = {
+        "distribution": name,
+        "module": module,
+        "model": model,
+        "versions": f">={release[0]}.{release[1]},<{release[0]}.{release[1] + 1}",
+        "year": str(datetime.date.today().year),
+    }
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as beside:
+            whole = Path(beside) / name
+            for template in sorted(_TEMPLATES.rglob("*.template")):
+                target = whole / _target(template, module)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                text = string.Template(template.read_text("utf-8")).substitute(facts)
+                target.write_text(text, "utf-8")
+            whole.rename(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    return NewPlugin(folder, model)
+
+
+def _module(name: str) -> str:
+    """Return the name of the plugin's module."""
+    try:
+        canonicalize_name(name, validate=True)
+    except InvalidName:
+        raise ScaffoldError(
+            f"{name!r} cannot name a distribution; take letters, digits and single dashes, such as "
+            "my-digits"
+        ) from None
+    module = re.sub(r"[-_.]+", "_", name).lower()
+    if not _MODULE.fullmatch(module) or keyword.iskeyword(module) or keyword.issoftkeyword(module):
+        raise ScaffoldError(
+            f"{name!r} gives the module {module!r}, which Python cannot import; begin with a "
+            "letter, and take no keyword"
+        )
+    if module in sys.stdlib_module_names or find_spec(module) is not None:
+        raise ScaffoldError(
+            f"{name!r} gives the module {module!r}, and one of that name is there already; take "
+            "another name"
+        )
+    return module
+
+
+def _target(template: Path, module: str) -> Path:
+    """Return where a template goes: ``package`` is the module, and ``dot-`` stands for a dot."""
+    parts = template.relative_to(_TEMPLATES).with_suffix("").parts
+    return Path(*(module if part == "package" else part.replace("dot-", ".", 1) for part in parts))

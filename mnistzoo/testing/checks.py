@@ -1,0 +1,453 @@
+"""The checks by name: what a model has to do so that the zoo's rooms can rely on it.
+
+Each raises :class:`CheckFailed` with what was expected, what was found and how to mend it, or
+:class:`NotApplicable`.
+"""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnistzoo.evaluation import evaluate
+from mnistzoo.export import export_onnx
+from mnistzoo.plugins import describe
+from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, deep_copy
+from mnistzoo.weights import load_weights, read_story, save_weights
+from mnistzoo.zoo import build, create_model, describe_conflict, load_model, weights_path
+
+# Other versions of torch and other processors round differently, and may flip a few images.
+_METRIC_TOLERANCE = 0.0005
+_CHANCE_LOSS = math.log(10)
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"}
+
+# Runs in a fresh process: says which line imports torch.
+_IMPORT_PROBE = """
+import importlib, sys, traceback
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            for frame in reversed(traceback.extract_stack()[:-1]):
+                if "importlib" not in frame.filename:
+                    print(f"{frame.filename}, line {frame.lineno}", flush=True)
+                    sys.stdout.close()
+                    import os
+                    os._exit(3)
+
+sys.meta_path.insert(0, Watch())
+importlib.import_module(sys.argv[1])
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check.
+
+    Attributes:
+        name: by which expected failures declare it.
+        run: raises if the model does not pass.
+        needs: names of the checks without which this one would mislead.
+    """
+
+    name: str
+    run: Callable[[Subject], None]
+    needs: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """What it checks, in one line."""
+        return (self.run.__doc__ or "").partition("\n")[0]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def _check(name: str, *needs: str) -> Callable[[Callable[[Subject], None]], object]:
+    def add(function: Callable[[Subject], None]) -> object:
+        CHECKS[name] = Check(name, function, needs)
+        return function
+
+    return add
+
+
+@_check("names")
+def _names(subject: Subject) -> None:
+    """No other model claims the name or an alias."""
+    for name, claimants in subject.contested.items():
+        raise CheckFailed(describe_conflict(name, claimants))
+
+
+@_check("metadata")
+def _metadata(subject: Subject) -> None:
+    """Summary, licence, source, version and the story of the weights are declared."""
+    spec = subject.spec
+    for field in ("summary", "license", "source"):
+        if not getattr(spec, field):
+            raise CheckFailed(f"the ModelSpec declares no {field}; add {field}='...'")
+    try:
+        canonicalize_license_expression(spec.license)
+    except InvalidLicenseExpression:
+        raise CheckFailed(
+            f"license is {spec.license!r}, expected an SPDX identifier; write 'MIT', say"
+        ) from None
+    if spec.weights is not None and not spec.weights.measured:
+        raise CheckFailed("the weights do not say how their metrics came about; add measured='...'")
+    if unknown := spec.expected_failures.keys() - CHECKS.keys():
+        raise CheckFailed(
+            f"expected_failures names {min(unknown)!r}, which is no check; the checks are "
+            f"{', '.join(CHECKS)}"
+        )
+
+
+@_check("import")
+def _import(subject: Subject) -> None:
+    """Importing the plugin leaves torch unimported."""
+    plugin = subject.registration.plugin
+    if not plugin.version:
+        raise NotApplicable("the plugin is registered in this process, not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT_PROBE, plugin.entry_point.partition(":")[0].strip()],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 3:
+        raise CheckFailed(
+            f"importing {plugin.entry_point} imports torch ({done.stdout.strip()}), which makes "
+            "every command wait; import it in the module of the factory only"
+        )
+
+
+@_check("factory", "names")
+def _factory(subject: Subject) -> None:
+    """The factory is found and returns a torch.nn.Module."""
+    model = build(subject.registration, create_model)
+    if not isinstance(model, nn.Module):
+        raise CheckFailed(
+            f"{subject.spec.factory!r} returns {type(model).__name__}, expected torch.nn.Module"
+        )
+
+
+@_check("parameters", "factory")
+def _parameters(subject: Subject) -> None:
+    """The declared number of parameters is the real one."""
+    model = build(subject.registration, create_model)
+    found = sum(parameter.numel() for parameter in model.parameters())
+    if found != subject.spec.num_params:
+        raise CheckFailed(
+            f"num_params is {subject.spec.num_params:,}, but the model has {found:,}; write "
+            f"num_params={found:_}"
+        )
+
+
+@_check("weights", "parameters")
+def _weights(subject: Subject) -> None:
+    """The shipped weights have the declared checksum and fit the model."""
+    spec = subject.spec
+    if spec.weights is None and not spec.members:
+        raise NotApplicable("the plugin ships no weights")
+    load_model(spec.name)
+
+
+@_check("output", "weights")
+def _output(subject: Subject) -> None:
+    """Batches of 0, 1 and 5 images give finite logits, float32 (N, 10), and stay as they are."""
+    model = subject.ready()
+    for count in (5, 1, 0):
+        images = subject.images(count)
+        given = images.clone()
+        with torch.no_grad(), subject.calling(f"forward() of {count} images"):
+            logits = model(given)
+        if not isinstance(logits, Tensor):
+            raise CheckFailed(
+                f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, 10)"
+            )
+        if logits.shape != (count, 10):
+            raise CheckFailed(
+                f"forward() gives {count} images shape {tuple(logits.shape)}, expected "
+                f"{(count, 10)}; one logit a digit"
+            )
+        if logits.dtype != torch.float32:
+            raise CheckFailed(
+                f"forward() returns {logits.dtype}, expected torch.float32; end with .float()"
+            )
+        if not logits.isfinite().all():
+            raise CheckFailed(
+                "forward() gives NaN or infinite logits for real images; look for log(0), a "
+                "division by 0 or weights that were never set"
+            )
+        if not torch.equal(given, images):
+            raise CheckFailed(
+                "forward() changes the images that it is given; use operations without a "
+                "trailing underscore on them"
+            )
+
+
+@_check("deterministic", "output")
+def _deterministic(subject: Subject) -> None:
+    """In evaluation mode the same images give the same logits."""
+    model, images = subject.ready(), subject.images(5)
+    if not torch.equal(subject.logits(model, images), subject.logits(model, images)):
+        raise CheckFailed(
+            "in evaluation mode the same images give other logits the second time; draw random "
+            "numbers in training only, as nn.Dropout or F.dropout(x, training=self.training) do"
+        )
+
+
+@_check("batch_mates", "deterministic")
+def _batch_mates(subject: Subject) -> None:
+    """In evaluation mode an image's logits do not depend on the others of its batch."""
+    model, images = subject.ready(), subject.images(5)
+    together = subject.logits(model, images)
+    alone = torch.cat([subject.logits(model, image) for image in images.split(1)])
+    turned = subject.logits(model, images.flip(0)).flip(0)
+    for other, how in ((alone, "alone"), (turned, "in another order")):
+        difference = float((other - together).abs().max())
+        if not torch.allclose(other, together, rtol=1e-4, atol=1e-5):
+            raise CheckFailed(
+                f"an image's logits differ by up to {difference:.2g} {how} from those among "
+                "others; compute nothing over the batch's dimension in evaluation mode"
+            )
+
+
+@_check("state_dict", "deterministic")
+def _state_dict(subject: Subject) -> None:
+    """Weights saved as safetensors and loaded into a new model give the same logits."""
+    model, images = subject.ready(), subject.images(5)
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise CheckFailed(
+                f"the state dict holds {name}, a {type(value).__name__}, which only a pickle can "
+                "save; make it a tensor, or a constant in the code"
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights.safetensors")
+        with subject.calling("saving the state dict as safetensors"):
+            save_weights(model, path, {})
+        other = subject.created(seed=1).eval()
+        with subject.calling("loading the state dict into a new model"):
+            load_weights(other, path)
+    if not torch.allclose(
+        subject.logits(other, images), subject.logits(model, images), rtol=1e-4, atol=1e-5
+    ):
+        raise CheckFailed(
+            "a new model with the saved state dict gives other logits; keep every tensor that "
+            "forward() needs as nn.Parameter or register_buffer(), so that it is saved"
+        )
+
+
+@_check("training_mode", "state_dict")
+def _training_mode(subject: Subject) -> None:
+    """Training mode gives logits too and leaves parameters alone; evaluation changes no state."""
+    model, images = subject.ready(), subject.images(5)
+    before = _state(model)
+    subject.logits(model, images)
+    if changed := _changed(model, before):
+        raise CheckFailed(
+            f"forward() changes {changed} in evaluation mode; change buffers only where "
+            "self.training is true"
+        )
+    model.train()
+    _require_mode(model, training=True)
+    logits = subject.logits(model, images)
+    if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
+        found = (
+            f"{logits.dtype} {tuple(logits.shape)}"
+            if isinstance(logits, Tensor)
+            else type(logits).__name__
+        )
+        raise CheckFailed(
+            f"in training mode forward() returns {found}, expected logits torch.float32 (5, 10) "
+            "as in evaluation; return nothing besides them"
+        )
+    parameters = {name for name, _ in model.named_parameters()}
+    if changed := _changed(model, {name: before[name] for name in parameters}):
+        raise CheckFailed(
+            f"forward() changes the parameter {changed} in training mode; leave that to the "
+            "optimizer, or make it a buffer"
+        )
+    model.eval()
+    _require_mode(model, training=False)
+
+
+@_check("gradients", "training_mode")
+def _gradients(subject: Subject) -> None:
+    """Training reaches every parameter."""
+    if not subject.spec.recipes:
+        raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
+    model = subject.created()
+    wanting = dict(model.named_parameters())
+    labels = torch.tensor(subject.test.labels[:32], dtype=torch.long)
+    # A few steps, since a weight that starts at zero keeps the gradient from those behind it.
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        with subject.calling("the backward pass of 32 images"):
+            F.cross_entropy(model(subject.images(32)), labels).backward()
+        wanting = {
+            name: parameter
+            for name, parameter in wanting.items()
+            if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+        }
+        optimizer.step()
+    if wanting:
+        raise CheckFailed(
+            f"no gradient reaches the parameter {min(wanting)}; use it in forward() without "
+            ".detach(), .data or torch.no_grad(), or remove it"
+        )
+
+
+@_check("deep_copy", "deterministic")
+def _deep_copy(subject: Subject) -> None:
+    """copy.deepcopy gives an independent model with the same logits."""
+    model, images = subject.ready(), subject.images(5)
+    before = subject.logits(model, images)
+    copied = deep_copy(subject, model)
+    if not torch.equal(subject.logits(copied, images), before):
+        raise CheckFailed(
+            "a deep copy gives other logits; keep what forward() needs in attributes of the module"
+        )
+    with torch.no_grad():
+        for tensor in (*copied.parameters(), *copied.buffers()):
+            tensor.zero_()
+    if not torch.equal(subject.logits(model, images), before):
+        raise CheckFailed(
+            "changing a deep copy changes the model; share no tensors through globals, closures "
+            "or a __deepcopy__ of your own"
+        )
+
+
+@_check("device", "deterministic")
+def _device(subject: Subject) -> None:
+    """The model computes on the device that it is moved to."""
+    name = "cuda" if torch.cuda.is_available() else "meta"  # which has shapes and devices, no data
+    model = deep_copy(subject, subject.ready())
+    for path, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, Tensor):
+                raise CheckFailed(
+                    f"the tensor {f'{path}.{attribute}'.lstrip('.')} stays behind when the model "
+                    "is moved; make it nn.Parameter or register_buffer()"
+                )
+    with subject.calling(f"moving the model to the device {name}"):
+        model.to(name)
+    try:
+        with torch.no_grad():
+            logits = model(subject.images(5).to(name))
+    except Exception as error:
+        if "no data" in str(error) or "meta tensors" in str(error):
+            raise NotApplicable(
+                "forward() reads values out of tensors, which only a CUDA device could follow"
+            ) from error
+        raise CheckFailed(
+            f"on the device {name!r} forward() fails: {describe(error)}; keep tensors as "
+            "nn.Parameter or register_buffer(), and create new ones with device=images.device"
+        ) from error
+    if logits.device.type != name:
+        raise CheckFailed(
+            f"on the device {name!r} forward() returns logits on {logits.device}; keep tensors as "
+            "nn.Parameter or register_buffer()"
+        )
+
+
+@_check("pickling_free", "factory")
+def _pickling_free(subject: Subject) -> None:
+    """The package holds no pickle."""
+    for path in sorted(subject.folder.rglob("*")):
+        if path.is_file() and (path.suffix in _PICKLES or _starts_like_a_pickle(path)):
+            raise CheckFailed(
+                f"{path} is a pickle, and to load one runs code; save tensors with "
+                "`mnistzoo train -o`, or mnistzoo.weights.save_weights"
+            )
+
+
+@_check("metrics", "deterministic")
+def _metrics(subject: Subject) -> None:
+    """The shipped weights have the declared test accuracy."""
+    spec = subject.spec
+    if spec.weights is None:
+        raise NotApplicable("the plugin ships no weights")
+    declared = spec.weights.metrics.get("test_accuracy")
+    if declared is None:
+        raise CheckFailed("the weights declare no metric 'test_accuracy'; add it to metrics")
+    with subject.calling("evaluating the shipped weights"):
+        found = evaluate(load_model(spec.name), subject.test).accuracy
+    if abs(found - declared) > _METRIC_TOLERANCE:
+        raise CheckFailed(
+            f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
+            f"`mnistzoo evaluate {spec.name}` shows"
+        )
+    told = read_story(weights_path(spec)).get("metrics", {}).get("test_accuracy", declared)
+    if told != declared:
+        raise CheckFailed(
+            f"test_accuracy is declared as {declared}, but the metadata of the weights says "
+            f"{told}; declare that"
+        )
+
+
+@_check("training", "gradients")
+def _training(subject: Subject) -> None:
+    """A short seeded run of the default recipe learns, and a second one repeats it bit for bit."""
+    if not subject.spec.recipes:
+        raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
+    (first, run), (second, _) = subject.trained, subject.train_once()
+    if changed := _changed(second, _state(first)):
+        raise CheckFailed(
+            f"two runs with the same seed end with other values of {changed}; draw random numbers "
+            "from torch's own generator only, and keep nothing between runs"
+        )
+    loss = run.epochs[-1].loss
+    if not loss < 0.9 * _CHANCE_LOSS:
+        raise CheckFailed(
+            f"after {len(run.epochs)} short epochs the loss is {loss:.2f}, hardly below that of "
+            f"guessing, {_CHANCE_LOSS:.2f}; try another learning_rate in the default recipe, and "
+            "return logits, not probabilities"
+        )
+
+
+@_check("onnx", "batch_mates", "training")
+def _onnx(subject: Subject) -> None:
+    """The model exports to ONNX and computes the same there."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(package) is None:
+            raise NotApplicable(f"{package} is not installed; pip install 'mnistzoo[onnx]'")
+    with subject.weights_file() as weights, tempfile.TemporaryDirectory() as folder:
+        export_onnx(subject.spec.name, Path(folder, "model.onnx"), weights=weights)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def _changed(model: nn.Module, before: dict[str, Tensor]) -> str:
+    """Return the name of a tensor that is no longer as it was; empty if all are."""
+    now = model.state_dict()
+    return next((name for name in before if not torch.equal(now[name], before[name])), "")
+
+
+def _require_mode(model: nn.Module, training: bool) -> None:
+    for name, module in model.named_modules():
+        if module.training != training:
+            raise CheckFailed(
+                f"model.{'train' if training else 'eval'}() leaves {name or 'the model'} in the "
+                "other mode; if you override train(), call super().train(mode) and return self"
+            )
+
+
+def _starts_like_a_pickle(path: Path) -> bool:
+    """Say whether a file begins as pickles of protocol 2 to 5 do."""
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    return start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -1,0 +1,149 @@
+"""What a check looks at: one registered model, and its failures in terms of its author's code."""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import math
+import tempfile
+import traceback
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mnistzoo.data import Split, load_dataset
+from mnistzoo.errors import MnistzooError
+from mnistzoo.plugins import describe
+from mnistzoo.spec import ModelSpec
+from mnistzoo.training import TrainingRun, train
+from mnistzoo.weights import save_weights
+from mnistzoo.zoo import Registration, create_model, load_model, registrations
+
+_TRAINING_IMAGES = 3_000
+_TRAINING_STEPS = 60
+
+
+class CheckFailed(MnistzooError):
+    """Says what was expected, what was found, and how to mend it."""
+
+
+class NotApplicable(MnistzooError):
+    """Says why a check has nothing to look at."""
+
+
+class Subject:
+    """One registered model under check.
+
+    Attributes:
+        registration: its spec and its plugin; of a name that several models claim, the first.
+        contested: names and aliases of it that others claim, each with all who claim it.
+
+    Raises:
+        ModelError: if no model has the name.
+    """
+
+    def __init__(self, name: str) -> None:
+        names, conflicts = registrations()
+        if name in conflicts:
+            self.registration = conflicts[name][0]
+        else:
+            from mnistzoo.zoo import get_registration
+
+            self.registration = names.get(name) or get_registration(name)
+        self.contested: dict[str, list[Registration]] = {
+            each: conflicts[each] for each in self.spec.names if each in conflicts
+        }
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.registration.spec
+
+    def created(self, seed: int = 0) -> nn.Module:
+        """Return a new model in training mode; without members or weights of its own."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return create_model(self.spec.name)
+
+    def ready(self) -> nn.Module:
+        """Return a new model in evaluation mode, with the weights that are shipped, if any."""
+        if self.spec.weights is not None or self.spec.members:
+            return load_model(self.spec.name)
+        return self.created().eval()
+
+    @functools.cached_property
+    def test(self) -> Split:
+        """The official test images."""
+        return load_dataset("mnist-10k").test
+
+    def images(self, count: int) -> Tensor:
+        """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
+        return torch.tensor(self.test.images[:count]).unsqueeze(1) / 255
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The folder of the module with the factory."""
+        module = find_spec(self.spec.factory.partition(":")[0])
+        if module is None or module.origin is None:
+            raise NotApplicable("the module of the factory is no file")
+        return Path(module.origin).parent
+
+    def train_once(self) -> tuple[nn.Module, TrainingRun]:
+        """Train a few steps by the default recipe on images that ship with mnistzoo."""
+        recipe = self.spec.recipes["default"]
+        steps = math.ceil(_TRAINING_IMAGES / recipe.batch_size)
+        recipe = dataclasses.replace(
+            recipe, epochs=max(2, math.ceil(_TRAINING_STEPS / steps)), compile=False, teacher=None
+        )
+        images = load_dataset("mnist-10k").train[:_TRAINING_IMAGES]
+        with self.calling("training by the default recipe"):
+            return train(lambda: create_model(self.spec.name), recipe, images, device="cpu")
+
+    @functools.cached_property
+    def trained(self) -> tuple[nn.Module, TrainingRun]:
+        """The first of the runs of :meth:`train_once`."""
+        return self.train_once()
+
+    @contextlib.contextmanager
+    def weights_file(self) -> Iterator[Path | None]:
+        """Give a file with weights that tell digits apart; None where the plugin ships some."""
+        if self.spec.weights is not None or self.spec.members:
+            yield None
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "trained.safetensors")
+            save_weights(self.trained[0], path, {})
+            yield path
+
+    @contextlib.contextmanager
+    def calling(self, what: str) -> Iterator[None]:
+        """Turn an exception of the model's own code into a failure that names its line."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a model must not end the checks
+            reason = str(error) if isinstance(error, MnistzooError) else describe(error)
+            raise CheckFailed(f"{what} failed: {reason}{self._place(error)}") from error
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Return what the model returns for a copy of the images; no gradient."""
+        with torch.no_grad(), self.calling(f"forward() of {len(images)} images"):
+            logits: Tensor = model(images.clone())
+        return logits
+
+    def _place(self, error: BaseException) -> str:
+        """Return the last line of the author's own code that the exception went through."""
+        with contextlib.suppress(NotApplicable):
+            for frame in reversed(traceback.extract_tb(error.__traceback__)):
+                if Path(frame.filename).is_relative_to(self.folder):
+                    return f" ({Path(frame.filename).name}, line {frame.lineno})"
+        return ""
+
+
+def deep_copy(subject: Subject, model: nn.Module) -> nn.Module:
+    """Return a deep copy of the model."""
+    with subject.calling("copy.deepcopy() of the model"):
+        return copy.deepcopy(model)
