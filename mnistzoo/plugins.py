@@ -4,17 +4,21 @@ Each plugin gets a pluggy manager of its own: an exception in one hook cannot st
 what a plugin registered counts only once its hook has returned.
 """
 
+import dataclasses
 import importlib.metadata
 import logging
 import os
-import re
+import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
+import mnistzoo
 from mnistzoo import hookspecs
 from mnistzoo.errors import MnistzooError
 from mnistzoo.spec import ModelSpec
@@ -37,6 +41,7 @@ class Plugin:
         version: its version, empty for an object registered in the process.
         entry_point: the module that the entry point names; empty if the file of entry points is
             malformed.
+        location: the file that was imported, or else the folder of the distribution.
         specs: what it registered; empty if it failed or is switched off.
         error: why it failed, in one line; empty if it did not.
         traceback: the whole story of the failure.
@@ -46,6 +51,7 @@ class Plugin:
     distribution: str
     version: str
     entry_point: str
+    location: str = ""
     specs: tuple[ModelSpec, ...] = ()
     error: str = ""
     traceback: str = ""
@@ -77,7 +83,7 @@ def register_plugin(plugin: object, name: str) -> None:
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     _registered[:] = [known for known in _registered if known.distribution != name]
-    _registered.append(Plugin(name, "", "registered in this process", specs))
+    _registered.append(Plugin(_line(name), "", "registered in this process", specs=specs))
 
 
 def unregister_plugin(name: str) -> None:
@@ -117,7 +123,7 @@ def _discover(selection: "_Selection") -> Iterator[Plugin]:
         text = distribution.read_text("entry_points.txt")
         if text and f"[{GROUP}]" in text:
             # The first on the path counts, as for imports; later ones are stray copies.
-            distributions.setdefault(_normalise(_name(distribution)), distribution)
+            distributions.setdefault(canonicalize_name(_name(distribution)), distribution)
     for _, distribution in sorted(distributions.items()):
         try:
             entry_points = sorted(distribution.entry_points.select(group=GROUP))
@@ -135,15 +141,55 @@ def _load(
     entry_point: importlib.metadata.EntryPoint,
     selection: "_Selection",
 ) -> Plugin:
-    name, version = _name(distribution), _version(distribution)
-    if not selection.admits(name):
-        return Plugin(name, version, entry_point.value, enabled=False)
+    if not selection.admits(_name(distribution)):
+        return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
-        return Plugin(name, version, entry_point.value, _call_hook(entry_point.load()))
+        _require_this_version(distribution)
+        specs = _call_hook(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        return _failed(distribution, entry_point.value, error, describe(error))
+        return _failed(distribution, entry_point.value, error, _reason(error))
+    return dataclasses.replace(_plugin(distribution, entry_point.value), specs=specs)
+
+
+def _plugin(distribution: importlib.metadata.Distribution, entry_point: str) -> Plugin:
+    module = sys.modules.get(entry_point.partition(":")[0].strip())
+    location = getattr(module, "__file__", None) or str(distribution.locate_file(""))
+    name, version = _name(distribution), _version(distribution)
+    return Plugin(name, version, _line(entry_point), _line(location))
+
+
+def _require_this_version(distribution: importlib.metadata.Distribution) -> None:
+    """Refuse a plugin whose own requirements exclude the mnistzoo that is running."""
+    for text in distribution.requires or []:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue  # pip would have refused it, so nobody relies on it
+        if canonicalize_name(requirement.name) != GROUP or requirement.marker:
+            continue
+        if not requirement.specifier.contains(mnistzoo.__version__, prereleases=True):
+            raise PluginError(
+                f"it is built for mnistzoo{requirement.specifier}, but this is mnistzoo "
+                f"{mnistzoo.__version__}; install versions of the two that fit"
+            )
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a plugin failed; what only another version of mnistzoo knows is called so."""
+    if isinstance(error, MnistzooError):
+        return str(error)
+    reason = describe(error)
+    unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in reason
+    unknown_name = isinstance(error, ImportError) and "from 'mnistzoo" in reason
+    unknown_hook = isinstance(error, pluggy.PluginValidationError)
+    if unknown_field or unknown_name or unknown_hook:
+        return (
+            f"{reason}; it is misspelt, or the plugin is built for another version than mnistzoo "
+            f"{mnistzoo.__version__}"
+        )
+    return reason
 
 
 def _failed(
@@ -152,12 +198,8 @@ def _failed(
     error: BaseException,
     reason: str,
 ) -> Plugin:
-    plugin = Plugin(
-        _name(distribution),
-        _version(distribution),
-        entry_point,
-        error=reason,
-        traceback=format_traceback(error),
+    plugin = dataclasses.replace(
+        _plugin(distribution, entry_point), error=reason, traceback=format_traceback(error)
     )
     if os.environ.get("MNISTZOO_STRICT") == "1":
         raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
@@ -199,41 +241,41 @@ class _Selection:
         if words is None:
             return cls(None, frozenset())
         names = [word.strip() for word in words.split(",") if word.strip()]
-        without = frozenset(_normalise(name[1:]) for name in names if name.startswith("-"))
-        only = frozenset(_normalise(name) for name in names if not name.startswith("-"))
+        without = frozenset(canonicalize_name(name[1:]) for name in names if name.startswith("-"))
+        only = frozenset(canonicalize_name(name) for name in names if not name.startswith("-"))
         return cls(None if without and not only else only, without)
 
     def admits(self, distribution: str) -> bool:
-        name = _normalise(distribution)
+        name = canonicalize_name(distribution)
         return name not in self.without and (self.only is None or name in self.only)
 
     def warn_of_unknown(self, distributions: set[str]) -> None:
-        known = {_normalise(name) for name in distributions}
+        known = {canonicalize_name(name) for name in distributions}
         for name in sorted(((self.only or frozenset()) | self.without) - known):
             _log.warning("MNISTZOO_PLUGINS names %s, which is not an installed plugin", name)
 
 
 def _name(distribution: importlib.metadata.Distribution) -> str:
     """Return its name; a half-removed one has no metadata."""
-    return distribution.metadata["Name"] or "(a distribution without a name)"
+    return _line(distribution.metadata["Name"] or "(a distribution without a name)")
 
 
 def _version(distribution: importlib.metadata.Distribution) -> str:
-    return distribution.metadata["Version"] or ""
-
-
-def _normalise(name: str) -> str:
-    """Return a distribution name as package indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return _line(distribution.metadata["Version"] or "")
 
 
 def describe(error: BaseException) -> str:
     """Return the exception's kind and text in one printable line."""
     try:
-        text = " ".join(str(error).split())
+        text = _line(str(error))
     except BaseException:  # SystemExit too, as at import
         text = "(its text cannot be shown)"
-    return f"{type(error).__name__}: {_printable(text)}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _line(text: str) -> str:
+    """Return the text as one printable line."""
+    return _printable(" ".join(text.split()))
 
 
 def format_traceback(error: BaseException) -> str:

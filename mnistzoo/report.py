@@ -1,6 +1,7 @@
 """Results as a person reads them (tables) and as programs do (JSON, CSV, Markdown)."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -47,7 +48,7 @@ class Table:
         """Return it as a Markdown table."""
         columns = list(self._columns())
         cells = [[title for title, _ in columns]]
-        cells += [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        cells += [list(map(_escaped, row)) for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         rule = [
             "-" * (width - right) + ":" * right
@@ -150,10 +151,15 @@ def write_json(facts: Any, path: str) -> None:
 
 def write_markdown(comparison: "Comparison", path: str) -> None:
     """Write a comparison as a Markdown table and the lines below it."""
-    below = "\n".join(f"- {line}" for line in comparison_notes(comparison))
+    below = "\n".join(f"- {_escaped(line)}" for line in comparison_notes(comparison))
     tables = [comparison_table(comparison), benchmarks_table(comparison)]
     text = "\n".join(table.markdown() for table in tables if table is not None)
     _write(f"{text}\n{below}\n", path)
+
+
+def _escaped(text: str) -> str:
+    """Return text without a table's bars, HTML or links, as an exception's text may hold them."""
+    return html.escape(text, quote=False).replace("|", "\\|").replace("[", "\\[")
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:

@@ -17,6 +17,7 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.files import replacing
 
 _STORY = "mnistzoo"
+_MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
 
 
 class WeightsError(MnistzooError):
@@ -65,21 +66,31 @@ def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
     return story if isinstance(story, dict) else {}
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | None = None) -> None:
     """Load a file into a model; the model is changed only if everything in the file fits.
 
     Args:
         model: whose names, shapes and dtypes the file must match exactly.
         path: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, which is read
             with ``weights_only=True``, so no code in it runs.
+        sha256: that the file must have; None: any.
 
     Raises:
         WeightsError: if the file is damaged, hostile, of another kind or for another architecture.
         OSError: if it cannot be read.
     """
     path = _existing(path)
-    state = _read_state(path)
     expected = model.state_dict()
+    # Before any of it is read.
+    size, most = path.stat().st_size, sum(tensor.nbytes for tensor in expected.values())
+    if size > most + _MOST_BESIDES:
+        raise WeightsError(
+            f"{path} has {size:,} bytes, but the tensors of {type(model).__name__} only {most:,}; "
+            "name the model that it was trained for"
+        )
+    if sha256 is not None:
+        _verify_sha256(path, sha256)
+    state = _read_state(path)
     if state.keys() != expected.keys():
         missing = _some(expected.keys() - state.keys())
         unexpected = _some(state.keys() - expected.keys())
@@ -101,14 +112,8 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     model.load_state_dict(state)
 
 
-def verify_sha256(path: str | os.PathLike[str], expected: str) -> None:
-    """Check a file against its declared checksum.
-
-    Raises:
-        WeightsError: if it is another file.
-        OSError: if it cannot be read.
-    """
-    found = hashlib.sha256(_existing(path).read_bytes()).hexdigest()
+def _verify_sha256(path: Path, expected: str) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
         raise WeightsError(
             f"{path} has SHA-256 {found}, but its plugin declares {expected}; install the plugin "

@@ -192,7 +192,7 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
     """
     import torch
 
-    from mnistzoo.weights import load_weights, verify_sha256
+    from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
@@ -201,10 +201,11 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
     else:
         model = create_model(name)
         if weights is None:
-            weights = weights_path(spec)
+            path = weights_path(spec)
             assert spec.weights is not None  # weights_path raised if so
-            verify_sha256(weights, spec.weights.sha256)
-        load_weights(model, weights)
+            load_weights(model, path, spec.weights.sha256)
+        else:
+            load_weights(model, weights)
     # As the trainer leaves it: convolutions run faster channels last.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval()
@@ -235,4 +236,8 @@ def weights_path(spec: ModelSpec) -> Path:
     module = find_spec(spec.factory.partition(":")[0])
     if module is None or module.origin is None:
         raise ModelError(f"model {spec.name!r}: its module {spec.factory!r} cannot be found")
-    return Path(module.origin).parent / spec.weights.file
+    folder = Path(module.origin).parent
+    path = folder / spec.weights.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
+    return path

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+import mnistzoo
+
 Install = Callable[..., Path]
 Result = subprocess.CompletedProcess[str]
 Run = Callable[..., Result]
 
+HERE = mnistzoo.__version__
 REGISTER = """\
 @hookimpl
 def register_models(register):
@@ -35,6 +38,14 @@ FAILS_TO_LOAD = {
         "@hookimpl\ndef register_model(register):\n    register(linear('bad'))",
         "unknown hook 'register_model'",
     ),
+    "declares a field of a newer version": (
+        f"{REGISTER}    register(linear('bad', colour='red'))",
+        f"or the plugin is built for another version than mnistzoo {HERE}",
+    ),
+    "imports a name of a newer version": (
+        "from mnistzoo import Telepathy",
+        f"or the plugin is built for another version than mnistzoo {HERE}",
+    ),
     "leaves the hook unmarked": (
         "def register_models(register):\n    register(linear('bad'))",
         "@mnistzoo.hookimpl",
@@ -47,6 +58,42 @@ CANNOT_BE_CREATED = {
     "declares a wrong number of parameters": ("num_params=7840", "", ["7,840", "7,850"]),
     "its module needs an absent package": ("", "import absent_package\n", ["absent_package"]),
 }
+
+
+@pytest.mark.parametrize(
+    ("requirement", "loads"),
+    [
+        ("mnistzoo>=99", False),
+        ("MNISTzoo<0.0.1", False),
+        (f"mnistzoo>={HERE}", True),
+        ("mnistzoo[onnx]", True),
+        ("somethingelse>=99", True),
+        ("mnistzoo>=99; extra == 'later'", True),
+        ("no requirement at all", True),
+    ],
+)
+def test_a_plugin_for_another_version_is_not_loaded(
+    requirement: str, loads: bool, install_plugin: Install, run_cli: Run
+) -> None:
+    """Not even imported: what it would do there is anybody's guess."""
+    metadata = install_plugin("other", None if loads else "raise RuntimeError('imported')")
+    with (metadata / "METADATA").open("a") as stream:
+        stream.write(f"Requires-Dist: {requirement}\n")
+    result = run_cli("models", "--json", "-")
+    if loads:
+        assert listed(result) == {"other"}
+        return
+    assert result.returncode == 1
+    assert f"built for mnistzoo{requirement[8:]}, but this is mnistzoo {HERE}" in result.stderr
+
+
+def test_metadata_cannot_reach_the_terminal(install_plugin: Install, run_cli: Run) -> None:
+    metadata = install_plugin("good")
+    text = (metadata / "METADATA").read_text()
+    (metadata / "METADATA").write_text(text.replace("Version: 1.0", "Version: 1.0\x1b[2J\a"))
+    result = run_cli("plugins")
+    assert "1.0?[2J?" in result.stdout and "\x1b" not in result.stdout
+
 
 MODEL = "from torch import nn\n\ndef linear():\n    return nn.Sequential(nn.Linear(784, 10))\n"
 

@@ -15,7 +15,13 @@ from torch import nn
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
 from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
-from mnistzoo.report import comparison_notes, comparison_table, write_csv, write_json
+from mnistzoo.report import (
+    comparison_notes,
+    comparison_table,
+    write_csv,
+    write_json,
+    write_markdown,
+)
 from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
@@ -147,6 +153,15 @@ def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: P
     assert len(lines) == 2 + len(shipped.rows)
     assert len({line.count("|") for line in lines}) == 1
     assert f"{100 * (shipped.rows[0].accuracy or 0):.2f}" in lines[2]
+
+
+def test_the_text_of_an_exception_brings_no_markup_into_a_report(
+    shipped: Comparison, tmp_path: Path
+) -> None:
+    hostile = dataclasses.replace(shipped.rows[-1], error="no <b>digit</b> for [you](x)")
+    write_markdown(dataclasses.replace(shipped, rows=[hostile]), str(tmp_path / "c.md"))
+    text = (tmp_path / "c.md").read_text()
+    assert "no &lt;b&gt;digit&lt;/b&gt; for \\[you](x)" in text
 
 
 def test_training_over_seeds_reports_their_mean_and_spread() -> None:

@@ -141,6 +141,14 @@ class Hostile:
         return os.mkdir, (str(self.mark),)
 
 
+def test_a_file_far_larger_than_the_model_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as stream:
+        stream.truncate(10**12)  # sparse: no machine could read it
+    with pytest.raises(WeightsError, match="1,000,000,000,000 bytes"):
+        load_weights(Net(), path)
+
+
 def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     path = tmp_path / "hostile.pt"

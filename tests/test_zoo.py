@@ -145,6 +145,20 @@ def test_shipped_weights_that_are_missing_are_an_error(
         mnistzoo.load_model("zootest")
 
 
+def test_shipped_weights_outside_the_package_are_refused(
+    tmp_path: Path, linear_weights: Path, linear_spec: Spec, register: Register
+) -> None:
+    outside = tmp_path / "outside.safetensors"
+    outside.write_bytes(linear_weights.read_bytes())
+    link = linear_weights.with_name("link.safetensors")
+    link.symlink_to(outside)
+    shipped = linear_spec("zootest").weights
+    assert shipped is not None
+    register(linear_spec("zootest", weights=dataclasses.replace(shipped, file=link.name)))
+    with pytest.raises(ModelError, match="leads out of its package"):
+        mnistzoo.load_model("zootest")
+
+
 def test_a_model_without_weights_says_how_to_train_it(
     linear_spec: Spec, register: Register
 ) -> None:
@@ -161,6 +175,8 @@ def test_a_recipe_is_found_by_name(linear_spec: Spec) -> None:
     assert mnistzoo.get_recipe(spec, "reference") is reference
     with pytest.raises(ModelError, match="no recipe 'fast'; it has: default, reference"):
         mnistzoo.get_recipe(spec, "fast")
+    with pytest.raises(ModelError, match="has no recipe and is not trained"):
+        mnistzoo.get_recipe(linear_spec("zootest", recipes={}))
 
 
 def test_an_alias_of_a_model_whose_name_is_contested_stands_for_nothing(

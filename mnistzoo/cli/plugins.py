@@ -39,6 +39,7 @@ def command(json_file: str | None) -> None:
                     "distribution": plugin.distribution,
                     "version": plugin.version,
                     "entry_point": plugin.entry_point,
+                    "location": plugin.location,
                     "enabled": plugin.enabled,
                     "models": [spec.name for spec in plugin.specs],
                     "problems": [problem for problem, _ in found],
@@ -55,7 +56,7 @@ def command(json_file: str | None) -> None:
                 [
                     plugin.distribution,
                     plugin.version or NOTHING,
-                    plugin.entry_point,
+                    plugin.location or plugin.entry_point,
                     ", ".join(spec.name for spec in plugin.specs) or NOTHING,
                     "failed" if found else "works" if plugin.enabled else "switched off",
                 ]

@@ -19,7 +19,10 @@ Register = Callable[..., None]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Spec = Callable[..., ModelSpec]
 
-COMMANDS = ["models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"]
+COMMANDS = [
+    *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
+    *("new-plugin", "check"),
+]
 
 
 @pytest.fixture
