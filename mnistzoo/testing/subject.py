@@ -95,7 +95,11 @@ class Subject:
         recipe = self.spec.recipes["default"]
         steps = math.ceil(_TRAINING_IMAGES / recipe.batch_size)
         recipe = dataclasses.replace(
-            recipe, epochs=max(2, math.ceil(_TRAINING_STEPS / steps)), compile=False, teacher=None
+            recipe,
+            epochs=max(2, math.ceil(_TRAINING_STEPS / steps)),
+            compile=False,
+            teacher=None,
+            threads=1,  # quick beside whatever else the machine does
         )
         images = load_dataset("mnist-10k").train[:_TRAINING_IMAGES]
         with self.calling("training by the default recipe"):

@@ -1,0 +1,112 @@
+"""The whole way for real: wheels of the core and of a new plugin, in a virtual environment."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistzoo import load_dataset
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., str]
+
+
+def build_wheel(source: Path, folder: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return ``run(*words)``: runs a program of an environment with the core's wheel in it.
+
+    Torch and all else is that of the environment which runs the tests: a .pth file adds its folder,
+    but not the editable installs there, to the path.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False, symlinks=True)
+    programs = folder / "bin"
+    site = Path(
+        sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
+    )
+    (site / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    work = tmp_path_factory.mktemp("work")
+
+    def run(*words: str, expect: int = 0) -> str:
+        done = subprocess.run(
+            [str(programs / words[0]), *words[1:]],
+            cwd=work,
+            env=os.environ | {"MNISTZOO_PLUGINS": "my-digits", "PYTHONPATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def install(wheel: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--quiet"]
+        subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True)
+
+    install(build_wheel(ROOT, tmp_path_factory.mktemp("core")))
+    where = run("python", "-c", "import mnistzoo; print(mnistzoo.__file__)")
+    assert Path(where.strip()).is_relative_to(site)
+    run("mnistzoo", "new-plugin", "my-digits")
+    install(build_wheel(work / "my-digits", tmp_path_factory.mktemp("plugin")))
+    return run
+
+
+def test_the_plugin_is_listed_and_passes_the_checks(run: Run) -> None:
+    (model,) = json.loads(run("mnistzoo", "models", "--json", "-"))["models"]
+    assert (model["name"], model["provider"]) == ("my_digits", "my-digits")
+    assert "works" in run("mnistzoo", "plugins")
+    assert "18 checks: 16 passed, 2 not applicable" in run("mnistzoo", "check", "my_digits")
+
+
+def test_the_plugin_trains_compares_exports_and_predicts(run: Run, tmp_path: Path) -> None:
+    trained = str(tmp_path / "trained.safetensors")
+    run("mnistzoo", "train", "my_digits", "--dataset", "mnist-10k", "-o", trained)
+    facts = json.loads(
+        run(
+            *("mnistzoo", "compare", "my_digits", "--train", "--dataset", "mnist-10k"),
+            *("--json", "-"),
+        )
+    )
+    (row,) = facts["models"]
+    assert row["params"] == 9_098 and row["accuracy"] > 0.93
+    onnx = str(tmp_path / "my_digits.onnx")
+    run("mnistzoo", "export", "my_digits", "--weights", trained, "-o", onnx)
+    digits = load_dataset("mnist-10k").test
+    picture = str(tmp_path / "digit.png")
+    Image.fromarray(np.kron(255 - digits.images[0], np.ones((4, 4), np.uint8))).save(picture)
+    for model in ([onnx], ["my_digits", "--weights", trained]):
+        facts = json.loads(run("mnistzoo", "predict", picture, "--model", *model, "--json", "-"))
+        assert [each["digit"] for each in facts["predictions"]] == [digits.labels[0]]
+
+
+def test_the_plugins_own_tests_and_benchmarks_run(run: Run, tmp_path: Path) -> None:
+    out = run("python", "-m", "pytest", "my-digits/benchmarks", "--benchmark-json", "result.json")
+    assert "3 passed" in out
+    out = run("python", "-m", "pytest", "my-digits/tests", "-k", "names or output")
+    assert "2 passed" in out and "mnistzoo: my_digits:" in out
+
+
+def test_the_zoos_own_benchmarks_measure_the_plugin(run: Run, tmp_path: Path) -> None:
+    result = str(tmp_path / "result.json")
+    out = run(
+        *("python", "-m", "pytest", str(ROOT / "benchmarks"), "--benchmark-json", result),
+        *("-k", "my_digits and (training or creation) or calibration", "-p", "no:cacheprovider"),
+    )
+    assert "passed" in out and "failed" not in out
+    joined = run("mnistzoo", "compare", "--benchmarks", result, "my_digits", expect=1)
+    assert "ships no weights" in joined
