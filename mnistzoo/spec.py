@@ -47,7 +47,8 @@ class Recipe:
         clip_norm: the gradient's largest norm, above 0; longer ones are scaled down to it.
             None: no clipping.
         precision: ``"bfloat16"`` runs convolutions and matrix products of the training steps in
-            mixed precision; weights and evaluation stay float32.
+            mixed precision, on a CPU only if it has the arithmetic, since it is several times
+            slower without; weights and evaluation stay float32.
         compile: run the training steps through ``torch.compile``.
         teacher: name of a registered model with shipped weights whose logits on the same images are
             learned along with the labels (arXiv 1503.02531). None: no distillation.

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Before torch is imported: where two processes share two cores, waiting threads must not spin.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 import pytest
 import safetensors.torch
 import torch

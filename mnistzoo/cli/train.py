@@ -130,6 +130,7 @@ def command(
         "checksums": dict(data.checksums),
         "metrics": {},
         "train_seconds": run.seconds,
+        "precision": run.precision,
         "environment": environment(torch.device(run.device)),
     }
     save_weights(trained, output, story)  # before an evaluation that could be interrupted
