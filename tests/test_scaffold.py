@@ -220,8 +220,10 @@ def test_its_own_tests_and_benchmarks_run_once_it_is_installed(
     done = run_python(
         *("-m", "pytest", "-p", "no:cacheprovider", "--benchmark-disable"),
         *("my-digits/tests", "my-digits/benchmarks"),
+        # These take longest, and the test above has seen them pass.
+        *("-k", "not training and not onnx"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert "mnistzoo: my_digits: 18 checks: 16 passed, 2 not applicable" in lines
-    assert "19 passed, 2 skipped" in lines[-1]
+    assert "mnistzoo: my_digits: 16 checks: 14 passed, 2 not applicable" in lines
+    assert "16 passed, 2 skipped, 3 deselected" in lines[-1]
