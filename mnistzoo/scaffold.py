@@ -1,7 +1,9 @@
 """A new plugin from the templates in ``mnistzoo/templates``: a whole distribution that works."""
 
+import contextlib
 import datetime
 import errno
+import importlib.metadata
 import keyword
 import os
 import re
@@ -9,6 +11,7 @@ import string
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from mnistzoo.zoo import registrations
 
 _TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 _MODULE = re.compile(r"[a-z][a-z0-9_]*")
+_FOLDERS = {"benchmarks", "dist", "tests"}  # of the new plugin, beside that of the module
 
 
 class ScaffoldError(MnistzooError):
@@ -55,6 +59,11 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
     """
     module = _module(name)
     model = module.removeprefix("mnistzoo_")
+    if not _MODULE.fullmatch(model):
+        raise ScaffoldError(
+            f"{name!r} gives the model {model!r}, which cannot name one; begin with a letter after "
+            "mnistzoo-"
+        )
     names, conflicts = registrations()
     if model in names or model in conflicts:
         raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
@@ -90,7 +99,8 @@ def _module(name: str) -> str:
     """Return the name of the plugin's module."""
     try:
         canonicalize_name(name, validate=True)
-    except InvalidName:
+        name.encode("ascii")  # older versions of packaging take the Kelvin sign for a K
+    except (InvalidName, UnicodeEncodeError):
         raise ScaffoldError(
             f"{name!r} cannot name a distribution; take letters, digits and single dashes, such as "
             "my-digits"
@@ -101,11 +111,15 @@ def _module(name: str) -> str:
             f"{name!r} gives the module {module!r}, which Python cannot import; begin with a "
             "letter, and take no keyword"
         )
-    if module in sys.stdlib_module_names or find_spec(module) is not None:
+    if module in _FOLDERS or module in sys.stdlib_module_names or find_spec(module) is not None:
         raise ScaffoldError(
             f"{name!r} gives the module {module!r}, and one of that name is there already; take "
             "another name"
         )
+    # Installing it would replace a distribution whose module has another name, as pillow's PIL.
+    with contextlib.suppress(PackageNotFoundError):
+        version = importlib.metadata.version(name)
+        raise ScaffoldError(f"{name} {version} is installed already; take another name")
     return module
 
 

@@ -124,8 +124,9 @@ def _import(subject: Subject) -> None:
         check=False,
     )
     if done.returncode == 3:
+        place = done.stdout.splitlines()[-1]  # the plugin may have printed before
         raise CheckFailed(
-            f"importing {plugin.entry_point} imports torch ({done.stdout.strip()}), which makes "
+            f"importing {plugin.entry_point} imports torch ({place}), which makes "
             "every command wait; import it in the module of the factory only"
         )
 
@@ -329,7 +330,7 @@ def _deep_copy(subject: Subject) -> None:
         )
 
 
-@_check("device", "deterministic")
+@_check("device", "deep_copy")
 def _device(subject: Subject) -> None:
     """The model computes on the device that it is moved to."""
     name = "cuda" if torch.cuda.is_available() else "meta"  # which has shapes and devices, no data
@@ -365,7 +366,7 @@ def _device(subject: Subject) -> None:
 @_check("pickling_free", "factory")
 def _pickling_free(subject: Subject) -> None:
     """The package holds no pickle."""
-    for path in sorted(subject.folder.rglob("*")):
+    for path in sorted(subject.package.rglob("*")):
         if path.is_file() and (path.suffix in _PICKLES or _starts_like_a_pickle(path)):
             raise CheckFailed(
                 f"{path} is a pickle, and to load one runs code; save tensors with "
@@ -402,8 +403,10 @@ def _training(subject: Subject) -> None:
     """A short seeded run of the default recipe learns, and a second one repeats it bit for bit."""
     if not subject.spec.recipes:
         raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
-    (first, run), (second, _) = subject.trained, subject.train_once()
-    if changed := _changed(second, _state(first)):
+    first, run = subject.trained
+    before = _state(first)  # now, since a factory may return the same model again
+    second, _ = subject.train_once()
+    if changed := _changed(second, before):
         raise CheckFailed(
             f"two runs with the same seed end with other values of {changed}; draw random numbers "
             "from torch's own generator only, and keep nothing between runs"

@@ -23,9 +23,13 @@ class ModelCheck:
 
     def __call__(self) -> None:
         from mnistzoo.testing.runner import run_check
+        from mnistzoo.zoo import ModelError
 
         __tracebackhide__ = True
-        result = run_check(self.model, self.check)
+        try:
+            result = run_check(self.model, self.check)
+        except ModelError as error:
+            pytest.fail(str(error), pytrace=False)
         match result.status:
             case "failed as expected":
                 pytest.xfail(result.message)
@@ -82,8 +86,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Add the checks of the models that ``--mnistzoo-check`` names."""
+    """Add the checks of the models that ``--mnistzoo-check`` names.
+
+    Raises:
+        pytest.UsageError: if no model has one of the names.
+    """
     if models := config.getoption("mnistzoo_check"):
+        from mnistzoo.testing.subject import Subject
+        from mnistzoo.zoo import ModelError
+
+        try:
+            for model in models:
+                Subject(model)
+        except ModelError as error:
+            raise pytest.UsageError(str(error)) from error
         items += [
             _CheckItem.from_parent(session, name=repr(check), check=check)
             for check in _checks(models)

@@ -70,8 +70,15 @@ class Subject:
     def ready(self) -> nn.Module:
         """Return a new model in evaluation mode, with the weights that are shipped, if any."""
         if self.spec.weights is not None or self.spec.members:
-            return load_model(self.spec.name)
-        return self.created().eval()
+            model = load_model(self.spec.name)
+        else:
+            model = self.created().eval()
+        if not isinstance(model, nn.Module):
+            raise CheckFailed(
+                f"model.eval() returns {type(model).__name__}, expected the model; if you override "
+                "train(), end with return super().train(mode)"
+            )
+        return model
 
     @functools.cached_property
     def test(self) -> Split:
@@ -83,12 +90,13 @@ class Subject:
         return torch.tensor(self.test.images[:count]).unsqueeze(1) / 255
 
     @functools.cached_property
-    def folder(self) -> Path:
-        """The folder of the module with the factory."""
+    def package(self) -> Path:
+        """The folder of the package with the factory; of a module in no package, its file."""
         module = find_spec(self.spec.factory.partition(":")[0])
         if module is None or module.origin is None:
             raise NotApplicable("the module of the factory is no file")
-        return Path(module.origin).parent
+        path = Path(module.origin)
+        return path.parent if module.parent else path  # beside a lone module lie those of others
 
     def train_once(self) -> tuple[nn.Module, TrainingRun]:
         """Train a few steps by the default recipe on images that ship with mnistzoo."""
@@ -142,7 +150,7 @@ class Subject:
         """Return the last line of the author's own code that the exception went through."""
         with contextlib.suppress(NotApplicable):
             for frame in reversed(traceback.extract_tb(error.__traceback__)):
-                if Path(frame.filename).is_relative_to(self.folder):
+                if Path(frame.filename).is_relative_to(self.package):
                     return f" ({Path(frame.filename).name}, line {frame.lineno})"
         return ""
 

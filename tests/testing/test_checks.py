@@ -1,0 +1,561 @@
+"""The checks are checked themselves: each catches its own wrong models, and no other one does."""
+
+import dataclasses
+import hashlib
+import json
+import pickle
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnistzoo import ModelSpec, Weights
+from mnistzoo.cli import main
+from mnistzoo.testing import Result, run_checks
+from mnistzoo.testing.checks import CHECKS
+from mnistzoo.testing.runner import count, run_check
+from mnistzoo.weights import save_weights
+from mnistzoo.zoo import ModelError, load_model
+
+Define = Callable[..., ModelSpec]
+Register = Callable[..., None]
+
+_CODE = """\
+import itertools
+import random
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+class Linear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(784, 10)
+
+    def forward(self, images):
+        return self.linear(images.flatten(1))
+
+"""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A model with one fault.
+
+    Attributes:
+        check: the only one that reports it.
+        words: of the message, which say what to mend.
+        code: of the class ``Model``, or its body; without it the model is a right one.
+        changes: of its spec.
+        files: that lie beside its module.
+    """
+
+    check: str
+    words: str
+    code: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def forward(*lines: str) -> str:
+    """Return a class whose forward() has these lines, ``logits`` being those of a right model."""
+    body = "".join(f"        {line}\n" for line in lines)
+    return (
+        "class Model(Linear):\n    def forward(self, images):\n"
+        f"        logits = super().forward(images)\n{body}"
+    )
+
+
+# Of the weights that the fixture copies beside the module; they take every image for a one.
+SHIPPED: dict[str, Any] = {
+    "file": "linear.safetensors",
+    "metrics": {"test_accuracy": 0.1135},
+    "measured": "by counting the ones",
+}
+
+WRONG = {
+    "alias_of_another": Wrong("names", "is claimed by", changes={"aliases": ("taken",)}),
+    "no_license": Wrong("metadata", "add license=", changes={"license": ""}),
+    "factory_of_no_module": Wrong("factory", "dict", "def Model():\n    return {}\n"),
+    "factory_raises": Wrong(
+        "factory", "LookupError: no layers", "def Model():\n    raise LookupError('no layers')\n"
+    ),
+    "factory_exits": Wrong("factory", "SystemExit", "def Model():\n    raise SystemExit\n"),
+    "factory_is_missing": Wrong("factory", "Model", "class Other(Linear):\n    pass\n"),
+    "num_params": Wrong("parameters", "write num_params=7_850", changes={"num_params": 7_840}),
+    "sha256": Wrong(
+        "weights", "SHA-256", "Model = linear\n", {"weights": SHIPPED | {"sha256": 64 * "0"}}
+    ),
+    "weights_of_another": Wrong("weights", "another architecture", changes={"weights": SHIPPED}),
+    "weights_are_missing": Wrong(
+        "weights",
+        "no such weights file",
+        "Model = linear\n",
+        {"weights": SHIPPED | {"file": "lost.safetensors"}},
+    ),
+    "eleven_logits": Wrong("output", "one logit a digit", forward("return F.pad(logits, (0, 1))")),
+    "tuple": Wrong("output", "expected one tensor", forward("return logits, images")),
+    "float64": Wrong("output", "end with .float()", forward("return logits.double()")),
+    "no_images": Wrong(
+        "output",
+        "forward() of 0 images failed",
+        forward("return self.linear(images.reshape(len(images), -1))"),
+    ),
+    "one_image": Wrong("output", "shape (10,)", forward("return logits.squeeze()")),
+    "changes_images": Wrong(
+        "output", "trailing underscore", forward("images.div_(2)", "return logits")
+    ),
+    "not_a_number": Wrong("output", "NaN", forward("return (logits * 0).log() * 0")),
+    "raises": Wrong(
+        "output",
+        "ValueError: six is no digit (model.py, line ",
+        forward("if len(images):", "    raise ValueError('six is no digit')"),
+    ),
+    "exits": Wrong("output", "SystemExit: 3", forward("raise SystemExit(3)")),
+    "dropout": Wrong(
+        "deterministic", "F.dropout(x, training=self.training)", forward("return F.dropout(logits)")
+    ),
+    "batch_mean": Wrong(
+        "batch_mates", "the batch's dimension", forward("return logits - logits.mean(0)")
+    ),
+    "unsaved_number": Wrong(
+        "state_dict",
+        "register_buffer()",
+        """\
+COUNT = itertools.count()  # not a random number: two of those might be close
+
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.offset = next(COUNT)
+
+    def forward(self, images):
+        return super().forward(images) + self.offset
+""",
+    ),
+    "extra_state": Wrong(
+        "state_dict",
+        "_extra_state, a dict",
+        """\
+class Model(Linear):
+    def get_extra_state(self):
+        return {"classes": 10}
+
+    def set_extra_state(self, state):
+        pass
+""",
+    ),
+    "tuple_in_training": Wrong(
+        "training_mode",
+        "return nothing besides",
+        forward("return (logits, images) if self.training else logits"),
+    ),
+    "counts_in_evaluation": Wrong(
+        "training_mode",
+        "forward() changes seen in evaluation mode",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, images):
+        self.seen += len(images)
+        return super().forward(images)
+""",
+    ),
+    "changes_parameters": Wrong(
+        "training_mode",
+        "the parameter linear.bias",
+        forward(
+            "if self.training:",
+            "    with torch.no_grad():",
+            "        self.linear.bias += 1",
+            "return logits",
+        ),
+    ),
+    "train_without_super": Wrong(
+        "training_mode",
+        "super().train(mode)",
+        "class Model(Linear):\n    def train(self, mode=True):\n        return self\n",
+    ),
+    "train_returns_nothing": Wrong(
+        "output",
+        "return super().train(mode)",
+        "class Model(Linear):\n    def train(self, mode=True):\n        super().train(mode)\n",
+    ),
+    "detached": Wrong(
+        "gradients",
+        ".detach()",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(784, 784)
+
+    def forward(self, images):
+        return super().forward(self.first(images.flatten(1)).detach())
+""",
+        {"num_params": 784 * 785 + 7_850},
+    ),
+    "unused_parameter": Wrong(
+        "gradients",
+        "no gradient reaches the parameter unused",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(3))
+""",
+        {"num_params": 7_853},
+    ),
+    "copy_is_itself": Wrong(
+        "deep_copy",
+        "share no tensors",
+        "class Model(Linear):\n    def __deepcopy__(self, memo):\n        return self\n",
+    ),
+    "plain_tensor": Wrong(
+        "device",
+        "the tensor scale stays behind",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.ones(10)
+
+    def forward(self, images):
+        return super().forward(images) * self.scale
+""",
+    ),
+    "creates_on_the_cpu": Wrong(
+        "device",
+        "device=images.device",
+        forward("return logits + torch.ones(images.shape[0], 10)"),
+    ),
+    "pickle": Wrong("pickling_free", "weights.pkl is a pickle", files={"weights.pkl": b""}),
+    "test_accuracy": Wrong(
+        "metrics",
+        "declared as 0.1235, but the weights have 0.1135",
+        "Model = linear\n",
+        {"weights": SHIPPED | {"metrics": {"test_accuracy": 0.1235}}},
+    ),
+    "does_not_learn": Wrong("training", "learning_rate", forward("return logits * 1e-6")),
+    "own_noise": Wrong(
+        "training",
+        "torch's own generator",
+        forward("return logits * random.random() if self.training else logits"),
+    ),
+    "one_instance": Wrong(
+        "training",
+        "keep nothing between runs",
+        "MODEL = Linear()\n\ndef Model():\n    return MODEL\n",
+    ),
+    "no_form_in_onnx": Wrong(
+        "onnx",
+        "bessel_j0",
+        forward("return logits + torch.special.bessel_j0(logits.detach())"),
+    ),
+    "fixed_batch": Wrong(
+        "onnx", "images.shape[0]", forward("return self.linear(images.reshape(len(images), 784))")
+    ),
+}
+
+
+# Further faults that such a check sees; to run the other checks on them, too, would take long.
+ALSO_WRONG = {
+    "cannot_be_copied": Wrong(
+        "deep_copy",
+        "TypeError: cannot pickle 'generator' object",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.names = (str(digit) for digit in range(10))
+""",
+    ),
+    "license_in_words": Wrong("metadata", "'MIT', say", changes={"license": "free as in beer"}),
+    "no_source": Wrong("metadata", "add source=", changes={"source": ""}),
+    "unmeasured_weights": Wrong(
+        "metadata", "add measured=", "Model = linear\n", {"weights": SHIPPED | {"measured": ""}}
+    ),
+    "unknown_expected_failure": Wrong(
+        "metadata", "'ouput', which is no check", changes={"expected_failures": {"ouput": "a typo"}}
+    ),
+    "torch_file": Wrong("pickling_free", "save_weights", files={"old/weights.pt": b""}),
+    "hidden_pickle": Wrong(
+        "pickling_free", "data.bin is a pickle", files={"data.bin": pickle.dumps("hidden")}
+    ),
+    "no_test_accuracy": Wrong(
+        "metrics", "add it to metrics", "Model = linear\n", {"weights": SHIPPED | {"metrics": {}}}
+    ),
+}
+
+
+@pytest.fixture
+def define(
+    tmp_path: Path,
+    linear_spec: Define,
+    linear_weights: Path,
+    linear_sha256: str,
+    register: Register,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Define:
+    """Return ``define(name, code, changes, files)``: registers a model with a package of its own.
+
+    The name must be another one in every test: results are kept by it.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def defining(
+        name: str,
+        code: str = "",
+        changes: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> ModelSpec:
+        package = tmp_path / f"package_of_{name}"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "model.py").write_text(f"{_CODE}\n{code or 'Model = Linear'}")
+        shutil.copy(linear_weights, package)
+        for file, content in (files or {}).items():
+            (package / file).parent.mkdir(exist_ok=True)
+            (package / file).write_bytes(content)
+        facts = {
+            "factory": f"{package.name}.model:Model",
+            "weights": None,
+            "license": "MIT",
+            "source": "the tests",
+        } | dict(changes or {})
+        if facts["weights"] is not None:
+            facts["weights"] = Weights(**{"sha256": linear_sha256} | facts["weights"])
+        spec = linear_spec(name, **facts)
+        register(spec, plugin=f"of-{name}")
+        return spec
+
+    return defining
+
+
+def statuses(results: list[Result]) -> dict[str, str]:
+    return {result.check: result.status for result in results}
+
+
+def failed(results: list[Result]) -> dict[str, str]:
+    """Return the messages of the checks that failed."""
+    return {result.check: result.message for result in results if result.status == "failed"}
+
+
+def test_every_check_has_a_wrong_model() -> None:
+    # A plugin must be installed to be imported anew; its test is below.
+    assert {wrong.check for wrong in WRONG.values()} | {"import"} == CHECKS.keys()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_model_fails_one_check_which_says_what_to_mend(
+    name: str, define: Define, linear_spec: Define, register: Register
+) -> None:
+    wrong = WRONG[name]
+    define(name, wrong.code, wrong.changes, wrong.files)
+    register(linear_spec("another", aliases=("taken",)))
+    results = run_checks(name)
+    (check, message), *others = failed(results).items()
+    assert (check, others) == (wrong.check, [])
+    assert wrong.words in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("name", ALSO_WRONG)
+def test_a_check_knows_other_faults_of_the_kind(name: str, define: Define) -> None:
+    wrong = ALSO_WRONG[name]
+    define(name, wrong.code, wrong.changes, wrong.files)
+    result = run_check(name, wrong.check)
+    assert result.status == "failed" and wrong.words in result.message
+
+
+def test_a_plugin_that_imports_torch_fails_one_check_which_names_the_line(
+    install_plugin: Callable[..., Path], run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    metadata = install_plugin(
+        "heavy",
+        "print('hello')\nimport torch\n\n@hookimpl\ndef register_models(register):\n"
+        "    register(linear('heavy', license='MIT', source='the tests'))\n",
+    )
+    module = metadata.with_name("heavy") / "__init__.py"
+    line = module.read_text().splitlines().index("import torch") + 1
+    done = run_cli("check", "heavy", "--json", "results.json")
+    assert done.returncode == 1, done.stderr
+    results = json.loads((metadata.parents[2] / "work" / "results.json").read_text())
+    assert [each["check"] for each in results] == list(CHECKS)
+    ((check, message),) = [
+        (each["check"], each["message"]) for each in results if each["status"] != "passed"
+    ]
+    assert check == "import"
+    assert f"importing heavy imports torch ({module}, line {line})" in message
+
+
+def test_a_name_that_two_plugins_claim_is_reported(
+    define: Define, linear_spec: Define, register: Register
+) -> None:
+    define("twin")
+    register(linear_spec("twin"), plugin="second")
+    (message,) = failed(run_checks("twin")).values()
+    assert "'twin' is claimed by of-twin and second" in message
+
+
+def test_a_right_model_passes_every_check(define: Define) -> None:
+    define("right", changes={"aliases": ("right_too",)})
+    absent = {"import", "weights", "metrics"}  # it is not installed and ships no weights
+    results = run_checks("right")
+    assert statuses(results) == {
+        check: "not applicable" if check in absent else "passed" for check in CHECKS
+    }
+    assert count(results) == "18 checks: 15 passed, 3 not applicable"
+    assert not any(result.bad for result in results)
+    assert run_check("right_too", "output").status == "passed"
+
+
+def test_a_right_model_with_weights_alone_is_not_trained(define: Define) -> None:
+    define("shipped", "Model = linear\n", {"weights": SHIPPED, "recipes": {}})
+    for check in ("gradients", "training"):
+        assert run_check("shipped", check).status == "not applicable"
+    for check in ("weights", "metrics", "output", "state_dict"):
+        assert run_check("shipped", check).status == "passed"
+
+
+def test_a_model_made_of_others_is_not_trained(define: Define) -> None:
+    define("member", "Model = linear\n", {"weights": SHIPPED})
+    define(
+        "pair",
+        """\
+class Model(nn.Module):
+    def __init__(self, *members):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images):
+        return sum(member(images) for member in self.members)
+""",
+        {"members": ("member", "member"), "recipes": {}, "num_params": 2 * 7_850},
+    )
+    for check in ("metrics", "gradients", "training"):
+        assert run_check("pair", check).status == "not applicable"
+    for check in ("weights", "output", "state_dict", "device"):
+        assert run_check("pair", check).status == "passed"
+
+
+def test_weights_that_tell_another_accuracy_are_reported(
+    define: Define, register: Register, tmp_path: Path
+) -> None:
+    spec = define("teller", "Model = linear\n", {"weights": SHIPPED})
+    path = tmp_path / "package_of_teller" / "linear.safetensors"
+    save_weights(load_model("teller"), path, {"metrics": {"test_accuracy": 0.9}})
+    assert spec.weights is not None
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    weights = dataclasses.replace(spec.weights, sha256=sha256)
+    register(dataclasses.replace(spec, weights=weights), plugin="of-teller")
+    message = run_check("teller", "metrics").message
+    assert "declared as 0.1135, but the metadata of the weights says 0.9" in message
+
+
+def test_a_lone_module_is_not_blamed_for_what_lies_beside_it(
+    tmp_path: Path, linear_spec: Define, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is that of all installed distributions, as a rule."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lone_module.py").write_text(f"{_CODE}\n{forward('return 1 / 0')}")
+    (tmp_path / "of_somebody_else.pkl").touch()
+    register(linear_spec("lone", factory="lone_module:Model", weights=None))
+    assert run_check("lone", "pickling_free").status == "passed"
+    assert "(lone_module.py, line " in run_check("lone", "output").message
+
+
+def test_the_line_where_forward_raises_is_named_though_torch_is_between(
+    define: Define, tmp_path: Path
+) -> None:
+    define("narrow", forward("return self.linear(images)"))
+    source = (tmp_path / "package_of_narrow" / "model.py").read_text()
+    line = source.splitlines().index("        return self.linear(images)") + 1
+    assert f"(model.py, line {line})" in run_check("narrow", "output").message
+
+
+def test_an_exit_in_forward_does_not_end_the_checks(define: Define) -> None:
+    define("leaver", forward("import sys", "sys.exit('no more')"))
+    results = run_checks("leaver")
+    assert list(statuses(results)) == list(CHECKS)
+    assert "SystemExit: no more" in failed(results)["output"]
+
+
+def test_a_check_is_not_reached_where_one_that_it_needs_failed(define: Define) -> None:
+    define("unreached", forward("return logits.double()"))
+    results = {result.check: result for result in run_checks("unreached")}
+    assert results["deterministic"].status == "not reached"
+    assert results["deterministic"].message == "it needs output, which did not pass"
+    assert "not reached" not in (results["pickling_free"].status, results["parameters"].status)
+
+
+def test_an_expected_failure_is_reported_with_its_reason_and_is_no_fault(
+    define: Define, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"expected_failures": {"batch_mates": "it compares the images of a batch"}}
+    define("comparing", forward("return logits - logits.mean(0)"), changes)
+    assert checked("comparing") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if "batch_mates: " in line and "needs" not in line]
+    assert line.split(":")[0].split() == ["failed", "as", "expected", "batch_mates"]
+    assert "it compares the images of a batch (an image's logits differ by" in line
+    assert lines[0] == "comparing" and lines[-1].startswith("  18 checks: 13 passed, ")
+    assert "1 failed as expected" in lines[-1]
+
+
+def test_an_expected_failure_that_passes_is_a_fault(
+    define: Define, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Without a recipe, as training is none of its business.
+    changes = {
+        "expected_failures": {"pickling_free": "there was one"},
+        "weights": SHIPPED,
+        "recipes": {},
+    }
+    define("mended", "Model = linear\n", changes)
+    assert checked("mended") == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "pickling_free" in line]
+    assert line.split(":")[0].split() == ["PASSED", "UNEXPECTEDLY", "pickling_free"]
+    assert "there was one" in line and "take it out of expected_failures" in line
+
+
+def test_the_results_as_json_leave_stdout_to_json(
+    define: Define, capsys: pytest.CaptureFixture[str]
+) -> None:
+    define("plain", forward("return logits.double()"))
+    assert checked("plain", "--json", "-") == 1
+    captured = capsys.readouterr()
+    results = json.loads(captured.out)
+    assert [result["check"] for result in results] == list(CHECKS)
+    assert results[0] == {"model": "plain", "check": "names", "status": "passed", "message": ""}
+    assert "FAILED             output: forward() returns torch.float64" in captured.err
+
+
+def test_an_unknown_model_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked("nobody") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert "there is no model 'nobody'" in line
+    with pytest.raises(ModelError, match="there is no model 'nobody'"):
+        run_checks("nobody")
+
+
+def checked(*arguments: str) -> object:
+    """Run ``mnistzoo check`` and return its exit code."""
+    with pytest.raises(SystemExit) as caught:
+        main(["check", *arguments])
+    return caught.value.code
