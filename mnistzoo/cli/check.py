@@ -21,26 +21,27 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     from mnistzoo.report import write_json
     from mnistzoo.testing.checks import CHECKS
     from mnistzoo.testing.runner import count, run_check
-    from mnistzoo.zoo import ModelError, get_registration, list_models, registrations
+    from mnistzoo.testing.subject import Subject
+    from mnistzoo.zoo import ModelError, list_models, registrations
 
     _, conflicts = registrations()
     chosen = list(dict.fromkeys(models)) or [*list_models(), *conflicts]
     if not chosen:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
     for model in chosen:
-        if model not in conflicts:
-            get_registration(model)
+        Subject(model)  # an unknown name is found before minutes are spent on the others
     found = []
+    quiet = json_file == "-"  # stdout is for the facts alone
     for model in chosen:
-        click.echo(model, err=json_file == "-")
+        click.echo(model, err=quiet)
         of_model = []
         for check in CHECKS:
             result = run_check(model, check)
             of_model.append(result)
             status = result.status.upper() if result.bad else result.status
             line = f"  {status:18} {check}{': ' if result.message else ''}{result.message}"
-            click.echo(line, err=json_file == "-")
-        click.echo(f"  {count(of_model)}", err=json_file == "-")
+            click.echo(line, err=quiet)
+        click.echo(f"  {count(of_model)}", err=quiet)
         found += of_model
     if json_file:
         write_json([dataclasses.asdict(result) for result in found], json_file)

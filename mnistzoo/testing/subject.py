@@ -20,7 +20,7 @@ from mnistzoo.plugins import describe
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingRun, train
 from mnistzoo.weights import save_weights
-from mnistzoo.zoo import Registration, create_model, load_model, registrations
+from mnistzoo.zoo import Registration, create_model, get_registration, load_model, registrations
 
 _TRAINING_IMAGES = 3_000
 _TRAINING_STEPS = 60
@@ -46,13 +46,9 @@ class Subject:
     """
 
     def __init__(self, name: str) -> None:
-        names, conflicts = registrations()
-        if name in conflicts:
-            self.registration = conflicts[name][0]
-        else:
-            from mnistzoo.zoo import get_registration
-
-            self.registration = names.get(name) or get_registration(name)
+        _, conflicts = registrations()
+        contested = conflicts.get(name)
+        self.registration = contested[0] if contested else get_registration(name)
         self.contested: dict[str, list[Registration]] = {
             each: conflicts[each] for each in self.spec.names if each in conflicts
         }
@@ -91,12 +87,12 @@ class Subject:
 
     @functools.cached_property
     def package(self) -> Path:
-        """The folder of the package with the factory; of a module in no package, its file."""
-        module = find_spec(self.spec.factory.partition(":")[0])
-        if module is None or module.origin is None:
+        """The folder of the top package with the factory; of a module in no package, its file."""
+        top = find_spec(self.spec.factory.partition(":")[0].partition(".")[0])
+        if top is None or top.origin is None:
             raise NotApplicable("the module of the factory is no file")
-        path = Path(module.origin)
-        return path.parent if module.parent else path  # beside a lone module lie those of others
+        path = Path(top.origin)
+        return path.parent if top.submodule_search_locations else path
 
     def train_once(self) -> tuple[nn.Module, TrainingRun]:
         """Train a few steps by the default recipe on images that ship with mnistzoo."""
