@@ -81,6 +81,16 @@ def _own_environment(
     monkeypatch.setenv("MNISTZOO_CACHE_DIR", str(cache))
 
 
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute with one thread, in subprocesses too: several wait for each other on busy cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def linear_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a linear model that takes every image for a one: 1,135 of 10,000 are."""

@@ -22,6 +22,8 @@ from mnistzoo.cli import main
 from mnistzoo.plugins import unregister_plugin
 from mnistzoo.scaffold import ScaffoldError, new_plugin
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = st.from_regex(r"(mnistzoo-)?[a-zA-Z][a-zA-Z0-9]*([-_.]{1,2}[a-zA-Z0-9]+)*", fullmatch=True)
 
 REFUSED = {

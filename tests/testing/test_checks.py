@@ -21,6 +21,8 @@ from mnistzoo.testing.runner import count, run_check
 from mnistzoo.weights import save_weights
 from mnistzoo.zoo import ModelError, load_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Define = Callable[..., ModelSpec]
 Register = Callable[..., None]
 

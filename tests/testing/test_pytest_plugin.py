@@ -9,6 +9,8 @@ import pytest
 
 from mnistzoo.testing.checks import CHECKS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Install = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
