@@ -1,0 +1,249 @@
+"""The tutorial is followed to the letter; the reference names what is there and nothing else."""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import os
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from documents import (
+    PAGES,
+    PIP,
+    README,
+    ROOT,
+    Block,
+    anchors,
+    blocks,
+    commands,
+    links,
+    names,
+    run,
+    tables,
+)
+
+from mnistzoo import ModelSpec, Recipe, Weights, hookspecs
+from mnistzoo.cli import group
+from mnistzoo.testing.checks import CHECKS
+
+TUTORIAL, REFERENCE, RECIPES = (
+    ROOT / "docs" / name for name in ("writing-a-plugin.md", "reference.md", "recipes.md")
+)
+
+
+class Reader:
+    """Does what the tutorial says, in a folder of its own.
+
+    ``pip install -e`` becomes an installation of a copy, so that no network is needed; the folder
+    with the source comes before it, so that edits take effect as they do with ``-e``.
+    """
+
+    def __init__(self, folder: Path, installed: Path) -> None:
+        self.folder = folder
+        self.installed = installed
+        self.outputs: list[str] = [""]
+
+    def follow(self, block: Block, shown: str) -> None:
+        """Take one block; ``shown`` is the output that the page shows of its last command."""
+        match block.language:
+            case "console":
+                for command in block.commands:
+                    self.type(shlex.split(command), fails="FAILED" in shown)
+            case "text":
+                lines = self.outputs[-1].splitlines()
+                for line in block.text.splitlines():
+                    assert any(each.startswith(line) for each in lines), (line, self.outputs[-1])
+            case "diff":
+                self.edit(self.folder / block.path, block.text)
+            case "python" if block.path:
+                assert (self.folder / block.path).exists()
+                (self.folder / block.path).write_text(block.text)
+            case _:  # quotes what is there
+                assert block.text in (self.folder / "pyproject.toml").read_text()
+
+    def type(self, words: list[str], fails: bool) -> None:
+        if words[0] == "cd":
+            self.folder /= words[1]
+        elif words[0] == "pip":
+            assert words[1:] == ["install", "-e", ".[test]"]
+            run([*PIP, "--target", str(self.installed), "."], self.folder)
+        else:
+            path = (self.folder, self.installed, os.environ.get("PYTHONPATH"))
+            output = run(
+                words,
+                self.folder,
+                expected=1 if fails else 0,
+                PYTHONPATH=os.pathsep.join(str(each) for each in path if each),
+                PYTHONSAFEPATH="1",  # as for the command: the current folder is not on the path
+                MNISTZOO_PLUGINS="my-digits",
+                OMP_NUM_THREADS="1",
+                COLUMNS="200",
+            )
+            self.outputs.append(output)
+
+    def edit(self, path: Path, diff: str) -> None:
+        """Change a file as a diff says, and fill in what only the reader can know."""
+        text = path.read_text()
+        for hunk in diff.split("@@\n"):
+            old, new = (
+                "".join(line[1:] + "\n" for line in hunk.splitlines() if line[0] in sides)
+                for sides in (" -", " +")
+            )
+            assert text.count(old) == 1, f"{path} does not have this once:\n{old}\n{text}"
+            text = text.replace(old, new)
+        if "PASTE-THE-SHA-256" in text:
+            text = text.replace("PASTE-THE-SHA-256", self.outputs[-1].strip())
+            (accuracy,) = re.findall(r"test accuracy (\d+\.\d+) %", self.outputs[-2])
+            assert text.count("0.9812") == 1
+            text = text.replace("0.9812", f"{float(accuracy) / 100:.4f}")
+            assert float(accuracy) > 96
+        path.write_text(text)
+
+
+def test_the_tutorial_leads_where_it_says(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    reader = Reader(tmp_path / "empty", tmp_path / "installed")
+    page = blocks(TUTORIAL)
+    for block, after in itertools.zip_longest(page, page[1:]):
+        reader.follow(block, after.text if after and after.language == "text" else "")
+    assert (reader.folder / "my_digits.onnx").exists()
+
+
+def test_the_tutorial_lists_the_files_of_a_new_plugin(tmp_path: Path) -> None:
+    run(["mnistzoo", "new-plugin", "my-digits"], tmp_path)
+    folder = tmp_path / "my-digits"
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert set(column(TUTORIAL, "Begin")) == files
+
+
+def column(page: Path, heading: str) -> list[str]:
+    """Return the names in the first column of the table under a heading."""
+    return names(row[0] for row in tables(page)[heading])
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "kind"),
+    [
+        (REFERENCE, "ModelSpec", ModelSpec),
+        (REFERENCE, "Weights", Weights),
+        (RECIPES, "Fields", Recipe),
+        (README, "Recipes", Recipe),
+    ],
+)
+def test_every_field_is_there_and_no_other(page: Path, heading: str, kind: type) -> None:
+    documented = column(page, heading)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == {field.name for field in dataclasses.fields(kind)}
+
+
+def test_the_defaults_of_a_recipe_are_right() -> None:
+    fields = {field.name: field for field in dataclasses.fields(Recipe)}
+    for name, default, _ in tables(RECIPES)["Fields"]:
+        real = fields[name.strip("`")].default
+        if default == "required":
+            assert real is dataclasses.MISSING
+        else:
+            assert ast.literal_eval(default.strip("`")) == real, name
+
+
+def test_what_a_model_must_declare_is_called_required() -> None:
+    required = {
+        name.strip("`")
+        for name, default, _ in tables(REFERENCE)["ModelSpec"]
+        if default == "required"
+    }
+    assert required == {
+        field.name
+        for field in dataclasses.fields(ModelSpec)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+
+
+def test_every_hook_is_there_with_its_arguments() -> None:
+    hooks = {
+        name: list(inspect.signature(function).parameters)
+        for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
+        if hasattr(function, "mnistzoo_spec")
+    }
+    rows = tables(REFERENCE)["The hook"]
+    assert {names([hook])[0]: names([arguments]) for hook, arguments in rows} == hooks
+
+
+def test_every_check_is_there_and_no_other() -> None:
+    assert column(REFERENCE, "Checks") == list(CHECKS)
+
+
+def test_every_environment_variable_is_there_and_no_other() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "mnistzoo").rglob("*.py"))
+    variables = set(re.findall(r"\bMNISTZOO_[A-Z_]+", code))
+    assert set(column(REFERENCE, "Environment variables")) == variables
+
+
+def options(command: click.Command) -> set[str]:
+    found = [param.opts for param in command.params if isinstance(param, click.Option)]
+    return set(itertools.chain.from_iterable(found)) - {"--help", "-h"}
+
+
+def leaves() -> dict[str, click.Command]:
+    """Return the commands that do something, by what is typed: ``data path``, not ``data``."""
+    context = click.Context(group)
+    found: dict[str, click.Command] = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= {f"{name} {each}": sub for each, sub in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def test_every_command_is_there_with_its_options() -> None:
+    documented = {}
+    for command, _, given in tables(REFERENCE)["Commands"]:
+        usage = command.strip("`").removeprefix("mnistzoo ")
+        name = " ".join(word for word in usage.split() if word.islower())
+        documented[name] = set(names([given]))
+    assert documented == {name: options(command) for name, command in leaves().items()}
+
+
+def test_every_option_is_explained_and_no_other() -> None:
+    explained = column(REFERENCE, "Commands / option")
+    assert len(explained) == len(set(explained))
+    known = set().union(*map(options, leaves().values()))
+    assert set(explained) == known | options(group)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_right(page: Path) -> None:
+    known = leaves()
+    typed = [words[1:] for words in commands(page) if words[0] == "mnistzoo"]
+    for words in typed:
+        length = 2 if " ".join(words[:2]) in known else 1
+        command = known[" ".join(words[:length])]
+        if "--help" not in words:
+            command.make_context(words[0], words[length:])  # raises what a user would see
+    prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for text in re.findall(r"`mnistzoo ([^`]+)`", prose):
+        name, *rest = text.split()
+        assert any(name in known_name.split() for known_name in known), text
+        if name in known:
+            assert {word for word in rest if word.startswith("-")} <= options(known[name]), text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_index_names_every_page() -> None:
+    pages = {path.name for path in PAGES if path.parent.name == "docs" and path.name != "README.md"}
+    assert {link for link in links(ROOT / "docs" / "README.md") if "/" not in link} == pages
