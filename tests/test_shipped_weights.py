@@ -16,7 +16,16 @@ ROOT = Path(__file__).parents[1]
 BESIDE = ROOT.parent / "shared" / "mnist"
 SHIPPED = [
     name
-    for name in ("mnistconvnet", "mnistnet", "resnet", "sprint", "tiny1k", "tiny7k")
+    for name in (
+        "lenet5",
+        "mnistconvnet",
+        "mnistnet",
+        "resnet",
+        "sprint",
+        "tiny1k",
+        "tiny7k",
+        "vit",
+    )
     if name in list_models()
 ]
 # Fitted, not trained: it has no recipe and no runs.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, hookimpl
+from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="lenet5",
@@ -23,6 +23,20 @@ SPEC = ModelSpec(
             threads=1,
         )
     },
+    weights=Weights(
+        file="lenet5.safetensors",
+        sha256="ab1abf05b92e0e88ce64c0c4afd42396c5d1c29ba8440a3d6d123a6fa6b2d425",
+        metrics={
+            "test_accuracy": 0.9925,
+            "validation_accuracy": 0.9924,
+            "test_accuracy_mean": 0.992767,
+            "test_accuracy_sd": 0.000551,
+        },
+        measured="recipe default, 55000 training images, end of training, "
+        "official test set; seed 0, the median of 3 by validation accuracy; "
+        "torch 2.13.0+cpu, AMD EPYC, "
+        "1 threads",
+    ),
     tags=("convolutional", "classic"),
     aliases=("lenet",),
     license="MIT",
