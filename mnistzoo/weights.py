@@ -117,7 +117,7 @@ def _verify_sha256(path: Path, expected: str) -> None:
     if found != expected:
         raise WeightsError(
             f"{path} has SHA-256 {found}, but its plugin declares {expected}; install the plugin "
-            "again"
+            "again, or declare this one if you made the file"
         )
 
 

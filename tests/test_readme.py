@@ -10,7 +10,10 @@ from mnistzoo import list_models
 
 TEXT = README.read_text("utf-8")
 DISTRIBUTIONS = ",".join(path.name for path in sorted((ROOT / "plugins").iterdir()))
-FIRST_PARTY = {"ensemble", "mnistnet", "mnistconvnet", "resnet", "sprint", "tiny1k", "tiny7k"}
+FIRST_PARTY = {
+    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "sprint"),
+    *("tiny1k", "tiny7k", "vit"),
+}
 
 pytestmark = pytest.mark.skipif(
     not set(list_models()) >= FIRST_PARTY, reason="the README's models are not installed"

@@ -97,16 +97,7 @@ def test_the_plugin_trains_compares_exports_and_predicts(run: Run, tmp_path: Pat
 def test_the_plugins_own_tests_and_benchmarks_run(run: Run, tmp_path: Path) -> None:
     out = run("python", "-m", "pytest", "my-digits/benchmarks", "--benchmark-json", "result.json")
     assert "3 passed" in out
+    joined = run("mnistzoo", "compare", "my_digits", "--benchmarks", "result.json", expect=1)
+    assert "inference 256, us" in joined and "ships no weights" in joined
     out = run("python", "-m", "pytest", "my-digits/tests", "-k", "names or output")
     assert "2 passed" in out and "mnistzoo: my_digits:" in out
-
-
-def test_the_zoos_own_benchmarks_measure_the_plugin(run: Run, tmp_path: Path) -> None:
-    result = str(tmp_path / "result.json")
-    out = run(
-        *("python", "-m", "pytest", str(ROOT / "benchmarks"), "--benchmark-json", result),
-        *("-k", "my_digits and (training or creation) or calibration", "-p", "no:cacheprovider"),
-    )
-    assert "passed" in out and "failed" not in out
-    joined = run("mnistzoo", "compare", "--benchmarks", result, "my_digits", expect=1)
-    assert "ships no weights" in joined
