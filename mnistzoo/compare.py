@@ -14,11 +14,10 @@ from torch import nn
 
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import reason
 from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
 from mnistzoo.inference import resolve_device, to_tensor
 from mnistzoo.measure import environment, latency_us, multiply_adds
-from mnistzoo.plugins import describe
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.training.runs import train_seeds
 from mnistzoo.weights import to_bytes
@@ -221,8 +220,7 @@ def compare(
             break
         except BaseException as error:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", registration.spec.name, exc_info=True)
-            reason = str(error) if isinstance(error, MnistzooError) else describe(error)
-            rows.append(Row(**_identity(registration), error=reason))
+            rows.append(Row(**_identity(registration), error=reason(error)))
     rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
     return Comparison(
         rows,

@@ -20,12 +20,11 @@ from torch import nn
 
 from mnistzoo import __version__
 from mnistzoo.data import Dataset, Split, load_dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, describe
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inference import predict_logits, to_tensor
 from mnistzoo.measure import environment, median_us
-from mnistzoo.plugins import describe
 from mnistzoo.quantization import quantise
 from mnistzoo.runtime import Predictor
 from mnistzoo.zoo import Registration, get_registration, load_model
@@ -213,7 +212,7 @@ def _unfold_batch_norms(proto: "onnx.ModelProto") -> None:
         weight, bias, mean, variance = (constants[name] for name in node.input[1:])
         epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
         scale = weight / np.sqrt(variance + epsilon)
-        axes = -1 if _rank(proto, features) == 2 else (-1, 1, 1)
+        axes = (-1, *(1 for _ in range(_rank(proto, features) - 2)))
         for name, values in ((f"{output}_scale", scale), (f"{output}_shift", bias - mean * scale)):
             initializer = numpy_helper.from_array(values.astype(np.float32).reshape(axes), name)
             proto.graph.initializer.append(initializer)

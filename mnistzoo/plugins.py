@@ -5,13 +5,14 @@ what a plugin registered counts only once its hook has returned.
 """
 
 import dataclasses
+import email
 import importlib.metadata
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from functools import cache
 
 import pluggy
@@ -20,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 import mnistzoo
 from mnistzoo import hookspecs
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
@@ -79,16 +80,16 @@ def register_plugin(plugin: object, name: str) -> None:
         PluginError: if its hook fails.
     """
     try:
-        specs = _call_hook(plugin)
+        specs = call_hook(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
-    _registered[:] = [known for known in _registered if known.distribution != name]
-    _registered.append(Plugin(_line(name), "", "registered in this process", specs=specs))
+    unregister_plugin(name)
+    _registered.append(Plugin(one_line(name), "", "registered in this process", specs=specs))
 
 
 def unregister_plugin(name: str) -> None:
     """Take back :func:`register_plugin`; a name that is not registered is left alone."""
-    _registered[:] = [known for known in _registered if known.distribution != name]
+    _registered[:] = [known for known in _registered if known.distribution != one_line(name)]
 
 
 def load_plugins() -> tuple[Plugin, ...]:
@@ -120,8 +121,9 @@ def _discover(selection: "_Selection") -> Iterator[Plugin]:
     """
     distributions: dict[str, importlib.metadata.Distribution] = {}
     for distribution in importlib.metadata.distributions():
-        text = distribution.read_text("entry_points.txt")
-        if text and f"[{GROUP}]" in text:
+        # Any bytes may lie there; what is malformed is reported below.
+        text = _read(distribution, "entry_points.txt")
+        if f"[{GROUP}]" in text:
             # The first on the path counts, as for imports; later ones are stray copies.
             distributions.setdefault(canonicalize_name(_name(distribution)), distribution)
     for _, distribution in sorted(distributions.items()):
@@ -145,29 +147,39 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        specs = _call_hook(entry_point.load())
+        specs = call_hook(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        return _failed(distribution, entry_point.value, error, _reason(error))
+        return _failed(distribution, entry_point.value, error, _why(error))
     return dataclasses.replace(_plugin(distribution, entry_point.value), specs=specs)
+
+
+def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
+    """Return a file of the distribution's metadata; what is not UTF-8 in it does not matter."""
+    try:
+        return distribution.read_text(file) or ""
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "replace")
 
 
 def _plugin(distribution: importlib.metadata.Distribution, entry_point: str) -> Plugin:
     module = sys.modules.get(entry_point.partition(":")[0].strip())
     location = getattr(module, "__file__", None) or str(distribution.locate_file(""))
     name, version = _name(distribution), _version(distribution)
-    return Plugin(name, version, _line(entry_point), _line(location))
+    return Plugin(name, version, one_line(entry_point), one_line(location))
 
 
 def _require_this_version(distribution: importlib.metadata.Distribution) -> None:
     """Refuse a plugin whose own requirements exclude the mnistzoo that is running."""
-    for text in distribution.requires or []:
+    for text in _metadata(distribution).get_all("Requires-Dist", []):
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue  # pip would have refused it, so nobody relies on it
-        if canonicalize_name(requirement.name) != GROUP or requirement.marker:
+        if canonicalize_name(requirement.name) != mnistzoo.__name__:
+            continue
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         if not requirement.specifier.contains(mnistzoo.__version__, prereleases=True):
             raise PluginError(
@@ -176,20 +188,20 @@ def _require_this_version(distribution: importlib.metadata.Distribution) -> None
             )
 
 
-def _reason(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
     """Return why a plugin failed; what only another version of mnistzoo knows is called so."""
-    if isinstance(error, MnistzooError):
-        return str(error)
-    reason = describe(error)
-    unknown_field = isinstance(error, TypeError) and "unexpected keyword argument" in reason
-    unknown_name = isinstance(error, ImportError) and "from 'mnistzoo" in reason
+    found = reason(error)
+    unknown_field = isinstance(error, TypeError) and (
+        "unexpected keyword argument" in found or "required keyword-only argument" in found
+    )
+    unknown_name = isinstance(error, ImportError) and str(error.name).split(".")[0] == "mnistzoo"
     unknown_hook = isinstance(error, pluggy.PluginValidationError)
     if unknown_field or unknown_name or unknown_hook:
         return (
-            f"{reason}; it is misspelt, or the plugin is built for another version than mnistzoo "
+            f"{found}; it is misspelt, or the plugin is built for another version than mnistzoo "
             f"{mnistzoo.__version__}"
         )
-    return reason
+    return found
 
 
 def _failed(
@@ -209,7 +221,8 @@ def _failed(
     return plugin
 
 
-def _call_hook(plugin: object) -> tuple[ModelSpec, ...]:
+def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
+    """Return what a plugin registers; whatever its hook raises is raised."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
@@ -257,32 +270,13 @@ class _Selection:
 
 def _name(distribution: importlib.metadata.Distribution) -> str:
     """Return its name; a half-removed one has no metadata."""
-    return _line(distribution.metadata["Name"] or "(a distribution without a name)")
+    return one_line(_metadata(distribution)["Name"] or "(a distribution without a name)")
 
 
 def _version(distribution: importlib.metadata.Distribution) -> str:
-    return _line(distribution.metadata["Version"] or "")
+    return one_line(_metadata(distribution)["Version"] or "")
 
 
-def describe(error: BaseException) -> str:
-    """Return the exception's kind and text in one printable line."""
-    try:
-        text = _line(str(error))
-    except BaseException:  # SystemExit too, as at import
-        text = "(its text cannot be shown)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _line(text: str) -> str:
-    """Return the text as one printable line."""
-    return _printable(" ".join(text.split()))
-
-
-def format_traceback(error: BaseException) -> str:
-    """Return the exception's traceback in printable lines."""
-    return _printable("".join(traceback.format_exception(error)))
-
-
-def _printable(text: str) -> str:
-    """Return the text without control characters and lone surrogates, which harm a terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+def _metadata(distribution: importlib.metadata.Distribution) -> Message:
+    text = _read(distribution, "METADATA") or _read(distribution, "PKG-INFO")
+    return email.message_from_string(text)

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,8 +159,9 @@ def write_markdown(comparison: "Comparison", path: str) -> None:
 
 
 def _escaped(text: str) -> str:
-    """Return text without a table's bars, HTML or links, as an exception's text may hold them."""
-    return html.escape(text, quote=False).replace("|", "\\|").replace("[", "\\[")
+    """Return text that Markdown shows as it is, without the links or HTML that it may hold."""
+    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:
@@ -304,7 +306,7 @@ def _cells(row: "Row", trained: bool) -> list[str]:
     return [
         row.name,
         f"{row.params:,}",
-        f"{row.multiply_adds:,}",
+        NOTHING if row.multiply_adds is None else f"{row.multiply_adds:,}",
         f"{percent(row.accuracy)}{spread}",
         f"{percent(low)} to {percent(high)}",
         f"{worst}: {percent(row.per_class_accuracy[worst])}",

@@ -73,12 +73,12 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
     folder = parent / name
     if folder.exists() or folder.is_symlink():
         raise ScaffoldError(f"{folder} is there already; take another name or another --directory")
-    release = Version(__version__).release
+    release = Version(__version__)
     facts = {
         "distribution": name,
         "module": module,
         "model": model,
-        "versions": f">={release[0]}.{release[1]},<{release[0]}.{release[1] + 1}",
+        "versions": f">={release.major}.{release.minor},<{release.major}.{release.minor + 1}",
         "year": str(datetime.date.today().year),
     }
     try:

@@ -242,7 +242,7 @@ class ModelSpec:
         )
         _require(
             isinstance(self.members, tuple)
-            and all(isinstance(member, str) for member in self.members)
+            and all(isinstance(each, str) and _NAME.fullmatch(each) for each in self.members)
             and not set(self.members) & set(self.names),
             f"members {where} must be a tuple of names of other models",
         )

@@ -1,6 +1,7 @@
 """Weights in files: safetensors with their story out and in, plain PyTorch state dicts in."""
 
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -88,9 +89,10 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
             f"{path} has {size:,} bytes, but the tensors of {type(model).__name__} only {most:,}; "
             "name the model that it was trained for"
         )
+    content = path.read_bytes()  # once, so that what is loaded is what was verified
     if sha256 is not None:
-        _verify_sha256(path, sha256)
-    state = _read_state(path)
+        _verify_sha256(path, content, sha256)
+    state = _read_state(path, content)
     if state.keys() != expected.keys():
         missing = _some(expected.keys() - state.keys())
         unexpected = _some(state.keys() - expected.keys())
@@ -105,15 +107,19 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
                 f"{path} is for another architecture than {type(model).__name__}: {name} is "
                 f"{found}, expected {wanted}; name the model that it was trained for"
             )
-        if tensor.layout != torch.strided or not tensor.isfinite().all():
+        # An infinity that the model itself begins with, as in an attention mask, is right.
+        if (
+            tensor.layout != torch.strided
+            or not (tensor.isfinite() | (tensor == expected[name].cpu())).all()
+        ):
             raise WeightsError(
                 f"{path} has NaN, infinite or sparse values in {name}; train it again"
             )
     model.load_state_dict(state)
 
 
-def _verify_sha256(path: Path, expected: str) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+def _verify_sha256(path: Path, content: bytes, expected: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise WeightsError(
             f"{path} has SHA-256 {found}, but its plugin declares {expected}; install the plugin "
@@ -121,14 +127,14 @@ def _verify_sha256(path: Path, expected: str) -> None:
         )
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def _read_state(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         match path.suffix:
             case ".safetensors":
-                return safetensors.torch.load_file(path)
+                return safetensors.torch.load(content)
             case ".pt" | ".pth":
                 with warnings.catch_warnings(action="ignore"):
-                    state = torch.load(path, map_location="cpu", weights_only=True)
+                    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistzoo.errors import MnistzooError
-from mnistzoo.plugins import Plugin, describe, load_plugins
+from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.plugins import Plugin, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
         for part in attribute.split("."):
             factory = getattr(factory, part)
         model: nn.Module = factory(*map(member, spec.members))  # type: ignore[operator]
-        model.parameters()
+        _require_module(model)
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
@@ -172,9 +172,21 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
-        reason = str(error) if isinstance(error, MnistzooError) else describe(error)
-        raise ModelError(f"{where} cannot be created by {spec.factory!r}: {reason}") from error
+        raise ModelError(
+            f"{where} cannot be created by {spec.factory!r}: {reason(error)}"
+        ) from error
     return model
+
+
+def _require_module(model: object) -> None:
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
 
 
 def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
@@ -233,8 +245,13 @@ def weights_path(spec: ModelSpec) -> Path:
             f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
             f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
         )
-    module = find_spec(spec.factory.partition(":")[0])
-    if module is None or module.origin is None:
+    try:
+        module = find_spec(spec.factory.partition(":")[0])
+    except Exception as error:  # the package's own, which is imported for it
+        raise ModelError(
+            f"model {spec.name!r}: its module {spec.factory!r} cannot be found: {reason(error)}"
+        ) from error
+    if module is None or module.origin is None or not module.has_location:
         raise ModelError(f"model {spec.name!r}: its module {spec.factory!r} cannot be found")
     folder = Path(module.origin).parent
     path = folder / spec.weights.file

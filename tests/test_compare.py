@@ -158,10 +158,10 @@ def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: P
 def test_the_text_of_an_exception_brings_no_markup_into_a_report(
     shipped: Comparison, tmp_path: Path
 ) -> None:
-    hostile = dataclasses.replace(shipped.rows[-1], error="no <b>digit</b> for [you](x)")
+    hostile = dataclasses.replace(shipped.rows[-1], error=r"no <b>digit</b> for \[you](http://x)")
     write_markdown(dataclasses.replace(shipped, rows=[hostile]), str(tmp_path / "c.md"))
     text = (tmp_path / "c.md").read_text()
-    assert "no &lt;b&gt;digit&lt;/b&gt; for \\[you](x)" in text
+    assert r"no &lt;b&gt;digit&lt;/b&gt; for \\\[you\](http&#58;//x)" in text
 
 
 def test_training_over_seeds_reports_their_mean_and_spread() -> None:

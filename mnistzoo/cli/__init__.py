@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         _drop_stdout()  # the reader has left: nobody is there for a message either
         status = _FAILED
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a model that calls sys.exit(0) is not done
         if debug:
             raise
         click.echo(f"mnistzoo: {_sentence(error)}", err=True)
@@ -72,11 +72,11 @@ def _drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _sentence(error: Exception) -> str:
-    from mnistzoo.errors import MnistzooError
+def _sentence(error: BaseException) -> str:
+    from mnistzoo.errors import MnistzooError, describe, one_line, reason
 
     if isinstance(error, MnistzooError):
-        return str(error)
+        return reason(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        return one_line(f"{error.filename}: {error.strerror}")
+    return f"unexpected {describe(error)} (--debug shows where)"

@@ -25,7 +25,8 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     from mnistzoo.zoo import ModelError, list_models, registrations
 
     _, conflicts = registrations()
-    chosen = list(dict.fromkeys(models)) or [*list_models(), *conflicts]
+    contested = {each.spec.name for claimants in conflicts.values() for each in claimants}
+    chosen = list(dict.fromkeys(models)) or sorted({*list_models(), *contested})
     if not chosen:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
     for model in chosen:

@@ -1,5 +1,7 @@
 """``mnistzoo new-plugin``: a plugin to begin with."""
 
+import shlex
+
 import click
 
 
@@ -19,7 +21,7 @@ def command(name: str, directory: str) -> None:
     made = new_plugin(name, directory)
     click.echo(
         f"wrote {made.folder} with the model {made.model}; next:\n"
-        f"  cd {made.folder}\n"
+        f"  cd {shlex.quote(str(made.folder))}\n"
         f'  pip install -e ".[test]"\n'
         f"  mnistzoo check {made.model}\n"
         f"  mnistzoo compare {made.model} --train --dataset mnist-10k"

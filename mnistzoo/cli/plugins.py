@@ -12,7 +12,8 @@ def command(json_file: str | None) -> None:
 
     Creates each model once to see whether it works.
     """
-    from mnistzoo.plugins import Plugin, format_traceback, load_plugins
+    from mnistzoo.errors import format_traceback
+    from mnistzoo.plugins import Plugin, load_plugins
     from mnistzoo.report import NOTHING, Table, write_json
     from mnistzoo.zoo import ModelError, create_model, describe_conflict, registrations
 

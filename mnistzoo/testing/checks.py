@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,9 +20,9 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnistzoo.errors import describe
 from mnistzoo.evaluation import evaluate
 from mnistzoo.export import export_onnx
-from mnistzoo.plugins import describe
 from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, deep_copy
 from mnistzoo.weights import load_weights, read_story, save_weights
 from mnistzoo.zoo import build, create_model, describe_conflict, load_model, weights_path
@@ -31,22 +32,27 @@ _METRIC_TOLERANCE = 0.0005
 _CHANCE_LOSS = math.log(10)
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"}
 
-# Runs in a fresh process: says which line imports torch.
+_IMPORT_SECONDS = 120
+
+# Runs in a fresh process: loads one plugin, and says which of its lines imports torch.
 _IMPORT_PROBE = """
-import importlib, sys, traceback
+import os, sys, traceback
+from importlib.metadata import EntryPoint
+
+import mnistzoo.plugins
+
+OWN = os.path.dirname(mnistzoo.__file__)
 
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
             for frame in reversed(traceback.extract_stack()[:-1]):
-                if "importlib" not in frame.filename:
+                if "importlib" not in frame.filename and not frame.filename.startswith(OWN):
                     print(f"{frame.filename}, line {frame.lineno}", flush=True)
-                    sys.stdout.close()
-                    import os
                     os._exit(3)
 
 sys.meta_path.insert(0, Watch())
-importlib.import_module(sys.argv[1])
+mnistzoo.plugins.call_hook(EntryPoint("plugin", sys.argv[1], mnistzoo.plugins.GROUP).load())
 """
 
 
@@ -64,11 +70,6 @@ class Check:
     run: Callable[[Subject], None]
     needs: tuple[str, ...]
 
-    @property
-    def summary(self) -> str:
-        """What it checks, in one line."""
-        return (self.run.__doc__ or "").partition("\n")[0]
-
 
 CHECKS: dict[str, Check] = {}
 
@@ -84,8 +85,8 @@ def _check(name: str, *needs: str) -> Callable[[Callable[[Subject], None]], obje
 @_check("names")
 def _names(subject: Subject) -> None:
     """No other model claims the name or an alias."""
-    for name, claimants in subject.contested.items():
-        raise CheckFailed(describe_conflict(name, claimants))
+    if subject.contested:
+        raise CheckFailed("; ".join(describe_conflict(*each) for each in subject.contested.items()))
 
 
 @_check("metadata")
@@ -112,22 +113,35 @@ def _metadata(subject: Subject) -> None:
 
 @_check("import")
 def _import(subject: Subject) -> None:
-    """Importing the plugin leaves torch unimported."""
+    """Importing the plugin, and its hook, leave torch unimported."""
     plugin = subject.registration.plugin
     if not plugin.version:
         raise NotApplicable("the plugin is registered in this process, not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT_PROBE, plugin.entry_point.partition(":")[0].strip()],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORT_PROBE, plugin.entry_point],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_IMPORT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(
+            f"importing {plugin.entry_point} takes more than {_IMPORT_SECONDS} s; move the work "
+            "into the factory"
+        ) from None
     if done.returncode == 3:
         place = done.stdout.splitlines()[-1]  # the plugin may have printed before
         raise CheckFailed(
             f"importing {plugin.entry_point} imports torch ({place}), which makes "
             "every command wait; import it in the module of the factory only"
+        )
+    if done.returncode != 0:
+        last = (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise CheckFailed(
+            f"importing {plugin.entry_point} in a fresh process fails: {last}; make the module "
+            "work when nothing else is imported"
         )
 
 
@@ -189,10 +203,11 @@ def _output(subject: Subject) -> None:
                 "forward() gives NaN or infinite logits for real images; look for log(0), a "
                 "division by 0 or weights that were never set"
             )
-        if not torch.equal(given, images):
+        _require_unchanged(given, images)
+        if count and (logits > 0).all() and torch.allclose(logits.sum(1), torch.ones(count)):
             raise CheckFailed(
-                "forward() changes the images that it is given; use operations without a "
-                "trailing underscore on them"
+                "forward() returns probabilities, expected logits; leave softmax out, since the "
+                "loss and the evaluation apply it"
             )
 
 
@@ -262,7 +277,10 @@ def _training_mode(subject: Subject) -> None:
         )
     model.train()
     _require_mode(model, training=True)
-    logits = subject.logits(model, images)
+    given = images.clone()
+    with torch.no_grad(), subject.calling("forward() of 5 images in training mode"):
+        logits = model(given)
+    _require_unchanged(given, images)
     if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
         found = (
             f"{logits.dtype} {tuple(logits.shape)}"
@@ -285,7 +303,7 @@ def _training_mode(subject: Subject) -> None:
 
 @_check("gradients", "training_mode")
 def _gradients(subject: Subject) -> None:
-    """Training reaches every parameter."""
+    """Training reaches every parameter that is not frozen."""
     if not subject.spec.recipes:
         raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
     model = subject.created()
@@ -335,20 +353,15 @@ def _device(subject: Subject) -> None:
     """The model computes on the device that it is moved to."""
     name = "cuda" if torch.cuda.is_available() else "meta"  # which has shapes and devices, no data
     model = deep_copy(subject, subject.ready())
-    for path, module in model.named_modules():
-        for attribute, value in vars(module).items():
-            if isinstance(value, Tensor):
-                raise CheckFailed(
-                    f"the tensor {f'{path}.{attribute}'.lstrip('.')} stays behind when the model "
-                    "is moved; make it nn.Parameter or register_buffer()"
-                )
     with subject.calling(f"moving the model to the device {name}"):
         model.to(name)
+    images = subject.images(5)
     try:
         with torch.no_grad():
-            logits = model(subject.images(5).to(name))
+            logits = model(images.to(name))
     except Exception as error:
-        if "no data" in str(error) or "meta tensors" in str(error):
+        without_values = isinstance(error, NotImplementedError | TypeError)
+        if name == "meta" and (without_values or "on meta tensors" in str(error)):
             raise NotApplicable(
                 "forward() reads values out of tensors, which only a CUDA device could follow"
             ) from error
@@ -361,13 +374,28 @@ def _device(subject: Subject) -> None:
             f"on the device {name!r} forward() returns logits on {logits.device}; keep tensors as "
             "nn.Parameter or register_buffer()"
         )
+    if name == "cuda":
+        expected = subject.logits(subject.ready(), images)
+        if not torch.allclose(logits.cpu(), expected, rtol=1e-2, atol=1e-2):
+            raise CheckFailed(
+                "forward() gives other logits on CUDA than on the CPU; look for tensors whose "
+                "values depend on the device"
+            )
+        return
+    for path, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, Tensor) and value.device.type != name:
+                raise NotApplicable(
+                    f"the tensor {f'{path}.{attribute}'.lstrip('.')} is no parameter and no "
+                    "buffer; whether forward() moves it, only a CUDA device can tell"
+                )
 
 
 @_check("pickling_free", "factory")
 def _pickling_free(subject: Subject) -> None:
     """The package holds no pickle."""
     for path in sorted(subject.package.rglob("*")):
-        if path.is_file() and (path.suffix in _PICKLES or _starts_like_a_pickle(path)):
+        if path.is_file() and _is_pickle(path):
             raise CheckFailed(
                 f"{path} is a pickle, and to load one runs code; save tensors with "
                 "`mnistzoo train -o`, or mnistzoo.weights.save_weights"
@@ -390,11 +418,12 @@ def _metrics(subject: Subject) -> None:
             f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
             f"`mnistzoo evaluate {spec.name}` shows"
         )
-    told = read_story(weights_path(spec)).get("metrics", {}).get("test_accuracy", declared)
+    metrics = read_story(weights_path(spec)).get("metrics")
+    told = metrics.get("test_accuracy", declared) if isinstance(metrics, dict) else declared
     if told != declared:
         raise CheckFailed(
             f"test_accuracy is declared as {declared}, but the metadata of the weights says "
-            f"{told}; declare that"
+            f"{told}; save the file with its true metrics, and declare its new sha256"
         )
 
 
@@ -430,6 +459,14 @@ def _onnx(subject: Subject) -> None:
         export_onnx(subject.spec.name, Path(folder, "model.onnx"), weights=weights)
 
 
+def _require_unchanged(given: Tensor, images: Tensor) -> None:
+    if not torch.equal(given, images):
+        raise CheckFailed(
+            "forward() changes the images that it is given; use operations without a trailing "
+            "underscore on them"
+        )
+
+
 def _state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -449,8 +486,13 @@ def _require_mode(model: nn.Module, training: bool) -> None:
             )
 
 
-def _starts_like_a_pickle(path: Path) -> bool:
-    """Say whether a file begins as pickles of protocol 2 to 5 do."""
+def _is_pickle(path: Path) -> bool:
+    """Say whether a file is called so, begins as one of protocol 2 to 5 does, or is torch's."""
+    if path.suffix.lower() in _PICKLES:
+        return True
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
     with path.open("rb") as stream:
         start = stream.read(2)
     return start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")

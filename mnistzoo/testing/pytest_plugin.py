@@ -3,12 +3,11 @@
 pytest loads this wherever mnistzoo is installed, so it imports the checks on first use only.
 """
 
-import sys
 from typing import Any
 
 import pytest
 
-_RUNNER = "mnistzoo.testing.runner"
+_PROPERTY = "mnistzoo"
 
 
 class ModelCheck:
@@ -17,6 +16,7 @@ class ModelCheck:
     def __init__(self, model: str, check: str) -> None:
         self.model = model
         self.check = check
+        self.status = ""  # of its last run
 
     def __repr__(self) -> str:
         return f"{self.model}-{self.check}"
@@ -30,6 +30,7 @@ class ModelCheck:
             result = run_check(self.model, self.check)
         except ModelError as error:
             pytest.fail(str(error), pytrace=False)
+        self.status = result.status
         match result.status:
             case "failed as expected":
                 pytest.xfail(result.message)
@@ -106,8 +107,28 @@ def pytest_collection_modifyitems(
         ]
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Note what came of a check in the test's report, which reaches xdist's controller too."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    check = item.check if isinstance(item, _CheckItem) else parameters.get("check")
+    if isinstance(check, ModelCheck) and check.status:
+        item.user_properties.append((_PROPERTY, [check.model, check.check, check.status]))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many checks of each model were run."""
-    if (runner := sys.modules.get(_RUNNER)) is not None:
-        for line in runner.summary():
-            terminalreporter.write_line(f"mnistzoo: {line}")
+    """Say how many checks of each model were run, and what came of them."""
+    noted = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+        for name, value in report.user_properties
+        if name == _PROPERTY
+    ]
+    if noted:
+        from mnistzoo.testing.runner import Result, count
+
+        results = dict.fromkeys(Result(*value) for value in noted)  # once, also if run twice
+        for model in sorted({result.model for result in results}):
+            of_model = [result for result in results if result.model == model]
+            terminalreporter.write_line(f"mnistzoo: {model}: {count(of_model)}")

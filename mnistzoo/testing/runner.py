@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from mnistzoo.errors import MnistzooError
-from mnistzoo.plugins import describe
+from mnistzoo.errors import reason
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.subject import NotApplicable, Subject
 
@@ -42,11 +41,14 @@ _subject = cache(Subject)
 
 
 def run_checks(model: str) -> list[Result]:
-    """Run every check of :data:`CHECKS` on a registered model.
+    """Run every check of :data:`CHECKS` on a registered model, anew.
 
     Raises:
         ModelError: if no model has the name.
     """
+    _subject.cache_clear()
+    for check in CHECKS:
+        _results.pop((model, check), None)
     return [run_check(model, check) for check in CHECKS]
 
 
@@ -66,15 +68,6 @@ def run_check(model: str, check: str) -> Result:
     return _results[model, check]
 
 
-def summary() -> list[str]:
-    """Return a line for each model whose checks this process ran."""
-    models = dict.fromkeys(model for model, _ in _results)
-    return [
-        f"{model}: {count(each for each in _results.values() if each.model == model)}"
-        for model in models
-    ]
-
-
 def _run(subject: Subject, model: str, check: str) -> Result:
     for needed in CHECKS[check].needs:
         status = run_check(model, needed).status
@@ -84,11 +77,11 @@ def _run(subject: Subject, model: str, check: str) -> Result:
     try:
         CHECKS[check].run(subject)
     except NotApplicable as error:
-        return Result(model, check, "not applicable", str(error))
+        return Result(model, check, "not applicable", reason(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a model must not end the checks
-        found = str(error) if isinstance(error, MnistzooError) else describe(error)
+        found = reason(error)
         if expected is not None:
             return Result(model, check, "failed as expected", f"{expected} ({found})")
         return Result(model, check, "failed", found)

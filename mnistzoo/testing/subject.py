@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo.data import Split, load_dataset
-from mnistzoo.errors import MnistzooError
-from mnistzoo.plugins import describe
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingRun, train
 from mnistzoo.weights import save_weights
@@ -133,8 +132,7 @@ class Subject:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a model must not end the checks
-            reason = str(error) if isinstance(error, MnistzooError) else describe(error)
-            raise CheckFailed(f"{what} failed: {reason}{self._place(error)}") from error
+            raise CheckFailed(f"{what} failed: {reason(error)}{self._place(error)}") from error
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Return what the model returns for a copy of the images; no gradient."""

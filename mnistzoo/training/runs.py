@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError
-from mnistzoo.plugins import describe
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.spec import Recipe
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.training.trainer import TrainingRun, train
@@ -150,7 +149,6 @@ def _train_in_process(
             bar=False,
         )
     except Exception as error:  # not every error of a model or the trainer can be pickled
-        reason = str(error) if isinstance(error, MnistzooError) else describe(error)
-        raise MnistzooError(f"seed {recipe.seed}: {reason}") from None
+        raise MnistzooError(f"seed {recipe.seed}: {reason(error)}") from None
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     return safetensors.torch.save(state), run

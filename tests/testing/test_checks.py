@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mnistzoo import ModelSpec, Weights
 from mnistzoo.cli import main
@@ -118,6 +120,7 @@ WRONG = {
         "output", "trailing underscore", forward("images.div_(2)", "return logits")
     ),
     "not_a_number": Wrong("output", "NaN", forward("return (logits * 0).log() * 0")),
+    "probabilities": Wrong("output", "leave softmax out", forward("return logits.softmax(1)")),
     "raises": Wrong(
         "output",
         "ValueError: six is no digit (model.py, line ",
@@ -161,6 +164,11 @@ class Model(Linear):
         "training_mode",
         "return nothing besides",
         forward("return (logits, images) if self.training else logits"),
+    ),
+    "changes_images_in_training": Wrong(
+        "training_mode",
+        "trailing underscore",
+        forward("return logits if not self.training else logits + images.mul_(0.5).sum() * 0"),
     ),
     "counts_in_evaluation": Wrong(
         "training_mode",
@@ -228,7 +236,7 @@ class Model(Linear):
     ),
     "plain_tensor": Wrong(
         "device",
-        "the tensor scale stays behind",
+        "register_buffer()",
         """\
 class Model(Linear):
     def __init__(self):
@@ -273,6 +281,12 @@ class Model(Linear):
 }
 
 
+def torch_file() -> bytes:
+    stream = io.BytesIO()
+    torch.save({}, stream)
+    return stream.getvalue()
+
+
 # Further faults that such a check sees; to run the other checks on them, too, would take long.
 ALSO_WRONG = {
     "cannot_be_copied": Wrong(
@@ -294,6 +308,9 @@ class Model(Linear):
         "metadata", "'ouput', which is no check", changes={"expected_failures": {"ouput": "a typo"}}
     ),
     "torch_file": Wrong("pickling_free", "save_weights", files={"old/weights.pt": b""}),
+    "hidden_torch_file": Wrong(
+        "pickling_free", "weights.bin is a pickle", files={"weights.bin": torch_file()}
+    ),
     "hidden_pickle": Wrong(
         "pickling_free", "data.bin is a pickle", files={"data.bin": pickle.dumps("hidden")}
     ),
@@ -383,16 +400,24 @@ def test_a_check_knows_other_faults_of_the_kind(name: str, define: Define) -> No
     assert result.status == "failed" and wrong.words in result.message
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('hello')\nimport torch\n\n@hookimpl\ndef register_models(register):\n",
+        "@hookimpl\ndef register_models(register):\n    import torch\n",
+    ],
+    ids=["in the module", "in the hook"],
+)
 def test_a_plugin_that_imports_torch_fails_one_check_which_names_the_line(
-    install_plugin: Callable[..., Path], run_cli: Callable[..., subprocess.CompletedProcess[str]]
+    code: str,
+    install_plugin: Callable[..., Path],
+    run_cli: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     metadata = install_plugin(
-        "heavy",
-        "print('hello')\nimport torch\n\n@hookimpl\ndef register_models(register):\n"
-        "    register(linear('heavy', license='MIT', source='the tests'))\n",
+        "heavy", f"{code}    register(linear('heavy', license='MIT', source='the tests'))\n"
     )
     module = metadata.with_name("heavy") / "__init__.py"
-    line = module.read_text().splitlines().index("import torch") + 1
+    lines = [text.strip() for text in module.read_text().splitlines()]
     done = run_cli("check", "heavy", "--json", "results.json")
     assert done.returncode == 1, done.stderr
     results = json.loads((metadata.parents[2] / "work" / "results.json").read_text())
@@ -401,7 +426,8 @@ def test_a_plugin_that_imports_torch_fails_one_check_which_names_the_line(
         (each["check"], each["message"]) for each in results if each["status"] != "passed"
     ]
     assert check == "import"
-    assert f"importing heavy imports torch ({module}, line {line})" in message
+    place = f"{module}, line {lines.index('import torch') + 1}"
+    assert f"importing heavy imports torch ({place})" in message
 
 
 def test_a_name_that_two_plugins_claim_is_reported(
@@ -423,6 +449,33 @@ def test_a_right_model_passes_every_check(define: Define) -> None:
     assert count(results) == "18 checks: 15 passed, 3 not applicable"
     assert not any(result.bad for result in results)
     assert run_check("right_too", "output").status == "passed"
+
+
+def test_a_mask_of_infinities_and_a_tensor_moved_by_hand_are_no_faults(define: Define) -> None:
+    define(
+        "unusual",
+        """\
+class Model(Linear):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+        self.scale = torch.ones(10)
+
+    def forward(self, images):
+        logits = super().forward(images) * self.scale.to(images.device)
+        return logits + self.mask.softmax(0)[1]
+""",
+    )
+    results = run_checks("unusual")
+    assert failed(results) == {}
+    assert statuses(results)["state_dict"] == "passed"
+
+
+def test_the_checks_run_anew_on_a_model_that_was_mended(define: Define, register: Register) -> None:
+    spec = define("mended", changes={"num_params": 7_840})
+    assert failed(run_checks("mended")).keys() == {"parameters"}
+    register(dataclasses.replace(spec, num_params=7_850), plugin="of-mended")
+    assert failed(run_checks("mended")) == {}
 
 
 def test_a_right_model_with_weights_alone_is_not_trained(define: Define) -> None:
@@ -465,7 +518,7 @@ def test_weights_that_tell_another_accuracy_are_reported(
     weights = dataclasses.replace(spec.weights, sha256=sha256)
     register(dataclasses.replace(spec, weights=weights), plugin="of-teller")
     message = run_check("teller", "metrics").message
-    assert "declared as 0.1135, but the metadata of the weights says 0.9" in message
+    assert "declared as 0.1135, but the metadata of the weights says 0.9; save" in message
 
 
 def test_a_lone_module_is_not_blamed_for_what_lies_beside_it(

@@ -17,7 +17,7 @@ SPEC = ModelSpec(
         measured="fitted to 55000 training images, official test set; scikit-learn 1.9.1",
     ),
     tags=("classic", "scikit-learn"),
-    license="MIT",
+    license="MIT AND CC-BY-SA-3.0",
     source="after Cover and Hart 1967, Nearest neighbor pattern classification, IEEE Trans. "
     "Information Theory 13(1), and LeCun et al. 1998, Proc. IEEE 86(11), doi:10.1109/5.726791",
     expected_failures={
