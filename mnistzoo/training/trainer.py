@@ -223,7 +223,10 @@ def _epochs(
         losses = torch.stack(step_losses)
         if not losses.isfinite().all():
             raise _NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
-        if not all(tensor.isfinite().all() for tensor in state.model.state_dict().values()):
+        # A buffer may hold an infinity on purpose, as an attention mask does.
+        if not all(parameter.isfinite().all() for parameter in parameters) or any(
+            tensor.isnan().any() for tensor in state.model.state_dict().values()
+        ):
             raise _NotFinite(step=len(step_losses))
         accuracy = None
         if validation is not None and held_out is not None:
