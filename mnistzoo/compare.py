@@ -78,8 +78,8 @@ class Row:
         per_class_accuracy: of the ten digits; with several seeds the means.
         train_seconds: of one run; with several seeds the mean, of runs that may have shared the
             machine with one another.
-        latency_us: median for one image.
-        latency_256_us: median for a batch of 256.
+        latency_us: median for one image, on one thread.
+        latency_256_us: median for a batch of 256, on one thread.
         error: why there are no figures, in one sentence.
         benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
         correct: whether each test image is recognised, ``(N,)``; of the first seed.
@@ -209,6 +209,8 @@ def compare(
         dataset.train_and_validation  # noqa: B018
     rows = []
     for registration in chosen.values():
+        if show_progress and plan is None:
+            _log.info("evaluating and timing %s", registration.spec.name)
         try:
             rows.append(_measured(registration, dataset, plan, where, show_progress))
         except KeyboardInterrupt:

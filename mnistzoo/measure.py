@@ -43,7 +43,9 @@ def multiply_adds(model: nn.Module) -> int | None:
 
 
 def latency_us(model: nn.Module, images: Tensor) -> float:
-    """Return how long PyTorch takes for one batch, in microseconds; see :func:`median_us`.
+    """Return how long PyTorch takes for one batch on one thread, in us; see :func:`median_us`.
+
+    One thread, since several that wait for each other on a busy machine measure the machine.
 
     The timed calls' logits must agree with those of :func:`predict_logits`.
 
@@ -62,8 +64,14 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         nonlocal logits
         logits = model(inputs)
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            microseconds = median_us(call, lambda: _wait(images.device))
+    finally:
+        torch.set_num_threads(threads)
     with torch.inference_mode():
-        microseconds = median_us(call, lambda: _wait(images.device))
         expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")

@@ -233,7 +233,7 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         )
     notes.append(
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
-        f"{machine['threads']} threads; {versions}"
+        f"1 thread; {versions}"
     )
     if comparison.benchmarks is not None:
         notes += _benchmark_notes(comparison, comparison.benchmarks)

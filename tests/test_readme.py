@@ -36,12 +36,12 @@ def shell() -> list[str]:
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the README's own plugin as the README says, and install it into a folder."""
-    source = tmp_path_factory.mktemp("my-digits")
+    source = tmp_path_factory.mktemp("my-softmax")
     parts = [block for block in blocks(README) if block.path]
     assert [part.path for part in parts] == [
         "pyproject.toml",
-        "my_digits/__init__.py",
-        "my_digits/model.py",
+        "my_softmax/__init__.py",
+        "my_softmax/model.py",
     ]
     assert sum(len(part.text.splitlines()) for part in parts) < 30
     for part in parts:
