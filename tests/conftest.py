@@ -12,6 +12,8 @@ from typing import Any
 
 # Before torch is imported: where two processes share two cores, waiting threads must not spin.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
+os.environ.pop("PYTEST_XDIST_WORKER", None)
 
 import pytest
 import safetensors.torch

@@ -56,7 +56,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def install(wheel: Path) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--quiet"]
-        subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True)
+        # Whatever the outer environment has of that name does not count.
+        options = ["--no-deps", "--no-index", "--ignore-installed"]
+        subprocess.run([*pip, "install", *options, str(wheel)], check=True)
 
     install(build_wheel(ROOT, tmp_path_factory.mktemp("core")))
     where = run("python", "-c", "import mnistzoo; print(mnistzoo.__file__)")

@@ -472,10 +472,10 @@ class Model(Linear):
 
 
 def test_the_checks_run_anew_on_a_model_that_was_mended(define: Define, register: Register) -> None:
-    spec = define("mended", changes={"num_params": 7_840})
-    assert failed(run_checks("mended")).keys() == {"parameters"}
-    register(dataclasses.replace(spec, num_params=7_850), plugin="of-mended")
-    assert failed(run_checks("mended")) == {}
+    spec = define("repaired", changes={"num_params": 7_840})
+    assert failed(run_checks("repaired")).keys() == {"parameters"}
+    register(dataclasses.replace(spec, num_params=7_850), plugin="of-repaired")
+    assert failed(run_checks("repaired")) == {}
 
 
 def test_a_right_model_with_weights_alone_is_not_trained(define: Define) -> None:
