@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +97,6 @@ def test_a_name_that_is_taken_gives_a_folder_that_is_whole(name: str) -> None:
 
 
 def test_its_workflow_is_yaml(tmp_path: Path) -> None:
-    yaml = pytest.importorskip("yaml")
     made = new_plugin("my-digits", tmp_path)
     text = (made.folder / ".github" / "workflows" / "ci.yml").read_text("utf-8")
     commands = [step.get("run", "") for step in yaml.safe_load(text)["jobs"]["ci"]["steps"]]
