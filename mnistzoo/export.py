@@ -212,7 +212,7 @@ def _unfold_batch_norms(proto: "onnx.ModelProto") -> None:
         weight, bias, mean, variance = (constants[name] for name in node.input[1:])
         epsilon = next((each.f for each in node.attribute if each.name == "epsilon"), 1e-5)
         scale = weight / np.sqrt(variance + epsilon)
-        axes = (-1, *(1 for _ in range(_rank(proto, features) - 2)))
+        axes = (-1, *[1] * (_rank(proto, features) - 2))
         for name, values in ((f"{output}_scale", scale), (f"{output}_shift", bias - mean * scale)):
             initializer = numpy_helper.from_array(values.astype(np.float32).reshape(axes), name)
             proto.graph.initializer.append(initializer)

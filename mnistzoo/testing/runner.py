@@ -38,6 +38,7 @@ class Result:
 
 
 _subject = cache(Subject)
+_results: dict[tuple[str, str], Result] = {}
 
 
 def run_checks(model: str) -> list[Result]:
@@ -50,9 +51,6 @@ def run_checks(model: str) -> list[Result]:
     for check in CHECKS:
         _results.pop((model, check), None)
     return [run_check(model, check) for check in CHECKS]
-
-
-_results: dict[tuple[str, str], Result] = {}
 
 
 def run_check(model: str, check: str) -> Result:
