@@ -145,10 +145,7 @@ class Checkpoint:
 
 
 def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    """Return the shapes of all but the optimizer's tensors, which a fresh one does not have yet."""
-    return {
-        name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer.")
-    }
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

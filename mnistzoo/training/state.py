@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mnistzoo.spec import Recipe
+from mnistzoo.training.optimizer import Optimizer
 
 StateDict = dict[str, Tensor]
 
@@ -31,7 +32,7 @@ class TrainingState:
         # Convolutions and pooling run faster channels last; other layers do not notice.
         self.model: nn.Module = create().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.result = copy.deepcopy(self.model) if recipe.ema_decay else self.model
-        self.optimizer = _optimizer(self.model, recipe)
+        self.optimizer = Optimizer(self.model.parameters(), recipe)
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.distortion = torch.Generator(device).manual_seed(recipe.seed)
         self._device = device
@@ -62,8 +63,9 @@ class TrainingState:
         if self.result is not self.model:
             for name, tensor in self.result.state_dict().items():
                 tensors[f"average.{name}"] = tensor
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        tensors |= {
+            f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()
+        }
         tensors |= {f"random.{name}": state for name, state in self._random_states().items()}
         return {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -75,13 +77,9 @@ class TrainingState:
         self.model.load_state_dict(_below("model", tensors))
         if self.result is not self.model:
             self.result.load_state_dict(_below("average", tensors))
-        parameters = list(self.model.parameters())
-        for key, value in _below("optimizer", tensors).items():
-            index, _, name = key.partition(".")
-            parameter = parameters[int(index)]
-            if value.shape == parameter.shape:  # in the parameter's own memory format
-                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
-            self.optimizer.state[parameter][name] = value.to(parameter.device)
+        remembered = _below("optimizer", tensors)
+        for name, tensor in self.optimizer.tensors().items():
+            tensor.copy_(remembered[name])
         random = _below("random", tensors)
         self.order.set_state(random["order"])
         self.distortion.set_state(random["distortion"])
@@ -107,15 +105,3 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> StateDict:
         for name, tensor in tensors.items()
         if name.startswith(start)
     }
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = model.parameters()
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(
-        parameters, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True
-    )

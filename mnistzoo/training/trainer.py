@@ -207,7 +207,6 @@ def _epochs(
         step_losses = []
         shuffled = torch.randperm(len(data), generator=state.order).to(device)
         for batch in _batches(shuffled, recipe.batch_size):
-            state.optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, all_steps)
             inputs = to_input(images.index_select(0, batch))
             inputs = augment(inputs, recipe, state.distortion)
             loss = loss_of(inputs, labels.index_select(0, batch))
@@ -215,7 +214,7 @@ def _epochs(
             loss.backward()
             if recipe.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-            state.optimizer.step()
+            state.optimizer.step(learning_rate(recipe, step, all_steps))
             step += 1
             state.average(step)
             step_losses.append(loss.detach())

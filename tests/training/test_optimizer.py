@@ -1,0 +1,82 @@
+"""The optimizer's steps are those of torch.optim, without its start and its overhead."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mnistzoo import Split, load_dataset
+from mnistzoo.spec import Recipe
+from mnistzoo.training.optimizer import Optimizer
+
+REFERENCES: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": lambda parameters: torch.optim.Adam(parameters, weight_decay=0.01, fused=True),
+    "adamw": lambda parameters: torch.optim.AdamW(parameters, weight_decay=0.01, fused=True),
+    "sgd": lambda parameters: torch.optim.SGD(
+        parameters, momentum=0.9, nesterov=True, weight_decay=0.01, fused=True
+    ),
+}
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.Flatten(), nn.Linear(288, 10)
+    )
+    layers[0].weight.requires_grad_(False)
+    return layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def gradients(model: nn.Module, data: Split, step: int) -> None:
+    images = torch.tensor(data.images[20 * step : 20 * step + 20]).unsqueeze(1) / 255
+    labels = torch.tensor(data.labels[20 * step : 20 * step + 20], dtype=torch.long)
+    model.zero_grad()
+    F.cross_entropy(model(images), labels).backward()
+    if step == 3:  # as where a branch was not taken
+        model[2].bias.grad = None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_steps_are_bit_for_bit_those_of_torch(kind: str) -> None:
+    data = load_dataset("mnist-10k").train
+    ours, theirs = net(), net()
+    recipe = Recipe(
+        epochs=1,
+        batch_size=20,
+        optimizer=kind,  # type: ignore[arg-type]
+        learning_rate=0.1,
+        weight_decay=0.01,
+    )
+    optimizer, reference = (
+        Optimizer(ours.parameters(), recipe),
+        REFERENCES[kind](theirs.parameters()),
+    )
+    for step in range(8):
+        learning_rate = 0.01 / (step + 1)
+        gradients(ours, data, step)
+        optimizer.step(learning_rate)
+        gradients(theirs, data, step)
+        reference.param_groups[0]["lr"] = learning_rate
+        reference.step()
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(mine, other)
+    assert not torch.equal(ours[4].weight, net()[4].weight)  # type: ignore[index]
+
+
+def test_training_does_not_import_the_compiler() -> None:
+    code = """
+import sys, mnistzoo
+recipe = mnistzoo.Recipe(
+    epochs=1, batch_size=64, optimizer="adamw", learning_rate=0.001, clip_norm=1, ema_decay=0.9,
+    rotation=5, elastic=1, erasing=0.1,
+)
+data = mnistzoo.load_dataset("mnist-10k")
+create = lambda: mnistzoo.create_model("mnistnet")
+mnistzoo.train(create, recipe, data.train[:200], data.validation[:200], device="cpu")
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
