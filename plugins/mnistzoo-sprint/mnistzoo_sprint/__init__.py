@@ -6,32 +6,32 @@ from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="sprint",
-    summary="Four convolutions, three with stride 2, trained in one pass over the images",
+    summary="Three convolutions, two with stride 2, trained in one pass over the images",
     factory="mnistzoo_sprint.model:Sprint",
-    num_params=57_050,
+    num_params=33_018,
     recipes={
         "default": Recipe(
             epochs=1,
             batch_size=128,
-            optimizer="adamw",
-            learning_rate=0.01,
-            weight_decay=0.01,
+            optimizer="sgd",
+            learning_rate=0.4,
+            weight_decay=0.0005,
             schedule="one-cycle",
-            precision="bfloat16",
+            label_smoothing=0.05,
             threads=2,
         )
     },
     weights=Weights(
         file="sprint.safetensors",
-        sha256="3d6dd1c3ee4d357a70c90f65897c8b1b8d142f13fc8df5ae2698c799f28a5c3a",
+        sha256="22c20e097f9540333103167fd2da0442d833df4f27a014e8595220db2345d825",
         metrics={
-            "test_accuracy": 0.9905,
-            "validation_accuracy": 0.9906,
-            "test_accuracy_mean": 0.98956,
-            "test_accuracy_sd": 0.000713,
+            "test_accuracy": 0.9917,
+            "validation_accuracy": 0.9918,
+            "test_accuracy_mean": 0.99121,
+            "test_accuracy_sd": 0.000595,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 4, the median of 5 by validation accuracy; "
+        "official test set; seed 7, the median of 10 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "2 threads",
     ),

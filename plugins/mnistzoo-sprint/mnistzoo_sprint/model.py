@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Sprint(nn.Module):
-    """Four convolutions, three of which halve the image's sides, and one linear layer.
+    """Three convolutions, two of them with stride 2, and one linear layer.
 
     Every normalisation directly follows a convolution, so it can be folded into it.
     """
@@ -12,12 +12,11 @@ class Sprint(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            *_conv(1, 16, kernel_size=5, stride=2),
-            *_conv(16, 32, kernel_size=3, stride=2),
-            *_conv(32, 48, kernel_size=3, stride=1),
-            *_conv(48, 64, kernel_size=3, stride=2),
+            *_conv(1, 16, kernel_size=5, stride=2),  # to 12x12
+            *_conv(16, 32, kernel_size=4, stride=2),  # to 5x5
+            *_conv(32, 64, kernel_size=3, stride=1),  # to 3x3
         )
-        self.head = nn.Linear(64 * 4 * 4, 10)
+        self.head = nn.Linear(64 * 3 * 3, 10)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
@@ -28,7 +27,7 @@ def _conv(
     channels_in: int, channels_out: int, kernel_size: int, stride: int
 ) -> tuple[nn.Module, ...]:
     return (
-        nn.Conv2d(channels_in, channels_out, kernel_size, stride, kernel_size // 2, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel_size, stride, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
     )
