@@ -1,10 +1,14 @@
 """Print the README's table: the shipped weights evaluated now, and the runs that they come from.
 
-Usage: python scripts/readme_table.py
+Usage: python scripts/readme_table.py [COMPARISON]
+
+With COMPARISON, what `mnistzoo compare --json COMPARISON` measured is taken in place of evaluating.
 """
 
 import csv
+import json
 import statistics
+import sys
 from pathlib import Path
 
 import torch
@@ -37,7 +41,7 @@ HEADINGS = [
 
 
 def main() -> None:
-    test = load_dataset("mnist-10k").test
+    measured = compared(Path(sys.argv[1])) if len(sys.argv) > 1 else evaluated()
     with RUNS.open(newline="") as stream:
         runs = [
             row
@@ -46,15 +50,14 @@ def main() -> None:
         ]
     rows = []
     for name in MODELS:
-        evaluation = evaluate(load_model(name), test)
-        low, high = evaluation.accuracy_interval
+        accuracy, low, high = measured[name]
         own = [run for run in runs if run["model"] == name]
         found = [float(run["test_accuracy"]) for run in own]
         rows.append(
             [
                 name,
                 f"{get_spec(name).num_params:,}",
-                percent(evaluation.accuracy),
+                percent(accuracy),
                 f"{percent(low)} to {percent(high)}",
                 percent(statistics.mean(found)) if own else "-",
                 percent(statistics.stdev(found)) if len(own) > 1 else "-",
@@ -68,6 +71,19 @@ def main() -> None:
     for row in (HEADINGS, ["---"] * len(HEADINGS), *rows):
         print(f"| {' | '.join(row)} |")
     print(f"\ntorch {torch.__version__}; the runs and where: {RUNS.parent.name}/{RUNS.name}")
+
+
+def evaluated() -> dict[str, tuple[float, float, float]]:
+    """Return each model's accuracy and its interval, 0 to 1."""
+    test = load_dataset("mnist-10k").test
+    evaluations = {name: evaluate(load_model(name), test) for name in MODELS}
+    return {name: (each.accuracy, *each.accuracy_interval) for name, each in evaluations.items()}
+
+
+def compared(path: Path) -> dict[str, tuple[float, float, float]]:
+    """Return the same as a comparison has it."""
+    models = json.loads(path.read_text("utf-8"))["models"]
+    return {each["name"]: (each["accuracy"], *each["accuracy_interval"]) for each in models}
 
 
 def minutes(seconds: list[float]) -> str:

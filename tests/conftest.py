@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: where two processes share two cores, waiting threads must not spin.
+# Before torch is imported: each of several processes computes with one thread.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And where two processes share two cores, waiting threads must not spin.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)

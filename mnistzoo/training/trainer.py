@@ -15,7 +15,13 @@ from torch.nn import functional as F
 
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_logits, resolve_device, to_input, to_tensor
+from mnistzoo.inference import (
+    keep_freed_memory,
+    predict_logits,
+    resolve_device,
+    to_input,
+    to_tensor,
+)
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment
 from mnistzoo.training.checkpoint import Checkpoint
@@ -145,7 +151,7 @@ def train(
     where = resolve_device(device)
     run = TrainingRun(recipe, where.type, _precision(recipe, where))
     cuda = [torch.cuda.current_device()] if where.type == "cuda" else []
-    _keep_freed_memory()
+    keep_freed_memory()
     with torch.random.fork_rng(cuda), _threads(recipe.threads), _denormals_flushed():
         state = TrainingState(create, recipe, where)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
@@ -290,17 +296,6 @@ def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 def _copy_of_state(model: nn.Module) -> StateDict:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory that a step frees for the next one: measured, a step of `sprint`
-    takes a fifth less.
-
-    Else it gives large blocks back to the system, and takes them again page by page. What it keeps
-    follows the largest block freed so far, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). Other
-    allocators do not notice.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 @contextlib.contextmanager

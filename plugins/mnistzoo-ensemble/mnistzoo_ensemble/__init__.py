@@ -6,7 +6,7 @@ from mnistzoo import ModelSpec, hookimpl
 
 SPEC = ModelSpec(
     name="ensemble",
-    summary="Mean of resnet and mnistconvnet over shifts of a pixel",
+    summary="Mean of resnet and mnistconvnet over shifts of a pixel up and down",
     factory="mnistzoo_ensemble.model:Ensemble",
     num_params=1_030_634 + 421_642,
     members=("resnet", "mnistconvnet"),

@@ -11,12 +11,11 @@ def test_the_ensemble_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
-def test_the_ensemble_is_the_mean_over_its_members_and_shifts_by_a_pixel() -> None:
+def test_the_ensemble_is_the_mean_over_its_members_and_shifts_up_and_down() -> None:
     pixels = load_dataset("mnist-10k").test.images[:50].copy()
-    pixels[:, [0, -1]] = pixels[:, :, [0, -1]] = 0  # with an empty border, to roll is to shift
+    pixels[:, [0, -1]] = 0  # with an empty border, to roll is to shift
     images = torch.tensor(pixels).unsqueeze(1) / 255
-    shifts = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
-    views = [images.roll(shift, dims=(2, 3)) for shift in shifts]
+    views = [images.roll(down, dims=2) for down in (0, 1, -1)]
     with torch.inference_mode():
         members = [load_model(name) for name in get_spec("ensemble").members]
         probabilities = [member(view).softmax(1) for member in members for view in views]
