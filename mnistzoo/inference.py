@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mnistzoo.errors import MnistzooError
 
 # Measured: 10,000 images at once are several times slower for a convolutional net, and 250 a
-# quarter slower for an ensemble, which makes several of each.
+# quarter slower for an ensemble, which makes three of each image.
 BATCH_SIZE = 100
 
 
@@ -41,11 +41,12 @@ def to_input(images: Tensor) -> Tensor:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep the memory that one batch frees for the next.
+    """Let glibc keep the memory that one batch frees for the next, in the whole process.
 
     Else it gives large blocks back to the system and takes them again page by page: measured, a
     training step of ``sprint`` takes a quarter longer. What it keeps follows the largest block
-    freed so far, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). Other allocators do not notice.
+    freed so far, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD); hence one is allocated here and freed
+    at once. Other allocators, and a glibc whose thresholds are set, do not notice.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 

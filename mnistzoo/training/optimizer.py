@@ -13,10 +13,12 @@ _MOMENTUM = 0.9
 
 
 class Optimizer:
-    """Adam, AdamW or SGD with Nesterov momentum, bit for bit that of ``torch.optim``.
+    """Adam, AdamW or SGD with Nesterov momentum, for dense gradients: bit for bit those of
+    ``torch.optim`` with ``fused=True``.
 
     The first optimizer of a process that ``torch.optim`` makes imports torch's compiler, two
-    seconds, and each of its steps takes longer than the kernel for a small net; hence this one.
+    seconds, and for a small net its bookkeeping takes longer than the kernel. Hence the kernels,
+    which torch keeps private, are called here.
 
     Args:
         parameters: to change, each where it has a gradient.
@@ -37,6 +39,8 @@ class Optimizer:
     def step(self, learning_rate: float) -> None:
         """Change every parameter that has a gradient."""
         chosen = [i for i, each in enumerate(self._parameters) if each.grad is not None]
+        if not chosen:
+            return
         parameters: list[Tensor] = [self._parameters[i] for i in chosen]
         gradients = [each.grad for each in parameters if each.grad is not None]
         averages = [[each[i] for i in chosen] for each in self._averages.values()]

@@ -116,7 +116,8 @@ def train(
     """Create a model and train it by a recipe.
 
     On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
-    they may differ in their last bits. The caller's random state is left as it was.
+    they may differ in their last bits. The caller's random state is left as it was; the process
+    keeps more of the memory that it frees (:func:`~mnistzoo.inference.keep_freed_memory`).
 
     Args:
         create: makes the model, from the recipe's seed.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_SHIFTS = (0, 1, -1)  # pixels down
+_SHIFTS = (0, 1, -1)  # pixels that the window moves down
 
 
 class Ensemble(nn.Module):

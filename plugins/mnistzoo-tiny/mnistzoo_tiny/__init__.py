@@ -53,6 +53,7 @@ TINY7K = ModelSpec(
             optimizer="adamw",
             learning_rate=0.02,
             schedule="one-cycle",
+            label_smoothing=0.05,
             rotation=8,
             scale=0.08,
             shift=1,
@@ -62,15 +63,15 @@ TINY7K = ModelSpec(
     },
     weights=Weights(
         file="tiny7k.safetensors",
-        sha256="627dd89c8a5607e6ee3263413f4d90a4d35b59eb75e9751634a28ac5d4019f47",
+        sha256="7f4e3ddfb307bf94a015a8973fdfe6f7ffe2774efc88d5bb984ce5212eb0ba0e",
         metrics={
-            "test_accuracy": 0.9936,
-            "validation_accuracy": 0.9938,
-            "test_accuracy_mean": 0.99378,
-            "test_accuracy_sd": 0.000722,
+            "test_accuracy": 0.9946,
+            "validation_accuracy": 0.995,
+            "test_accuracy_mean": 0.99508,
+            "test_accuracy_sd": 0.000487,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 0, the median of 5 by validation accuracy; "
+        "official test set; seed 3, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),

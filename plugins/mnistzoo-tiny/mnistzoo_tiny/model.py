@@ -14,10 +14,14 @@ class TinyNet(nn.Module):
         wide: channels after the separable convolution at 14x14.
         deep: channels at 7x7.
         repeats: how many residual separable convolutions follow there.
+        activation: after the stem and after every separable convolution.
     """
 
-    def __init__(self, stem: int, wide: int, deep: int, repeats: int) -> None:
+    def __init__(
+        self, stem: int, wide: int, deep: int, repeats: int, activation: nn.Module
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.stem = _conv(1, stem, kernel_size=5, stride=2)
         self.block1 = _separable(stem, wide)
         self.block2 = _separable(wide, deep)
@@ -26,21 +30,22 @@ class TinyNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
-        features = self.block1(F.relu(self.stem(images)))
-        features = F.relu(self.block2(F.max_pool2d(F.relu(features), 2)))
+        features = self.block1(self.activation(self.stem(images)))
+        features = self.block2(F.max_pool2d(self.activation(features), 2))
+        features = self.activation(features)
         for residual in self.residuals:
-            features = features + F.relu(residual(features))
+            features = features + self.activation(residual(features))
         return self.head(features.amax((2, 3)))
 
 
 def tiny1k() -> TinyNet:
     """Return the net of 1,350 parameters."""
-    return TinyNet(stem=8, wide=14, deep=14, repeats=1)
+    return TinyNet(stem=8, wide=14, deep=14, repeats=1, activation=nn.ReLU())
 
 
 def tiny7k() -> TinyNet:
     """Return the net of 7,546 parameters."""
-    return TinyNet(stem=16, wide=32, deep=40, repeats=2)
+    return TinyNet(stem=16, wide=32, deep=40, repeats=2, activation=nn.SiLU())
 
 
 def _separable(channels_in: int, channels_out: int) -> nn.Sequential:
