@@ -21,7 +21,8 @@ from mnistzoo.training import TrainingRun, train
 from mnistzoo.weights import save_weights
 from mnistzoo.zoo import Registration, create_model, get_registration, load_model, registrations
 
-_TRAINING_IMAGES = 3_000
+_TRAINING_IMAGES = 1_500
+_LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
 
 
@@ -96,10 +97,12 @@ class Subject:
     def train_once(self) -> tuple[nn.Module, TrainingRun]:
         """Train a few steps by the default recipe on images that ship with mnistzoo."""
         recipe = self.spec.recipes["default"]
-        steps = math.ceil(_TRAINING_IMAGES / recipe.batch_size)
+        batch_size = min(recipe.batch_size, _LARGEST_BATCH)
+        steps = math.ceil(_TRAINING_IMAGES / batch_size)
         recipe = dataclasses.replace(
             recipe,
             epochs=max(2, math.ceil(_TRAINING_STEPS / steps)),
+            batch_size=batch_size,
             compile=False,
             teacher=None,
             threads=1,  # quick beside whatever else the machine does
