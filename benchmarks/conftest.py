@@ -14,6 +14,7 @@ from torch import nn
 
 from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
 from mnistzoo.export import ExportError, export_onnx
+from mnistzoo.inference import computing_threads
 from mnistzoo.measure import environment, multiply_adds
 from mnistzoo.zoo import get_registration
 
@@ -34,13 +35,10 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: An
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     random.seed(0)
-    with threadpool_limits(THREADS):  # numpy's matrix products
+    with computing_threads(THREADS), threadpool_limits(THREADS):  # the second: numpy's products
         yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

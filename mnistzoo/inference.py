@@ -1,5 +1,8 @@
 """Images through a model: the device, the input format, and batches that fit the cache."""
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,6 +41,17 @@ def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 def to_input(images: Tensor) -> Tensor:
     """Return uint8 images as a model takes them: float32, 0 to 1."""
     return images.float().div_(255)
+
+
+@contextlib.contextmanager
+def computing_threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads in the block; with None, as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:

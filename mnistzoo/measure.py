@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mnistzoo import __version__
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_logits, to_input
+from mnistzoo.inference import computing_threads, predict_logits, to_input
 
 _WARM_UP_SECONDS = 0.2
 _REPEATS = 30
@@ -64,13 +64,8 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         nonlocal logits
         logits = model(inputs)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            microseconds = median_us(call, lambda: _wait(images.device))
-    finally:
-        torch.set_num_threads(threads)
+    with computing_threads(1), torch.inference_mode():
+        microseconds = median_us(call, lambda: _wait(images.device))
     with torch.inference_mode():
         expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):

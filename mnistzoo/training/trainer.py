@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import (
+    computing_threads,
     keep_freed_memory,
     predict_logits,
     resolve_device,
@@ -153,7 +154,7 @@ def train(
     run = TrainingRun(recipe, where.type, _precision(recipe, where))
     cuda = [torch.cuda.current_device()] if where.type == "cuda" else []
     keep_freed_memory()
-    with torch.random.fork_rng(cuda), _threads(recipe.threads), _denormals_flushed():
+    with torch.random.fork_rng(cuda), computing_threads(recipe.threads), _denormals_flushed():
         state = TrainingState(create, recipe, where)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
         loss_of = _loss(state.model, run, where)
@@ -297,16 +298,6 @@ def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 def _copy_of_state(model: nn.Module) -> StateDict:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-@contextlib.contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
