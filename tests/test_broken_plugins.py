@@ -54,7 +54,7 @@ FAILS_TO_LOAD = {
 
 CANNOT_BE_CREATED = {
     "factory's module is missing": ("factory='module_that_is_missing:linear'", "", ["is_missing"]),
-    "factory's attribute is missing": ("factory='bad.model:cubic'", "", ["cubic"]),
+    "factory's attribute is missing": ("factory='{}.model:cubic'", "", ["cubic"]),
     "declares a wrong number of parameters": ("num_params=7840", "", ["7,840", "7,850"]),
     "its module needs an absent package": ("", "import absent_package\n", ["absent_package"]),
 }
@@ -138,7 +138,7 @@ def state(stdout: str, distribution: str) -> str:
 
 @pytest.mark.parametrize(("code", "reason"), FAILS_TO_LOAD.values(), ids=FAILS_TO_LOAD)
 def test_a_plugin_that_fails_to_load_is_named_and_the_rest_works(
-    code: str, reason: str, install_plugin: Install, run_cli: Run, tmp_path: Path
+    code: str, reason: str, install_plugin: Install, run_cli: Run
 ) -> None:
     install_plugin("good")
     install_plugin("bad", code, version="0.3")
@@ -148,50 +148,59 @@ def test_a_plugin_that_fails_to_load_is_named_and_the_rest_works(
     (line,) = result.stderr.splitlines()
     assert "plugin bad 0.3" in line and reason in line
 
+
+def test_plugins_and_compare_name_all_plugins_that_fail_to_load_and_the_rest_works(
+    install_plugin: Install, run_cli: Run, tmp_path: Path
+) -> None:
+    install_plugin("good")
+    reasons = {}
+    for number, (code, reason) in enumerate(FAILS_TO_LOAD.values()):
+        install_plugin(f"bad{number}", code, version="0.3")
+        reasons[f"bad{number}"] = reason
+
     found, stdout = plugins(run_cli, tmp_path)
     assert state(stdout, "good") == "works" and found["good"]["problems"] == []
-    assert state(stdout, "bad") == "failed" and found["bad"]["models"] == []
-    (problem,) = found["bad"]["problems"]
-    assert reason in problem and f"bad 0.3: {problem}" in stdout
-    assert "Traceback (most recent call last)" in stdout
+    assert stdout.count("Traceback (most recent call last)") == len(reasons)
+    for bad, reason in reasons.items():
+        assert state(stdout, bad) == "failed" and found[bad]["models"] == []
+        (problem,) = found[bad]["problems"]
+        assert reason in problem and f"{bad} 0.3: {problem}" in stdout
 
     result = run_cli("compare", "--json", "-")
     assert rows(result).keys() == {"good"}
     assert result.returncode == 0
-    assert "plugin bad 0.3" in result.stderr
+    for bad, reason in reasons.items():
+        (line,) = (line for line in result.stderr.splitlines() if f"plugin {bad} 0.3" in line)
+        assert reason in line
 
 
-@pytest.mark.parametrize(
-    ("changes", "model_code", "reasons"), CANNOT_BE_CREATED.values(), ids=CANNOT_BE_CREATED
-)
-def test_a_model_that_cannot_be_created_is_an_error_row_and_the_rest_works(
-    changes: str,
-    model_code: str,
-    reasons: list[str],
-    install_plugin: Install,
-    run_cli: Run,
-    tmp_path: Path,
+def test_models_that_cannot_be_created_are_error_rows_and_the_rest_works(
+    install_plugin: Install, run_cli: Run, tmp_path: Path
 ) -> None:
     install_plugin("good")
-    code = f"{REGISTER}    register(linear('bad', {changes}))"
-    install_plugin("bad", code, version="0.3", model_code=model_code + MODEL)
+    reasons = {}
+    for number, (changes, model_code, parts) in enumerate(CANNOT_BE_CREATED.values()):
+        bad = f"bad{number}"
+        code = f"{REGISTER}    register(linear({bad!r}, {changes.format(bad)}))"
+        install_plugin(bad, code, version="0.3", model_code=model_code + MODEL)
+        reasons[bad] = parts
 
     result = run_cli("models", "--json", "-")
-    assert listed(result) == {"good", "bad"}
+    assert listed(result) == {"good", *reasons}
     assert result.stderr == ""
 
     found, stdout = plugins(run_cli, tmp_path)
     assert state(stdout, "good") == "works" and found["good"]["problems"] == []
-    assert state(stdout, "bad") == "failed"
-    (problem,) = found["bad"]["problems"]
-    assert "bad 0.3" in problem and problem in stdout
-    assert all(reason in problem for reason in reasons)
-
     result = run_cli("compare", "--json", "-")
     by_name = rows(result)
     assert result.returncode == 1
-    assert by_name["bad"]["error"] == problem
-    assert by_name["bad"]["accuracy"] is None
+    for bad, parts in reasons.items():
+        assert state(stdout, bad) == "failed"
+        (problem,) = found[bad]["problems"]
+        assert f"{bad} 0.3" in problem and problem in stdout
+        assert all(part in problem for part in parts)
+        assert by_name[bad]["error"] == problem
+        assert by_name[bad]["accuracy"] is None
 
 
 @pytest.mark.parametrize(
