@@ -94,27 +94,26 @@ class Subject:
         path = Path(top.origin)
         return path.parent if top.submodule_search_locations else path
 
-    def train_once(self) -> tuple[nn.Module, TrainingRun]:
-        """Train a few steps by the default recipe on images that ship with mnistzoo."""
+    def train_briefly(self, images: int, steps: int) -> tuple[nn.Module, TrainingRun]:
+        """Train by the default recipe on so many images, for so many steps or some more."""
         recipe = self.spec.recipes["default"]
         batch_size = min(recipe.batch_size, _LARGEST_BATCH)
-        steps = math.ceil(_TRAINING_IMAGES / batch_size)
         recipe = dataclasses.replace(
             recipe,
-            epochs=max(2, math.ceil(_TRAINING_STEPS / steps)),
+            epochs=math.ceil(steps / math.ceil(images / batch_size)),
             batch_size=batch_size,
             compile=False,
             teacher=None,
             threads=1,  # quick beside whatever else the machine does
         )
-        images = load_dataset("mnist-10k").train[:_TRAINING_IMAGES]
+        data = load_dataset("mnist-10k").train[:images]
         with self.calling("training by the default recipe"):
-            return train(lambda: create_model(self.spec.name), recipe, images, device="cpu")
+            return train(lambda: create_model(self.spec.name), recipe, data, device="cpu")
 
     @functools.cached_property
     def trained(self) -> tuple[nn.Module, TrainingRun]:
-        """The first of the runs of :meth:`train_once`."""
-        return self.train_once()
+        """A model that was trained until it tells digits apart, if it can learn, and its run."""
+        return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
     @contextlib.contextmanager
     def weights_file(self) -> Iterator[Path | None]:
