@@ -23,7 +23,7 @@ from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, replacing
-from mnistzoo.inference import predict_logits, to_tensor
+from mnistzoo.inference import BATCH_SIZE, predict_logits, to_tensor
 from mnistzoo.measure import environment, median_us
 from mnistzoo.quantization import quantise
 from mnistzoo.runtime import Predictor
@@ -320,7 +320,7 @@ def _logits(
     try:
         predictor = Predictor(content)
         logits = np.concatenate(
-            [predictor.logits(batch) for batch in np.split(inputs, len(inputs) // 1000)]
+            [predictor.logits(batch) for batch in np.split(inputs, len(inputs) // BATCH_SIZE)]
         )
         few = {size: predictor.logits(inputs[:size]) for size in _BATCHES}
     except Exception as error:  # ONNX Runtime's classes have no common ancestor
@@ -331,8 +331,8 @@ def _logits(
     for size, some in few.items():
         if not np.abs(some - logits[:size]).max() <= allowed:
             raise ExportError(
-                f"model {name!r} as ONNX gives other logits in a batch of {size} than of 1000; "
-                "its forward() must treat each image by itself"
+                f"model {name!r} as ONNX gives other logits in a batch of {size} than of "
+                f"{BATCH_SIZE}; its forward() must treat each image by itself"
             )
     return logits
 
