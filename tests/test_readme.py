@@ -55,14 +55,21 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed
 
 
-def test_every_command_runs(plugin: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run every command of the README in a folder, and return it."""
     assert ["pip", "install", "."] in commands(README)
+    folder = tmp_path_factory.mktemp("folder")
     path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
     for words in shortened():
         if words[0] != "pip":
-            output = run(words, tmp_path, PYTHONPATH=path)
+            output = run(words, folder, PYTHONPATH=path)
             assert "softmax" in output or "softmax" not in words
-    assert (tmp_path / "comparison.json").exists()
+    return folder
+
+
+def test_every_command_runs(folder: Path) -> None:
+    assert (folder / "comparison.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +77,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run the README's first command, and return the JSON that it writes besides."""
     folder = tmp_path_factory.mktemp("comparison")
     (command,) = [text.split(" && ")[1].split() for text in shell() if "compare" in text]
-    with pytest.MonkeyPatch.context() as patch:  # the settings of whoever runs the tests
-        for variable in [name for name in os.environ if name.startswith("MNISTZOO_")]:
-            patch.delenv(variable)
-        output = run([*command, "--json", "all.json"], folder, MNISTZOO_PLUGINS=DISTRIBUTIONS)
+    output = run([*command, "--json", "all.json"], folder, MNISTZOO_PLUGINS=DISTRIBUTIONS)
     assert all(name in output for name in FIRST_PARTY)
     assert "failed" not in output
     return folder / "all.json"
@@ -91,13 +95,12 @@ def test_the_script_of_the_table_evaluates_the_weights_or_takes_a_comparison(
     assert script["evaluated"]()["mnistnet"] == script["compared"](comparison)["mnistnet"]
 
 
-def test_the_python_snippets_run(tmp_path: Path) -> None:
+def test_the_python_snippets_run(folder: Path) -> None:
     whole = ("import mnistzoo", "import Predictor")  # the others are files of the plugin
     texts = [block.text for block in blocks(README, "python")]
     snippets = [text for text in texts if any(each in text for each in whole)]
     assert len(snippets) == 3
-    run(["mnistzoo", "export", "tiny7k"], tmp_path)
-    outputs = "".join(run(["python", "-c", snippet], tmp_path) for snippet in snippets)
+    outputs = "".join(run(["python", "-c", snippet], folder) for snippet in snippets)
     assert "(10000, 28, 28) uint8" in outputs
     assert "Linear(in_features=784" in outputs
     assert "tiny7k 0.99" in outputs and "(5, 10)" in outputs
