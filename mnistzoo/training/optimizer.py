@@ -33,7 +33,8 @@ class Optimizer:
         self._averages = {
             name: [torch.zeros_like(parameter) for parameter in self._parameters] for name in names
         }
-        self._steps = [torch.zeros((), device=each.device) for each in self._parameters]
+        counted = [] if self._kind == "sgd" else self._parameters
+        self._steps = [torch.zeros((), device=each.device) for each in counted]
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
