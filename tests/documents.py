@@ -94,17 +94,19 @@ def links(page: Path) -> list[str]:
 def run(words: list[str], folder: Path, *, expected: int = 0, **environment: str) -> str:
     """Run a command and return its stdout; ``mnistzoo`` and ``pip`` are those of this Python.
 
-    Of the settings of whoever runs the tests it sees none.
+    It sees neither the settings nor the cache of whoever runs the tests.
     """
     if words[0] in ("mnistzoo", "pip"):
         words = [sys.executable, "-m", *words]
     if words[0] == "python":
         words = [sys.executable, *words[1:]]
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")
+    }
     done = subprocess.run(
         words,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")}
-        | environment,
+        env=inherited | {"MNISTZOO_CACHE_DIR": str(folder / "cache")} | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -193,6 +193,7 @@ def test_models_that_cannot_be_created_are_error_rows_and_the_rest_works(
     assert state(stdout, "good") == "works" and found["good"]["problems"] == []
     result = run_cli("compare", "--json", "-")
     by_name = rows(result)
+    assert by_name.keys() == {"good", *reasons}
     assert result.returncode == 1
     for bad, parts in reasons.items():
         assert state(stdout, bad) == "failed"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run("mnistzoo", "new-plugin", "my-digits")
     install(build_wheel(work / "my-digits", tmp_path_factory.mktemp("plugin")))
     return run
+
+
+def test_every_distribution_names_what_builds_it() -> None:
+    """CI builds without isolation, where that would not be missed."""
+    pages = [ROOT / "pyproject.toml", *(ROOT / "plugins").glob("*/pyproject.toml")]
+    assert len(pages) > 1
+    for page in pages:
+        build = tomllib.loads(page.read_text())["build-system"]
+        assert build["build-backend"] == "hatchling.build"
+        assert [each.partition(">")[0] for each in build["requires"]] == ["hatchling"]
 
 
 def test_the_plugin_is_listed_and_passes_the_checks(run: Run) -> None:

@@ -95,12 +95,12 @@ class Subject:
         return path.parent if top.submodule_search_locations else path
 
     def train_briefly(self, images: int, steps: int) -> tuple[nn.Module, TrainingRun]:
-        """Train by the default recipe on so many images, for so many steps or some more."""
+        """Train by the default recipe on so many images, two epochs or more until so many steps."""
         recipe = self.spec.recipes["default"]
         batch_size = min(recipe.batch_size, _LARGEST_BATCH)
         recipe = dataclasses.replace(
             recipe,
-            epochs=math.ceil(steps / math.ceil(images / batch_size)),
+            epochs=max(2, math.ceil(steps / math.ceil(images / batch_size))),
             batch_size=batch_size,
             compile=False,
             teacher=None,

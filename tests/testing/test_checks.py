@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from mnistzoo import ModelSpec, Weights
+from mnistzoo import ModelSpec, Recipe, Weights
 from mnistzoo.cli import main
 from mnistzoo.testing import Result, run_checks
 from mnistzoo.testing.checks import CHECKS
@@ -449,6 +449,12 @@ def test_a_right_model_passes_every_check(define: Define) -> None:
     assert count(results) == "18 checks: 15 passed, 3 not applicable"
     assert not any(result.bad for result in results)
     assert run_check("right_too", "output").status == "passed"
+
+
+def test_a_model_that_needs_a_second_epoch_learns(define: Define) -> None:
+    recipe = Recipe(epochs=5, batch_size=16, optimizer="adam", learning_rate=1e-4)
+    define("slow", changes={"recipes": {"default": recipe}})
+    assert run_check("slow", "training").status == "passed"
 
 
 def test_a_mask_of_infinities_and_a_tensor_moved_by_hand_are_no_faults(define: Define) -> None:
