@@ -23,7 +23,7 @@ MODELS = [
 ]
 # How those came about that are not trained.
 MADE = {
-    "ensemble": "made of resnet, mnistconvnet",
+    "ensemble": "made of resnet, mnistconvnet, tiny7k",
     "neighbours": "`python plugins/mnistzoo-neighbours/fit.py`",
 }
 HEADINGS = [

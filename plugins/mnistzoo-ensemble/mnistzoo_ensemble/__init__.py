@@ -6,10 +6,10 @@ from mnistzoo import ModelSpec, hookimpl
 
 SPEC = ModelSpec(
     name="ensemble",
-    summary="Mean of resnet and mnistconvnet over shifts of a pixel up and down",
+    summary="Mean of the logits of resnet, mnistconvnet and tiny7k",
     factory="mnistzoo_ensemble.model:Ensemble",
-    num_params=1_030_634 + 421_642,
-    members=("resnet", "mnistconvnet"),
+    num_params=1_030_634 + 421_642 + 7_546,
+    members=("resnet", "mnistconvnet", "tiny7k"),
     tags=("convolutional", "ensemble"),
     license="MIT",
     source="after Hansen and Salamon 1990, Neural network ensembles",

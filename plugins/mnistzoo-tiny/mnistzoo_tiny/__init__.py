@@ -8,7 +8,7 @@ TINY1K = ModelSpec(
     name="tiny1k",
     summary="Separable convolutions of 8 and 14 channels",
     factory="mnistzoo_tiny.model:tiny1k",
-    num_params=1_350,
+    num_params=1_430,
     recipes={
         "default": Recipe(
             epochs=40,
@@ -24,15 +24,15 @@ TINY1K = ModelSpec(
     },
     weights=Weights(
         file="tiny1k.safetensors",
-        sha256="205d880c6600ed69255262a2e5f0b0d37085d2cb6921502b72b7085c244d9c79",
+        sha256="0ef85b312712a1687a3395a430d6388b5c6001cf992482cba92976902da8b01c",
         metrics={
-            "test_accuracy": 0.9878,
-            "validation_accuracy": 0.9882,
-            "test_accuracy_mean": 0.987733,
-            "test_accuracy_sd": 0.000802,
+            "test_accuracy": 0.9907,
+            "validation_accuracy": 0.9904,
+            "test_accuracy_mean": 0.99018,
+            "test_accuracy_sd": 0.001057,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 1, the median of 3 by validation accuracy; "
+        "official test set; seed 3, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),
