@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/sprint.py [--seeds N]
 
-One process a seed, on all 60,000 training images of MNIST, which does nothing but that. The weights
-are evaluated on the test set afterwards: none may be below 98.5 %. Prints how many reach 99 %, the aim.
+One process a seed, on all 60,000 training images of MNIST. The weights of each are then evaluated
+on the test set; none may be below 98.5 %. Prints how many reach 99 %, the aim.
 """
 
 import argparse

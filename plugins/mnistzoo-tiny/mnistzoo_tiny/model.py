@@ -30,9 +30,9 @@ class TinyNet(nn.Module):
         super().__init__()
 
         def separable(channels_in: int, channels_out: int) -> nn.Sequential:
-            depthwise = _conv(channels_in, channels_in, kernel_size=3, groups=channels_in)
+            depthwise, norm = _conv(channels_in, channels_in, kernel_size=3, groups=channels_in)
             pointwise = _conv(channels_in, channels_out, kernel_size=1)
-            return nn.Sequential(*(depthwise if depthwise_norm else depthwise[:1]), *pointwise)
+            return nn.Sequential(depthwise, *([norm] if depthwise_norm else []), *pointwise)
 
         self.stem = _conv(1, stem, kernel_size=5, stride=2)
         self.residuals14 = nn.ModuleList(separable(stem, stem) for _ in range(residuals14))
