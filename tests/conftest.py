@@ -24,6 +24,7 @@ import torch
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo.inference import computing_threads
 from mnistzoo.plugins import unregister_plugin
 
 _MODEL = """\
@@ -89,11 +90,9 @@ def _own_environment(
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compute with one thread, in subprocesses too: several wait for each other on busy cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    torch.set_num_threads(threads)
+    with computing_threads(1):
+        yield
 
 
 @pytest.fixture(scope="session")

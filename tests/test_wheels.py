@@ -71,10 +71,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_distribution_names_what_builds_it() -> None:
     """CI builds without isolation, where that would not be missed."""
-    pages = [ROOT / "pyproject.toml", *(ROOT / "plugins").glob("*/pyproject.toml")]
-    assert len(pages) > 1
-    for page in pages:
-        build = tomllib.loads(page.read_text())["build-system"]
+    projects = [ROOT / "pyproject.toml", *(ROOT / "plugins").glob("*/pyproject.toml")]
+    assert len(projects) > 1
+    for project in projects:
+        build = tomllib.loads(project.read_text())["build-system"]
         assert build["build-backend"] == "hatchling.build"
         assert [each.partition(">")[0] for each in build["requires"]] == ["hatchling"]
 

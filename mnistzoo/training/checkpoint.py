@@ -128,9 +128,7 @@ class Checkpoint:
                 f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
                 "options, or name another folder"
             )
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        expected = {name: tensor.shape for name, tensor in state.tensors().items()}
-        if layers != self._layers or shapes != expected:
+        if layers != self._layers or _shapes(tensors) != _shapes(state.tensors()):
             raise CheckpointError(
                 f"{self.path} is of another model, or of another version of mnistzoo; name the "
                 "model that it was made for, or another folder"
@@ -144,6 +142,10 @@ class Checkpoint:
             )
         state.restore(tensors)
         return epochs
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
