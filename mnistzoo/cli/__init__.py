@@ -90,4 +90,10 @@ def _sentence(error: BaseException) -> str:
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:
         return one_line(f"{error.filename}: {error.strerror}")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        # As after `pip install --no-deps`, which is enough for an ONNX file alone.
+        return (
+            f"this needs the Python module {one_line(error.name)}, which is not installed; "
+            "`pip install mnistzoo` adds what mnistzoo needs"
+        )
     return f"unexpected {describe(error)} (--debug shows where)"

@@ -126,7 +126,9 @@ def test_one_bad_picture_does_not_keep_the_others(cli: Run, work: Path) -> None:
     assert "absent.png: No such file" in done.stderr
 
 
-def test_an_onnx_file_is_run_without_torch(cli: Run, run_python: Run, work: Path) -> None:
+def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
+    cli: Run, run_python: Run, work: Path
+) -> None:
     (name,) = write_digits(work, 1)
     assert cli("export", "linear").returncode == 0
     code = (
@@ -135,3 +137,9 @@ def test_an_onnx_file_is_run_without_torch(cli: Run, run_python: Run, work: Path
     done = run_python("-c", code, "predict", name, "--model", "linear.onnx")
     assert done.returncode == 0
     assert "by linear.onnx, under ONNX Runtime" in done.stdout
+    failed = run_python("-c", code, "predict", name, "--model", "linear")
+    assert failed.returncode == 1
+    assert failed.stderr == (
+        "mnistzoo: this needs the Python module torch, which is not installed; "
+        "`pip install mnistzoo` adds what mnistzoo needs\n"
+    )
