@@ -25,15 +25,15 @@ SPEC = ModelSpec(
     },
     weights=Weights(
         file="lenet5.safetensors",
-        sha256="ab1abf05b92e0e88ce64c0c4afd42396c5d1c29ba8440a3d6d123a6fa6b2d425",
+        sha256="68d7ae96cee09b5c4852b114cd50720d5c210cac8dae8f0c09330fb4e6cd6cb0",
         metrics={
             "test_accuracy": 0.9925,
             "validation_accuracy": 0.9924,
-            "test_accuracy_mean": 0.992767,
-            "test_accuracy_sd": 0.000551,
+            "test_accuracy_mean": 0.99254,
+            "test_accuracy_sd": 0.000518,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 0, the median of 3 by validation accuracy; "
+        "official test set; seed 0, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),

@@ -26,15 +26,15 @@ SPEC = ModelSpec(
     },
     weights=Weights(
         file="vit.safetensors",
-        sha256="69f2ce9339a7b48b49ac84a483566341e0deaceb2b80bea84c15ce81cf78bb7f",
+        sha256="8aac2f83fc3f97e33865735ad4d75f88ed47513d0621e4b0ca03a0657d008e2e",
         metrics={
             "test_accuracy": 0.9912,
             "validation_accuracy": 0.992,
-            "test_accuracy_mean": 0.991633,
+            "test_accuracy_mean": 0.99166,
             "test_accuracy_sd": 0.000404,
         },
         measured="recipe default, 55000 training images, end of training, "
-        "official test set; seed 1, the median of 3 by validation accuracy; "
+        "official test set; seed 1, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
     ),
