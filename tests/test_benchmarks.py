@@ -30,16 +30,35 @@ def register_models(register):
     register(linear("without_weights", weights=None))
 """
 
+_BRANCHES = """\
+@hookimpl
+def register_models(register):
+    register(linear("branches", expected_failures={"onnx": "its way depends on the images"}))
+"""
+_BRANCHES_MODEL = """\
+from torch import nn
+
+
+class Branches(nn.Sequential):
+    def forward(self, images):
+        return super().forward(images if images.max() > 0.5 else 2 * images)
+
+
+def linear():
+    return Branches(nn.Flatten(), nn.Linear(784, 10))
+"""
+
 
 @pytest.fixture
 def result(install_plugin: Callable[..., Path], run_python: Run, tmp_path: Path) -> Path:
     """Return the result of some benchmarks of a model that only its plugin knows."""
     install_plugin("third-party")
     install_plugin("without-weights", _WITHOUT_WEIGHTS)
+    install_plugin("branches", _BRANCHES, model_code=_BRANCHES_MODEL)
     path = tmp_path / "result.json"
     done = run_python(
         *("-m", "pytest", str(BENCHMARKS), "--benchmark-json", str(path), "-q"),
-        *("-k", "calibration or third_party or without_weights"),
+        *("-k", "calibration or third_party or without_weights or test_export"),
         *("-p", "no:cacheprovider"),
     )
     assert done.returncode == 0, done.stdout
@@ -53,6 +72,7 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     runs = [f"inference {each} {n}, us" for each in RUNTIMES for n in (1, 32, 256)]
     assert set(found.figures["third_party"]) == {*runs, *TRAINED, *SHIPPED}
     assert set(found.figures["without_weights"]) == TRAINED
+    assert "branches" not in found.figures
     medians = {
         each["name"]: each["stats"]["median"]
         for each in json.loads(result.read_text())["benchmarks"]
