@@ -83,16 +83,32 @@ def eager() -> Callable[[str], nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path]:
-    """Return ``onnx_files(model, int8)``: its exported file; without one it is skipped."""
+def exportable() -> Callable[[str], None]:
+    """Return ``exportable(model)``: skips the benchmark of one that declares that it is not."""
+
+    def check(name: str) -> None:
+        if reason := get_spec(name).expected_failures.get("onnx"):
+            pytest.skip(f"{name} cannot be exported: {reason}")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def onnx_files(
+    tmp_path_factory: pytest.TempPathFactory, exportable: Callable[[str], None]
+) -> Callable[[str, bool], Path]:
+    """Return ``onnx_files(model, int8)``: its exported file, int8 where that is not refused."""
     folder = tmp_path_factory.mktemp("onnx")
 
     def of(name: str, int8: bool) -> Path:
+        exportable(name)
         path = folder / f"{name}{'-int8' if int8 else ''}.onnx"
         if not path.exists():
             try:
                 export_onnx(name, path, int8=int8)
             except ExportError as error:
+                if not int8:
+                    raise
                 pytest.skip(str(error))
         return path
 

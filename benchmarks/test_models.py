@@ -65,11 +65,15 @@ def test_training_of_five_steps(
 
 @pytest.mark.benchmark(group="export")
 def test_export(
-    benchmark: BenchmarkFixture, model: str, facts: Facts, eager: Eager, tmp_path: Path
+    benchmark: BenchmarkFixture,
+    model: str,
+    facts: Facts,
+    eager: Eager,
+    exportable: Callable[[str], None],
+    tmp_path: Path,
 ) -> None:
     """Its check over the 10,000 test images included."""
-    if reason := get_spec(model).expected_failures.get("onnx"):
-        pytest.skip(f"{model} cannot be exported: {reason}")
+    exportable(model)
     eager(model)
     path = tmp_path / "model.onnx"
     export = benchmark.pedantic(export_onnx, (model, path), rounds=1)

@@ -170,6 +170,8 @@ def _reference(model: nn.Module, name: str, test: Split) -> NDArray[np.float32]:
 
 def _to_onnx(model: nn.Module, name: str) -> "onnx.ModelProto":
     """Return the model in ONNX, batch norms folded, the batch of any size."""
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     try:
         with _quiet():
@@ -185,6 +187,9 @@ def _to_onnx(model: nn.Module, name: str) -> "onnx.ModelProto":
                 external_data=False,
             )
             assert program is not None
+            # With each node stand its lines of Python: the folders of whoever exports, and in a
+            # small net more than half of the file.
+            ClearMetadataAndDocStringPass()(program.model)
             proto = program.model_proto
     except Exception as error:
         raise ExportError(f"model {name!r} cannot be exported: {_reason(error)}") from error

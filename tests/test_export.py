@@ -172,6 +172,7 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
     assert os.listdir(tmp_path) == ["linear.onnx"]
     proto = onnx.load(tmp_path / "linear.onnx", load_external_data=False)
     onnx.checker.check_model(proto, full_check=True)
+    assert b".py" not in proto.SerializeToString()  # nothing of the folders where it was made
     (image,), (logits,) = proto.graph.input, proto.graph.output
     assert (image.name, logits.name) == ("image", "logits")
     shape = image.type.tensor_type.shape.dim

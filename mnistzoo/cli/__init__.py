@@ -94,6 +94,6 @@ def _sentence(error: BaseException) -> str:
         # As after `pip install --no-deps`, which is enough for an ONNX file alone.
         return (
             f"this needs the Python module {one_line(error.name)}, which is not installed; "
-            "`pip install mnistzoo` adds what mnistzoo needs"
+            "`pip install mnistzoo` adds what mnistzoo itself needs (--debug shows where)"
         )
     return f"unexpected {describe(error)} (--debug shows where)"

@@ -141,5 +141,5 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
     assert failed.returncode == 1
     assert failed.stderr == (
         "mnistzoo: this needs the Python module torch, which is not installed; "
-        "`pip install mnistzoo` adds what mnistzoo needs\n"
+        "`pip install mnistzoo` adds what mnistzoo itself needs (--debug shows where)\n"
     )
