@@ -23,7 +23,7 @@ MODELS = [
 ]
 # How those came about that are not trained.
 MADE = {
-    "ensemble": "made of resnet, mnistconvnet, tiny7k",
+    "ensemble": f"made of {', '.join(get_spec('ensemble').members)}",
     "neighbours": "`python plugins/mnistzoo-neighbours/fit.py`",
 }
 HEADINGS = [
