@@ -74,7 +74,9 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
+        # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
     finally:
         for module, training in modes:
             module.training = training

@@ -17,7 +17,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHOICES = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
-_MOST = {"rotation": 180, "shift": 28, "elastic": 28, "erasing": 1, "teacher_weight": 1}
+_MOST = {
+    "final_rate": 1,
+    "rotation": 180,
+    "shift": 28,
+    "elastic": 28,
+    "erasing": 1,
+    "teacher_weight": 1,
+}
 _BELOW = {"label_smoothing": 1, "scale": 1, "shear": 90, "ema_decay": 1}
 
 
@@ -35,6 +42,7 @@ class Recipe:
             ``"one-cycle"``: a linear rise over the first quarter of the steps before it (after
             arXiv 1708.07120); ``"step"``: a tenth after half of the steps and again after three
             quarters (as arXiv 1512.03385 trains on CIFAR-10).
+        final_rate: where ``cosine`` and ``one-cycle`` end, as a share of ``learning_rate``, 0 to 1.
         label_smoothing: from 0 up to, not including, 1 (arXiv 1512.00567).
         rotation: the largest angle by which an image is turned, either way, in degrees, 0 to 180.
         scale: the largest change of width, and of height, as a fraction of it, from 0 below 1.
@@ -42,6 +50,11 @@ class Recipe:
         shear: the largest angle by which upright lines are slanted, in degrees, from 0 below 90.
         elastic: standard deviation of the smooth distortion, across and down, in pixels, 0 to 28.
         erasing: probability that a rectangle of an image is erased, 0 to 1.
+        crop: side of a square window, at a random place in the image, that is scaled up to 28x28,
+            in pixels, 1 to 28; 28 takes the whole image. In evaluation the model itself has to
+            scale up the middle of its images.
+        plain_epochs: how many of the last epochs are without augmentation (with ``crop`` they see
+            the middle), from 0 to ``epochs``.
         ema_decay: of the exponential moving average of weights and buffers that becomes the trained
             model, from 0 (no averaging) below 1; it is lower in the first steps.
         clip_norm: the gradient's largest norm, above 0; longer ones are scaled down to it.
@@ -68,6 +81,7 @@ class Recipe:
     learning_rate: float
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
+    final_rate: float = 0.0
     label_smoothing: float = 0.0
     rotation: float = 0.0
     scale: float = 0.0
@@ -75,6 +89,8 @@ class Recipe:
     shear: float = 0.0
     elastic: float = 0.0
     erasing: float = 0.0
+    crop: float = 28.0
+    plain_epochs: int = 0
     ema_decay: float = 0.0
     clip_norm: float | None = None
     precision: Precision = "float32"
@@ -96,7 +112,8 @@ class Recipe:
                 or (value is None and name == "threads"),
                 f"{name} is {value!r}, it must be a whole number of at least 1",
             )
-        for name in ("learning_rate", "temperature", "clip_norm", "weight_decay", *_MOST, *_BELOW):
+        numbers = ("learning_rate", "temperature", "clip_norm", "weight_decay", "crop")
+        for name in (*numbers, *_MOST, *_BELOW):
             value = getattr(self, name)
             _require(
                 isinstance(value, int | float) or (value is None and name == "clip_norm"),
@@ -120,6 +137,13 @@ class Recipe:
             _require(
                 0 <= value < limit, f"{name} is {value}, it must be at least 0 and below {limit}"
             )
+        _require(1 <= self.crop <= 28, f"crop is {self.crop}, it must be from 1 to 28")
+        plain = self.plain_epochs
+        _require(
+            isinstance(plain, int) and 0 <= plain <= self.epochs,
+            f"plain_epochs is {plain!r}, it must be a whole number from 0 to {self.epochs}, the "
+            "number of epochs",
+        )
         _require(isinstance(self.compile, bool), f"compile is {self.compile!r}, not True or False")
         _require(
             self.teacher is None or _NAME.fullmatch(self.teacher) is not None,

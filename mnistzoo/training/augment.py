@@ -16,7 +16,7 @@ _ERASED_SIDES = (4, 12)  # pixels, from and to
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Return the images turned, scaled, shifted, slanted, bent and partly erased by chance.
+    """Return the images turned, scaled, shifted, slanted, bent, cropped or partly erased by chance.
 
     Every image draws its own amounts: uniformly from minus to plus what the recipe says for the
     affine part, the elastic distortion from a normal distribution (after Simard, Steinkraus and
@@ -27,15 +27,17 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
     Args:
         images: float32 ``(N, 1, 28, 28)``, 0 to 1.
-        recipe: its fields from ``rotation`` to ``erasing``.
+        recipe: its fields from ``rotation`` to ``crop``.
         generator: on the device of the images.
 
     Returns:
         float32 ``(N, 1, 28, 28)``, 0 to 1.
     """
     affine = recipe.rotation or recipe.scale or recipe.shift or recipe.shear
-    if affine or recipe.elastic:
+    if affine or recipe.elastic or recipe.crop < _SIDE:
         transform = _affine(len(images), recipe, generator)
+        if recipe.crop < _SIDE:
+            transform = _crop(transform, recipe.crop / _SIDE, generator)
         grid = F.affine_grid(transform, list(images.shape), align_corners=False)
         if recipe.elastic:
             grid += _bend(len(images), generator).mul_(recipe.elastic * _PIXEL)
@@ -44,6 +46,23 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
     if recipe.erasing:
         images = images.masked_fill(_rectangle(len(images), recipe.erasing, generator), 0)
     return images
+
+
+def crop_middle(images: Tensor, side: float) -> Tensor:
+    """Return the middle of the images, a square of ``side`` pixels, scaled up to 28x28.
+
+    Args:
+        images: float32 ``(N, 1, 28, 28)``, 0 to 1.
+        side: 1 to 28; with 28 the images come back as they are.
+    """
+    if side == _SIDE:
+        return images
+    window = side / _SIDE
+    transform = torch.tensor([[window, 0, 0], [0, window, 0]], device=images.device)
+    grid = F.affine_grid(
+        transform.expand(len(images), 2, 3), list(images.shape), align_corners=False
+    )
+    return F.grid_sample(images, grid, align_corners=False).clamp_(0, 1)
 
 
 def _affine(count: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -62,6 +81,14 @@ def _affine(count: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
         ],
         dim=1,
     ).view(count, 2, 3)
+
+
+def _crop(transform: Tensor, window: float, generator: torch.Generator) -> Tensor:
+    """Return the maps followed by those into a window at a random place, ``(N, 2, 3)``."""
+    place = torch.rand(len(transform), 2, generator=generator, device=generator.device)
+    transform = transform * window
+    transform[:, :, 2] += (1 - window) * (2 * place - 1)
+    return transform
 
 
 def _bend(count: int, generator: torch.Generator) -> Tensor:

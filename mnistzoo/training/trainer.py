@@ -24,7 +24,7 @@ from mnistzoo.inference import (
     to_tensor,
 )
 from mnistzoo.spec import Precision, Recipe
-from mnistzoo.training.augment import augment
+from mnistzoo.training.augment import augment, crop_middle
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
@@ -154,7 +154,13 @@ def train(
     run = TrainingRun(recipe, where.type, _precision(recipe, where))
     cuda = [torch.cuda.current_device()] if where.type == "cuda" else []
     keep_freed_memory()
-    with torch.random.fork_rng(cuda), computing_threads(recipe.threads), _denormals_flushed():
+    with (
+        torch.random.fork_rng(cuda),
+        computing_threads(recipe.threads),
+        _denormals_flushed(),
+        # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
+        torch.backends.cudnn.flags(enabled=True, benchmark=True),
+    ):
         state = TrainingState(create, recipe, where)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
         loss_of = _loss(state.model, run, where)
@@ -217,7 +223,10 @@ def _epochs(
         shuffled = torch.randperm(len(data), generator=state.order).to(device)
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
-            inputs = augment(inputs, recipe, state.distortion)
+            if number <= recipe.epochs - recipe.plain_epochs:
+                inputs = augment(inputs, recipe, state.distortion)
+            else:
+                inputs = crop_middle(inputs, recipe.crop)
             loss = loss_of(inputs, labels.index_select(0, batch))
             state.model.zero_grad()
             loss.backward()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mnistzoo import Recipe, load_dataset
-from mnistzoo.training.augment import augment
+from mnistzoo.training.augment import augment, crop_middle
 
 RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=0.1)
 EVERYTHING: dict[str, Any] = {
@@ -21,6 +21,7 @@ EVERYTHING: dict[str, Any] = {
     "shear": 15,
     "elastic": 1.5,
     "erasing": 0.5,
+    "crop": 22,
 }
 MIDDLE = 13.5  # of 28 pixels that count from 0
 PLACES = torch.arange(28.0)
@@ -37,6 +38,7 @@ recipes = st.builds(
     shear=st.floats(0, 90, exclude_max=True),
     elastic=st.floats(0, 28),
     erasing=st.floats(0, 1),
+    crop=st.floats(1, 28),
 )
 seeds = st.integers(0, 2**63 - 1)  # torch's generator on the CPU heeds the last 32 bits
 
@@ -277,3 +279,29 @@ def test_erasing_has_its_probability(probability: float) -> None:
 
 def test_erasing_is_sure_at_1(erased: Tensor) -> None:
     assert erased.flatten(1).any(1).all()
+
+
+def test_a_crop_enlarges_a_window_that_stays_inside_the_image() -> None:
+    images = augmented(copies(blob(width=1.5), 500), crop=21)
+    profiles = images.sum(2).squeeze(1)
+    whole = profiles.sum(1) > 0.99 * profiles.sum(1).max()  # those whose blob was not cut off
+    assert torch.allclose(widths(profiles[whole]), torch.tensor(1.5 * 28 / 21), rtol=0.05)
+    rows, columns = centres(images)
+    # The window's middle lies up to 3.5 pixels off the image's, and a pixel is 28/21 as large.
+    for places in (rows, columns):
+        moved = places - MIDDLE
+        assert moved.abs().max() < 3.5 * 28 / 21 + 0.1
+        assert moved.max() > 4
+        assert moved.min() < -4
+
+
+def test_the_middle_is_what_a_crop_shows_on_average() -> None:
+    images = digits(8)
+    assert crop_middle(images, 28) is images
+    middle = crop_middle(images, 14)
+    expected = torch.nn.functional.interpolate(images[:, :, 7:21, 7:21], scale_factor=2)
+    assert (middle.shape, middle.dtype) == (images.shape, torch.float32)
+    assert torch.nn.functional.l1_loss(middle, expected) < 0.12
+    (row,), (column,) = centres(crop_middle(blob(row=15.5), 14))
+    assert row == pytest.approx(MIDDLE + 2 * 2, abs=0.1)
+    assert column == pytest.approx(MIDDLE, abs=0.1)

@@ -57,3 +57,13 @@ def test_step_falls_to_a_tenth_after_half_and_after_three_quarters() -> None:
     assert set(rates[:500]) == {0.5}
     assert rates[500:750] == pytest.approx([0.05] * 250)
     assert rates[750:] == pytest.approx([0.005] * 250)
+
+
+@pytest.mark.parametrize("recipe", [COSINE, ONE_CYCLE], ids=["cosine", "one-cycle"])
+def test_the_falling_schedules_end_at_their_final_rate(recipe: Recipe) -> None:
+    floored = dataclasses.replace(recipe, final_rate=0.1)
+    rates = [learning_rate(floored, step, 1000) for step in range(1000)]
+    assert max(rates) == 0.5
+    assert rates[-1] == pytest.approx(0.05, rel=1e-4)
+    assert min(rates[250:]) > 0.05
+    assert learning_rate(floored, 625 if recipe is ONE_CYCLE else 500, 1000) == pytest.approx(0.275)

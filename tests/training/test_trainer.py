@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
 from mnistzoo.inference import DeviceError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
+from mnistzoo.training.augment import crop_middle
 from mnistzoo.training.trainer import cpu_computes_bfloat16
 from mnistzoo.zoo import ModelError
 
@@ -272,6 +273,7 @@ AUGMENTATION: dict[str, Any] = {
     "shear": 10,
     "elastic": 1,
     "erasing": 0.5,
+    "crop": 24,
 }
 
 
@@ -324,6 +326,27 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
     assert (sums < unchanged - 1).sum() > 32
     expected = torch.tensor(validation.images[:64]).unsqueeze(1) / 255
     torch.testing.assert_close(torch.cat(judged), expected)
+
+
+@pytest.mark.parametrize("crop", [28, 24])
+def test_the_last_epochs_are_plain_where_the_recipe_says_so(crop: float, data: Split) -> None:
+    seen: list[Tensor] = []
+
+    class Recorder(SmallNet):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.detach().clone())
+            return super().forward(images)
+
+    recipe = dataclasses.replace(
+        RECIPE, epochs=3, batch_size=16, rotation=20, crop=crop, plain_epochs=2
+    )
+    train(Recorder, recipe, data[:16])
+    masses = [batch.sum((1, 2, 3)).sort().values for batch in seen]
+    inputs = crop_middle(torch.tensor(data.images[:16]).unsqueeze(1) / 255, crop)
+    plain = inputs.sum((1, 2, 3)).sort().values
+    assert not torch.allclose(masses[0], plain, atol=0.01)
+    torch.testing.assert_close(masses[1], plain)
+    torch.testing.assert_close(masses[2], plain)
 
 
 def test_the_result_is_the_average_of_weights_and_buffers_over_the_steps(data: Split) -> None:
