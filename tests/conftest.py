@@ -24,7 +24,7 @@ import torch
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
-from mnistzoo.inference import computing_threads
+from mnistzoo.cpu import computing_threads
 from mnistzoo.plugins import unregister_plugin
 
 _MODEL = """\

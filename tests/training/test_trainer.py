@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
+from mnistzoo.cpu import cpu_computes_bfloat16
 from mnistzoo.inference import DeviceError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
-from mnistzoo.training.trainer import cpu_computes_bfloat16
 from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]

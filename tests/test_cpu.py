@@ -11,7 +11,7 @@ import pytest
 # there are depends on the huge pages that the kernel has at hand.)
 _BATCH = """
 import resource, sys, torch
-from mnistzoo.inference import keep_freed_memory
+from mnistzoo.cpu import keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
