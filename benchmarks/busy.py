@@ -3,9 +3,10 @@
 Usage: python benchmarks/busy.py [MODEL ...] [--rounds N]
 
 For every installed model, or those named: training by its default recipe on 1,280 images,
-evaluation of 2,000 images, and export. After a warm-up they run idle and busy in turns; each time
-the result must be the same, bit for bit. Prints the medians in seconds and the median of the
-rounds' ratios. Torch is imported before mnistzoo, so nothing can be set before it is loaded.
+evaluation of 2,000 images, and export. After a warm-up they run idle and busy in turns, each turn
+for a second at least; the result must be the same each time, bit for bit. Prints the medians in
+seconds and the median of the rounds' ratios. Torch is imported before mnistzoo, so that nothing
+can be set before it is loaded.
 """
 
 import argparse
@@ -39,8 +40,9 @@ from mnistzoo.measure import environment
 
 TRAINING_IMAGES = 1_280
 TEST_IMAGES = 2_000
-# Ends with this process at the latest.
-BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
+LEAST_SECONDS = 1.0  # of a turn: the scheduler takes a while to spread processes over the cores
+# Says that it runs, and ends with this process at the latest.
+BUSY = "import os, sys\nprint(flush=True)\nwhile os.getppid() == int(sys.argv[1]): pass"
 
 
 def main() -> None:
@@ -61,13 +63,9 @@ def main() -> None:
                 continue
             idle, busy = [], []
             for _ in range(options.rounds):
-                again, seconds = timed(run)
-                assert again == result, f"{work} of {name} gives another result each time"
-                idle.append(seconds)
+                idle.append(seconds_of(run, result))
                 with busy_process():
-                    again, seconds = timed(run)
-                assert again == result, f"{work} of {name} gives another result when busy"
-                busy.append(seconds)
+                    busy.append(seconds_of(run, result))
             ratio = statistics.median(b / i for b, i in zip(busy, idle, strict=True))
             ratios.append(ratio)
             print(
@@ -111,16 +109,22 @@ def exported(name: str) -> bytes:
         return path.read_bytes()
 
 
-def timed(run: Callable[[], bytes]) -> tuple[bytes, float]:
+def seconds_of(run: Callable[[], bytes], expected: bytes) -> float:
+    """Return the mean seconds of a run, of as many as last long enough; all give the result."""
+    runs = 0
     started = time.perf_counter()
-    result = run()
-    return result, time.perf_counter() - started
+    while not runs or time.perf_counter() - started < LEAST_SECONDS:
+        assert run() == expected, "the result differs from the first one's"
+        runs += 1
+    return (time.perf_counter() - started) / runs
 
 
 @contextlib.contextmanager
 def busy_process() -> Iterator[None]:
     command = [sys.executable, "-c", BUSY, str(os.getpid())]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         try:
             yield
         finally:
