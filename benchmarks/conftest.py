@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
+from mnistzoo.cpu import computing_threads
 from mnistzoo.export import ExportError, export_onnx
-from mnistzoo.inference import computing_threads
 from mnistzoo.measure import environment, multiply_adds
 from mnistzoo.zoo import get_registration
 

@@ -31,7 +31,7 @@ from mnistzoo import (
     load_dataset,
     train,
 )
-from mnistzoo.inference import keep_freed_memory
+from mnistzoo.cpu import keep_freed_memory
 from mnistzoo.measure import environment
 from mnistzoo.training.trainer import steps_per_epoch
 

@@ -1,13 +1,11 @@
 """Images through a model: the device, the input format, and batches that fit the cache."""
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.cpu import computing_threads, keep_freed_memory
 from mnistzoo.errors import MnistzooError
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
@@ -42,28 +40,6 @@ def to_input(images: Tensor) -> Tensor:
     return images.float().div_(255)
 
 
-@contextlib.contextmanager
-def computing_threads(number: int | None) -> Iterator[None]:
-    """Compute with so many threads in the block; with None, as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep the memory that one batch frees for the next, in the whole process.
-
-    Else it gives large blocks back to the system and takes them again page by page: measured, a
-    training step of ``sprint`` takes a quarter longer. What it keeps follows the largest block
-    freed so far, up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD); hence one is allocated here and freed
-    at once. Other allocators, and a glibc whose thresholds are set, do not notice.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)
-
-
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
@@ -75,7 +51,8 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     model.eval()
     try:
         # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        full_precision = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with computing_threads(), full_precision:
             return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
     finally:
         for module, training in modes:

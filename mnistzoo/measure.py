@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnistzoo import __version__
+from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import computing_threads, predict_logits, to_input
+from mnistzoo.inference import predict_logits, to_input
 
 _WARM_UP_SECONDS = 0.2
 _REPEATS = 30

@@ -67,8 +67,8 @@ class Recipe:
             learned along with the labels (arXiv 1503.02531). None: no distillation.
         teacher_weight: the teacher's share of the loss, 0 to 1.
         temperature: divides teacher's and model's logits before their cross entropy, above 0.
-        threads: of the CPU, at least 1; the weights depend on it in their last bits. None: torch's
-            own number, which is every core.
+        threads: of the CPU, at least 1; the weights depend on it in their last bits. More are worth
+            it for large nets on an idle machine. None: torch's own number, which is every core.
         seed: of the initial weights, the order of the images, dropout and augmentation.
 
     Raises:
@@ -98,7 +98,7 @@ class Recipe:
     teacher: str | None = None
     teacher_weight: float = 0.5
     temperature: float = 2.0
-    threads: int | None = None
+    threads: int | None = 1
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 # Before torch is imported: each of several processes computes with one thread.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-# And where two processes share two cores, waiting threads must not spin.
+# And where two processes share two cores, threads that wait must not spin in a test's own code.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
@@ -24,7 +24,7 @@ import torch
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
-from mnistzoo.inference import computing_threads
+from mnistzoo.cpu import computing_threads
 from mnistzoo.plugins import unregister_plugin
 
 _MODEL = """\

@@ -13,10 +13,6 @@ _COMMANDS = (
     *("new-plugin", "check"),
 )
 _FAILED = 1
-# Turns for which a waiting thread of torch (libgomp) spins before it sleeps. Measured on two cores:
-# beside other work an epoch of a small net took 12 to 24 s by libgomp's own setting and 1 to 2 s by
-# this one; on an idle machine both took the same.
-_SPINS = "10000"
 
 
 class _Commands(click.Group):
@@ -40,7 +36,6 @@ def group(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when torch is imported
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]

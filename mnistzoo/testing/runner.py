@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import reason
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.subject import NotApplicable, Subject
@@ -73,7 +74,8 @@ def _run(subject: Subject, model: str, check: str) -> Result:
             return Result(model, check, "not reached", f"it needs {needed}, which did not pass")
     expected = subject.spec.expected_failures.get(check)
     try:
-        CHECKS[check].run(subject)
+        with computing_threads():
+            CHECKS[check].run(subject)
     except NotApplicable as error:
         return Result(model, check, "not applicable", reason(error))
     except KeyboardInterrupt:

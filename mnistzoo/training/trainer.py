@@ -1,6 +1,5 @@
 """The training loop, one for all models, driven by a recipe."""
 
-import contextlib
 import dataclasses
 import logging
 import os
@@ -13,16 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnistzoo.cpu import (
+    computing_threads,
+    cpu_computes_bfloat16,
+    denormals_flushed,
+    keep_freed_memory,
+)
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import (
-    computing_threads,
-    keep_freed_memory,
-    predict_logits,
-    resolve_device,
-    to_input,
-    to_tensor,
-)
+from mnistzoo.inference import predict_logits, resolve_device, to_input, to_tensor
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle
 from mnistzoo.training.checkpoint import Checkpoint
@@ -118,7 +116,7 @@ def train(
 
     On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
     they may differ in their last bits. The caller's random state is left as it was; the process
-    keeps more of the memory that it frees (:func:`~mnistzoo.inference.keep_freed_memory`).
+    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
 
     Args:
         create: makes the model, from the recipe's seed.
@@ -157,7 +155,7 @@ def train(
     with (
         torch.random.fork_rng(cuda),
         computing_threads(recipe.threads),
-        _denormals_flushed(),
+        denormals_flushed(),
         # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
         torch.backends.cudnn.flags(enabled=True, benchmark=True),
     ):
@@ -253,16 +251,10 @@ def _epochs(
 
 
 def _precision(recipe: Recipe, device: torch.device) -> Precision:
-    # Without the arithmetic bfloat16 is emulated: measured, a step takes seven times as long.
     if recipe.precision == "float32" or device.type == "cuda" or cpu_computes_bfloat16():
         return recipe.precision
     _log.info("this processor has no arithmetic for bfloat16: training in float32")
     return "float32"
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Say whether this processor has arithmetic for bfloat16, as torch sees it."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _loss(
@@ -307,19 +299,3 @@ def _batches(order: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 def _copy_of_state(model: nn.Module) -> StateDict:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-@contextlib.contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Flush denormal numbers to zero: Adam's averages of dead pixels decay into them, and they slow
-    a CPU down.
-
-    The processor has the switch once a thread: torch's worker threads take it over when they start,
-    so those that ran before keep theirs, and those that start here keep this one.
-    """
-    flushed_before = bool(torch.tensor(1e-310, dtype=torch.float64).mul(1) == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(flushed_before)

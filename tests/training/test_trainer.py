@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
+from mnistzoo.cpu import computing_threads, cpu_computes_bfloat16
 from mnistzoo.inference import DeviceError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
 from mnistzoo.training.augment import crop_middle
-from mnistzoo.training.trainer import cpu_computes_bfloat16
 from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]
@@ -530,8 +530,17 @@ def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Spli
     assert torch.get_num_threads() == before
 
 
-def test_without_threads_in_the_recipe_the_callers_number_stays(data: Split) -> None:
+def test_without_threads_the_callers_number_stays(data: Split) -> None:
     before = torch.get_num_threads()
     during: set[int] = set()
-    train(SmallNet, RECIPE, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    recipe = dataclasses.replace(RECIPE, threads=None)
+    train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {before}
+
+
+def test_a_recipe_that_names_no_threads_takes_one(data: Split) -> None:
+    recipe = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.001)
+    during: set[int] = set()
+    with computing_threads(2):
+        train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    assert during == {1}

@@ -18,7 +18,7 @@ SPEC = ModelSpec(
             weight_decay=0.0005,
             schedule="one-cycle",
             label_smoothing=0.05,
-            threads=2,
+            threads=1,
         )
     },
     weights=Weights(
