@@ -202,25 +202,28 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    import torch
+    from mnistzoo.cpu import prefer_channels_last
 
+    model = _load(name, weights).eval()
+    prefer_channels_last(model)
+    return model
+
+
+def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
     if weights is None and spec.members:
-        model = _create(registration, load_model)
+        return _create(registration, _load)
+    model = create_model(name)
+    if weights is None:
+        path = weights_path(spec)
+        assert spec.weights is not None  # weights_path raised if so
+        load_weights(model, path, spec.weights.sha256)
     else:
-        model = create_model(name)
-        if weights is None:
-            path = weights_path(spec)
-            assert spec.weights is not None  # weights_path raised if so
-            load_weights(model, path, spec.weights.sha256)
-        else:
-            load_weights(model, weights)
-    # As the trainer leaves it: convolutions run faster channels last.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval()
+        load_weights(model, weights)
+    return model
 
 
 def weights_size(spec: ModelSpec) -> int:
