@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.errors import MnistzooError
+from mnistzoo.modules import calling
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
 BATCH_SIZE = 100
@@ -69,12 +70,17 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
 
     The model is put into evaluation mode for it, and each module back into its own mode.
+
+    Raises:
+        ModelFailed: if the model raises an exception.
     """
     keep_freed_memory()
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
+        batches = images.split(batch_size)
+        with calling(model, f"forward() of {len(batches[0])} images"):
+            return torch.cat([model(to_input(batch)).float() for batch in batches])
     finally:
         for module, training in modes:
             module.training = training

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import replacing
+from mnistzoo.modules import unwrapped
 
 _STORY = "mnistzoo"
 _MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
@@ -46,7 +47,7 @@ def to_bytes(model: nn.Module, story: Mapping[str, Any]) -> bytes:
     """Return the content of the file that :func:`save_weights` writes."""
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
+        for name, tensor in unwrapped(model).state_dict().items()
     }
     return safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
 
@@ -81,6 +82,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
         OSError: if it cannot be read.
     """
     path = _existing(path)
+    model = unwrapped(model)
     expected = model.state_dict()
     # Before any of it is read.
     size, most = path.stat().st_size, sum(tensor.nbytes for tensor in expected.values())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mnistzoo.cpu import prefer_channels_last
+from mnistzoo.modules import unwrapped
 from mnistzoo.spec import Recipe
 from mnistzoo.training.optimizer import Optimizer
 
@@ -30,7 +31,7 @@ class TrainingState:
         self, create: Callable[[], nn.Module], recipe: Recipe, device: torch.device
     ) -> None:
         torch.manual_seed(recipe.seed)
-        self.model = create().to(device)
+        self.model = unwrapped(create()).to(device)
         prefer_channels_last(self.model)
         self.result = copy.deepcopy(self.model) if recipe.ema_decay else self.model
         self.optimizer = Optimizer(self.model.parameters(), recipe)

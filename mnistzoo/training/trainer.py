@@ -23,6 +23,7 @@ from mnistzoo.inference import (
     to_input,
     to_tensor,
 )
+from mnistzoo.modules import calling
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment
 from mnistzoo.training.checkpoint import Checkpoint
@@ -121,7 +122,8 @@ def train(
     keeps more of the memory that it frees (:func:`~mnistzoo.inference.keep_freed_memory`).
 
     Args:
-        create: makes the model, from the recipe's seed.
+        create: makes the model, from the recipe's seed. Of a compiled or a data parallel one the
+            module inside is trained.
         recipe: how to train.
         data: the images to train on.
         validation: images whose accuracy is reported after each epoch; they change nothing else.
@@ -143,6 +145,7 @@ def train(
             ``resume`` is not set.
         DeviceError: if the device is not there.
         ModelError: if the recipe's teacher cannot be loaded.
+        ModelFailed: if the model raises an exception.
         OSError: if the checkpoint cannot be written.
         ValueError: if there are no images, or ``resume`` is set without a checkpoint.
     """
@@ -218,9 +221,10 @@ def _epochs(
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
             inputs = augment(inputs, recipe, state.distortion)
-            loss = loss_of(inputs, labels.index_select(0, batch))
-            state.model.zero_grad()
-            loss.backward()
+            with calling(state.model, f"a training step of {len(batch)} images"):
+                loss = loss_of(inputs, labels.index_select(0, batch))
+                state.model.zero_grad()
+                loss.backward()
             if recipe.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
             state.optimizer.step(learning_rate(recipe, step, all_steps))
