@@ -100,7 +100,7 @@ WRONG = {
     "sha256": Wrong(
         "weights", "SHA-256", "Model = linear\n", {"weights": SHIPPED | {"sha256": 64 * "0"}}
     ),
-    "weights_of_another": Wrong("weights", "another architecture", changes={"weights": SHIPPED}),
+    "weights_of_another": Wrong("weights", "does not fit", changes={"weights": SHIPPED}),
     "weights_are_missing": Wrong(
         "weights",
         "no such weights file",
