@@ -165,7 +165,9 @@ def test_an_integer_is_no_float_and_a_number_too_large_is_refused(tmp_path: Path
     torch.save(net(0).state_dict() | {"norm.bias": torch.zeros(4, dtype=torch.int64)}, path)
     with pytest.raises(WeightsError, match=r"norm\.bias is int64 \(4,\) instead of float \(4,\)"):
         load_weights(net(1), path)
-    torch.save(net(0).state_dict() | {"norm.bias": torch.full((4,), 1e300, dtype=torch.float64)}, path)
+    torch.save(
+        net(0).state_dict() | {"norm.bias": torch.full((4,), 1e300, dtype=torch.float64)}, path
+    )
     with pytest.raises(WeightsError, match=r"infinite .* in norm\.bias"):
         load_weights(net(1), path)
 
