@@ -1,6 +1,8 @@
 """The one ancestor of the errors that mnistzoo raises on purpose, and errors as printable text."""
 
 import traceback
+from collections.abc import Collection
+from pathlib import Path
 
 
 class MnistzooError(Exception):
@@ -21,6 +23,33 @@ def describe(error: BaseException) -> str:
     """Return the exception's kind and text in one printable line."""
     kind, text = one_line(type(error).__name__), _text(error)
     return f"{kind}: {text}" if text else kind
+
+
+def describe_failure(what: str, error: BaseException, packages: Collection[str]) -> str:
+    """Return in one line what of a model failed, why, and in which line of the model's own code.
+
+    Args:
+        what: was done, such as ``"forward() of 5 images"``.
+        error: that it raised.
+        packages: the top packages of the model's own code.
+    """
+    return f"{what} failed: {reason(error)}{place(error, packages)}"
+
+
+def place(error: BaseException, packages: Collection[str]) -> str:
+    """Return the last file and line in these top packages that an exception went through.
+
+    Such as ``" (my_model/model.py, line 7)"``, empty where it went through none.
+    """
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package in packages:
+            file = Path(frame.f_code.co_filename)
+            folder = next((each for each in file.parents if each.name == package), file)
+            shown = one_line(str(file.relative_to(folder.parent)))
+            found = f" ({shown}, line {line})"
+    return found
 
 
 def format_traceback(error: BaseException) -> str:

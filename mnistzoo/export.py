@@ -20,7 +20,7 @@ from torch import nn
 
 from mnistzoo import __version__
 from mnistzoo.data import Dataset, Split, load_dataset
-from mnistzoo.errors import MnistzooError, describe
+from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inference import BATCH_SIZE, predict_logits, to_tensor
@@ -113,21 +113,52 @@ def export_onnx(
         ModelError: if the model cannot be created or has no weights.
         WeightsError: if the weights are not what they should be.
         ExportError: if the model cannot be exported, disagrees with PyTorch, or loses too much in
-            int8; nothing is written then.
+            int8; nothing is written then. Where its plugin declares why, that is the reason.
         OSError: if the file cannot be written.
+    """
+    registration = get_registration(name)
+    check_replaceable(path)
+    model = load_model(name, weights)
+    try:
+        return export_module(
+            model, registration, path, own_weights=weights is not None, int8=int8, force=force
+        )
+    except ExportError as error:
+        declared = registration.spec.expected_failures.get("onnx")
+        if declared is None:
+            raise
+        name = registration.spec.name
+        raise ExportError(f"model {name!r} cannot be exported: {declared}") from error
+
+
+def export_module(
+    model: nn.Module,
+    registration: Registration,
+    path: str | os.PathLike[str],
+    *,
+    own_weights: bool,
+    int8: bool = False,
+    force: bool = False,
+) -> Export:
+    """Write a registered model that is loaded already, as :func:`export_onnx` does.
+
+    Args:
+        model: in evaluation mode.
+        registration: of it.
+        path: of the file.
+        own_weights: whether it has others than those that its plugin ships.
+        int8: see :func:`export_onnx`.
+        force: see :func:`export_onnx`.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise ExportError(f"exporting needs {package}; pip install 'mnistzoo[onnx]'")
-    check_replaceable(path)
-    registration = get_registration(name)
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
-    model = load_model(name, weights)
     proto = _to_onnx(model, name)
     reference = _reference(model, name, data.test)
-    facts = _facts(registration, data, own_weights=weights is not None)
+    facts = _facts(registration, data, own_weights=own_weights)
     content, fp32, logits = _measured(proto, facts, data.test, reference, is_float=True)
     _require_agreement(name, reference, logits)
     quantised = None
@@ -162,7 +193,7 @@ def _reference(model: nn.Module, name: str, test: Split) -> NDArray[np.float32]:
         logits = predict_logits(model, to_tensor(test.images, torch.device("cpu"))).numpy()
     except Exception as error:
         raise ExportError(
-            f"model {name!r} gives no logits under PyTorch itself: {describe(error)}"
+            f"model {name!r} gives no logits under PyTorch itself: {reason(error)}"
         ) from error
     Evaluation.from_logits(logits, test.labels)  # refuses other shapes, NaN and infinity
     return logits

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mnistzoo.cpu import computing_threads, keep_freed_memory
 from mnistzoo.errors import MnistzooError
+from mnistzoo.modules import calling
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
 BATCH_SIZE = 100
@@ -45,6 +46,9 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
 
     The model is put into evaluation mode for it, and each module back into its own mode.
+
+    Raises:
+        ModelFailed: if the model raises an exception.
     """
     keep_freed_memory()
     modes = [(module, module.training) for module in model.modules()]
@@ -52,8 +56,10 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     try:
         # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
         full_precision = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with computing_threads(), full_precision:
-            return torch.cat([model(to_input(batch)).float() for batch in images.split(batch_size)])
+        batches = images.split(batch_size)
+        what = f"forward() of {len(batches[0])} images"
+        with computing_threads(), full_precision, calling(model, what):
+            return torch.cat([model(to_input(batch)).float() for batch in batches])
     finally:
         for module, training in modes:
             module.training = training

@@ -1,13 +1,14 @@
 """ONNX files under ONNX Runtime; needs numpy and onnxruntime, and no torch."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, one_line
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
@@ -20,6 +21,9 @@ class OnnxFileError(MnistzooError):
 class Predictor:
     """A digit classifier from an ONNX file, such as ``mnistzoo export`` writes.
 
+    It can be pickled: it keeps the file's bytes, and is opened again from them. Weights in a file
+    of their own must then still lie where they lay.
+
     Args:
         model: path of the file, or its bytes.
         threads: to compute with. One is the fastest for a single image of a small net; more help
@@ -29,38 +33,46 @@ class Predictor:
         metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
 
     Raises:
-        OnnxFileError: if the file is no ONNX model from images to digits, or onnxruntime is not
-            installed.
+        OnnxFileError: if the file is no ONNX model from images to logits, or onnxruntime is not
+            installed or too old for it.
         OSError: if the file cannot be read.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
+        if isinstance(model, bytes):
+            self._where, self._content, self._folder = "the model", model, ""
+        else:
+            self._where = os.fspath(model)
+            with open(model, "rb") as stream:
+                self._content = stream.read()
+            self._folder = os.path.dirname(os.path.abspath(model))
+        self._threads = threads
+        self._open()
+
+    def _open(self) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
             raise OnnxFileError(
                 "running ONNX files needs onnxruntime; pip install 'mnistzoo[onnx]'"
             ) from error
-        where = "the model" if isinstance(model, bytes) else os.fspath(model)
-        if not isinstance(model, bytes):
-            with open(model, "rb"):  # a file that is missing or closed is no fault of its contents
-                pass
-            model = os.fspath(model)
+        where = self._where
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         # Between two calls a spinning thread would take the core from whoever needs it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # an error is raised; it need not be logged too
+        if self._folder:  # of weights that lie in a file beside the model's
+            options.add_session_config_entry(
+                "session.model_external_initializers_file_folder_path", self._folder
+            )
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
+                self._content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its own classes have no common ancestor
-            raise OnnxFileError(
-                f"{where} is no ONNX model that ONNX Runtime can load "
-                f"({type(error).__name__}); `mnistzoo export` writes one"
-            ) from error
+            raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if (
             [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
@@ -75,13 +87,26 @@ class Predictor:
         self._input = inputs[0].name
         self._outputs = [outputs[0].name]
         try:
-            self.logits(np.zeros((1, 1, 28, 28), np.float32))
+            blank = self.logits(np.zeros((1, 1, 28, 28), np.float32))
         except Exception as error:
             raise OnnxFileError(
-                f"{where} fails for a single image ({type(error).__name__}); export its model with "
-                "a batch of any size"
+                f"{where} fails for a single image ({_text(error)}); export its model with a batch "
+                "of any size"
             ) from error
+        full = self.logits(np.ones((1, 1, 28, 28), np.float32))
+        if all((each > 0).all() and abs(each.sum() - 1) < 1e-4 for each in (blank, full)):
+            raise OnnxFileError(
+                f"{where} gives probabilities, not logits; leave out the softmax at its end"
+            )
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("_where", "_content", "_folder", "_threads")
+        return {name: vars(self)[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink)."""
@@ -109,6 +134,29 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probabilities of logits, both ``(N, 10)``."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _why(error: Exception, version: str) -> str:
+    """Return why ONNX Runtime does not load a file, and what to do, as the end of a sentence."""
+    text = _text(error)
+    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", text):
+        has, known = f"IR version {found[1]}", found[2]
+    elif found := re.search(r"Opset (\d+) is under development.* till opset (\d+)", text):
+        has, known = f"opset {found[1]}", found[2]
+    elif found := re.search(r"External data path does not exist: \"(.+?)\"", text):
+        return f"keeps its weights in {found[1]}, which is not there; put that file there"
+    else:
+        return f"is no ONNX model that ONNX Runtime can load ({text}); `mnistzoo export` writes one"
+    return (
+        f"has {has}, and the installed onnxruntime {version} is too old for it: it reads up to "
+        f"{known}; install a newer one"
+    )
+
+
+def _text(error: Exception) -> str:
+    """Return ONNX Runtime's own words, without its codes and its lines of C++."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(str(error)))
+    return re.sub(r"^/\S+:\d+ .*?\) (?=[A-Z])", "", text) or type(error).__name__
 
 
 def _signature(values: list[Any]) -> str:

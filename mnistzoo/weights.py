@@ -4,10 +4,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import safetensors
 import safetensors.torch
@@ -16,9 +17,17 @@ from torch import Tensor, nn
 
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import replacing
+from mnistzoo.modules import unwrapped
 
 _STORY = "mnistzoo"
 _MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
+_MOST_TIMES = 8  # the model: a checkpoint has the optimizer's averages too, perhaps all in float64
+_WRAPPINGS = ("state_dict", "model_state_dict", "model", "module", "net", "weights")
+_HOW_TO_SAVE = (
+    "where it was trained, torch.save(model.state_dict(), 'weights.pt') saves the weights"
+)
+
+StateDict = dict[str, Tensor]
 
 
 class WeightsError(MnistzooError):
@@ -46,7 +55,7 @@ def to_bytes(model: nn.Module, story: Mapping[str, Any]) -> bytes:
     """Return the content of the file that :func:`save_weights` writes."""
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
+        for name, tensor in unwrapped(model).state_dict().items()
     }
     return safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
 
@@ -70,8 +79,12 @@ def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | None = None) -> None:
     """Load a file into a model; the model is changed only if everything in the file fits.
 
+    A training script's file counts as what it holds: the state dict of a checkpoint, names with
+    ``module.`` or another prefix of a wrapper before them, floats of another precision. Batch
+    norm's ``num_batches_tracked``, which old files lack, is then 0.
+
     Args:
-        model: whose names, shapes and dtypes the file must match exactly.
+        model: whose names and shapes the file must match.
         path: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, which is read
             with ``weights_only=True``, so no code in it runs.
         sha256: that the file must have; None: any.
@@ -81,32 +94,26 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
         OSError: if it cannot be read.
     """
     path = _existing(path)
+    model = unwrapped(model)
     expected = model.state_dict()
     # Before any of it is read.
-    size, most = path.stat().st_size, sum(tensor.nbytes for tensor in expected.values())
-    if size > most + _MOST_BESIDES:
+    size, own = path.stat().st_size, sum(tensor.nbytes for tensor in expected.values())
+    if size > _MOST_TIMES * own + _MOST_BESIDES:
         raise WeightsError(
-            f"{path} has {size:,} bytes, but the tensors of {type(model).__name__} only {most:,}; "
+            f"{path} has {size:,} bytes, but the tensors of {type(model).__name__} only {own:,}; "
             "name the model that it was trained for"
         )
     content = path.read_bytes()  # once, so that what is loaded is what was verified
     if sha256 is not None:
         _verify_sha256(path, content, sha256)
-    state = _read_state(path, content)
-    if state.keys() != expected.keys():
-        missing = _some(expected.keys() - state.keys())
-        unexpected = _some(state.keys() - expected.keys())
+    state = _with_names_of(expected, _read_state(path, content))
+    if differences := _differences(state, expected):
         raise WeightsError(
-            f"{path} is for another architecture than {type(model).__name__}: it lacks {missing} "
-            f"and has {unexpected} besides; name the model that it was trained for"
+            f"{path} does not fit {type(model).__name__}: {differences}; name the model that it "
+            "was trained for"
         )
     for name, tensor in state.items():
-        found, wanted = (f"{t.dtype} {tuple(t.shape)}" for t in (tensor, expected[name]))
-        if found != wanted:
-            raise WeightsError(
-                f"{path} is for another architecture than {type(model).__name__}: {name} is "
-                f"{found}, expected {wanted}; name the model that it was trained for"
-            )
+        state[name] = tensor = tensor.to(expected[name].dtype)
         # An infinity that the model itself begins with, as in an attention mask, is right.
         if (
             tensor.layout != torch.strided
@@ -118,6 +125,42 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
     model.load_state_dict(state)
 
 
+def _with_names_of(expected: StateDict, state: StateDict) -> StateDict:
+    """Return the state with the names of the expected one, as far as wrappers changed them."""
+    state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    while not state.keys() & expected.keys():
+        prefixes = {name.partition(".")[0] for name in state}
+        if len(prefixes) != 1 or not all("." in name for name in state):
+            break
+        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
+    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    if not counters & state.keys():  # a file of PyTorch before 0.4.1
+        state |= {name: torch.zeros_like(expected[name], device="cpu") for name in counters}
+    return state
+
+
+def _differences(state: StateDict, expected: StateDict) -> str:
+    """Return in words what of the state does not fit; empty if all does."""
+    found = []
+    if missing := expected.keys() - state.keys():
+        found.append(f"it lacks {_some(missing)}")
+    if unexpected := state.keys() - expected.keys():
+        found.append(f"it has {_some(unexpected)} besides")
+    if others := {
+        f"{name} is {_kind(tensor)} instead of {_kind(expected[name])}"
+        for name, tensor in state.items()
+        if name in expected and _kind(tensor) != _kind(expected[name])
+    }:
+        found.append(_some(others))
+    return ", ".join(found)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return dtype and shape; floats are all of one kind, since they can be converted."""
+    dtype = "float" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    return f"{dtype} {tuple(tensor.shape)}"
+
+
 def _verify_sha256(path: Path, content: bytes, expected: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
@@ -127,14 +170,14 @@ def _verify_sha256(path: Path, content: bytes, expected: str) -> None:
         )
 
 
-def _read_state(path: Path, content: bytes) -> dict[str, Tensor]:
+def _read_state(path: Path, content: bytes) -> StateDict:
     try:
         match path.suffix:
             case ".safetensors":
                 return safetensors.torch.load(content)
             case ".pt" | ".pth":
                 with warnings.catch_warnings(action="ignore"):
-                    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                    found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"
@@ -142,12 +185,39 @@ def _read_state(path: Path, content: bytes) -> dict[str, Tensor]:
     except (MnistzooError, OSError):
         raise
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        if objects := _objects(str(error)):
+            raise WeightsError(
+                f"{path} holds {objects}, and to load that would run code; {_HOW_TO_SAVE}"
+            ) from error
         raise WeightsError(_damaged(path, error)) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
-    ):
-        raise WeightsError(f"{path} holds no state dict; save model.state_dict() into it")
+    state = (
+        next((found[key] for key in _WRAPPINGS if key in found), found)
+        if (isinstance(found, dict) and not _is_state(found))
+        else found
+    )
+    if not _is_state(state):
+        held = (
+            f"a dict of {_some(set(map(str, found)))}"
+            if isinstance(found, dict)
+            else (f"a {type(found).__name__}")
+        )
+        raise WeightsError(f"{path} holds no state dict but {held}; {_HOW_TO_SAVE}")
     return dict(state)
+
+
+def _is_state(found: object) -> TypeGuard[Mapping[str, Tensor]]:
+    return isinstance(found, Mapping) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
+    )
+
+
+def _objects(refusal: str) -> str:
+    """Return what torch refuses to load as mere weights; empty where that is not the reason."""
+    if "TorchScript" in refusal:
+        return "a TorchScript program"
+    if name := re.search(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)", refusal):
+        return f"a whole Python object ({name[1]})"
+    return ""
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

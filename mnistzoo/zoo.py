@@ -5,13 +5,14 @@ import fnmatch
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import MnistzooError, place, reason
 from mnistzoo.plugins import Plugin, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
@@ -149,9 +150,13 @@ def _create(registration: Registration, member: Callable[[str], "nn.Module"]) ->
 def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
     """Call a model's factory with those that it is made of, without counting its parameters.
 
+    Of a compiled or a data parallel model it returns the module inside.
+
     Raises:
         ModelError: if the factory is not there, fails, or returns something else.
     """
+    from mnistzoo.modules import unwrapped
+
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
     module_name, _, attribute = spec.factory.partition(":")
@@ -164,6 +169,7 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
             factory = getattr(factory, part)
         model: nn.Module = factory(*map(member, spec.members))  # type: ignore[operator]
         _require_module(model)
+        return unwrapped(model)
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
@@ -174,8 +180,8 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         raise ModelError(
             f"{where} cannot be created by {spec.factory!r}: {reason(error)}"
+            f"{place(error, {module_name.partition('.')[0]})}"
         ) from error
-    return model
 
 
 def _require_module(model: object) -> None:
@@ -202,25 +208,28 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    import torch
+    from mnistzoo.cpu import prefer_channels_last
 
+    model = _load(name, weights).eval()
+    prefer_channels_last(model)
+    return model
+
+
+def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
     if weights is None and spec.members:
-        model = _create(registration, load_model)
+        return _create(registration, _load)
+    model = create_model(name)
+    if weights is None:
+        path = weights_path(spec)
+        assert spec.weights is not None  # weights_path raised if so
+        load_weights(model, path, spec.weights.sha256)
     else:
-        model = create_model(name)
-        if weights is None:
-            path = weights_path(spec)
-            assert spec.weights is not None  # weights_path raised if so
-            load_weights(model, path, spec.weights.sha256)
-        else:
-            load_weights(model, weights)
-    # As the trainer leaves it: convolutions run faster channels last.
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval()
+        load_weights(model, weights)
+    return model
 
 
 def weights_size(spec: ModelSpec) -> int:
@@ -245,16 +254,30 @@ def weights_path(spec: ModelSpec) -> Path:
             f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
             f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
         )
+    folder = _module_file(spec).parent
+    path = folder / spec.weights.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
+    return path
+
+
+def _module_file(spec: ModelSpec) -> Path:
+    """Return the file of the module that holds the factory."""
+    name = spec.factory.partition(":")[0]
+    if name == "__main__":  # a script; importlib finds no module of this name
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is None:
+            raise ModelError(
+                f"model {spec.name!r} of a notebook has no folder where its weights could lie; "
+                "load_model(name, weights) takes them from a file"
+            )
+        return Path(file)
     try:
-        module = find_spec(spec.factory.partition(":")[0])
+        module = find_spec(name)
     except Exception as error:  # the package's own, which is imported for it
         raise ModelError(
             f"model {spec.name!r}: its module {spec.factory!r} cannot be found: {reason(error)}"
         ) from error
     if module is None or module.origin is None or not module.has_location:
         raise ModelError(f"model {spec.name!r}: its module {spec.factory!r} cannot be found")
-    folder = Path(module.origin).parent
-    path = folder / spec.weights.file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
-    return path
+    return Path(module.origin)

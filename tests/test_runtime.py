@@ -1,7 +1,11 @@
 """The Predictor runs exported files without PyTorch, and refuses others."""
 
+import copy
+import multiprocessing
+import pickle
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset
 from mnistzoo.runtime import OnnxFileError, softmax
@@ -132,6 +136,81 @@ def test_a_model_that_does_not_give_logits_for_an_image_is_refused(
     )
     with pytest.raises(OnnxFileError, match=rf"other\.onnx .*{sentence}"):
         Predictor(path)
+
+
+def linear_graph(**changes: Any) -> onnx.ModelProto:
+    """Return a linear model whose logits are the first ten pixels, in a file's form."""
+    columns = np.eye(784, 10, dtype=np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "columns"], ["product"]),
+            helper.make_node(changes.pop("last", "Identity"), ["product"], ["logits"]),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])],
+        initializer=[numpy_helper.from_array(columns, "columns")],
+    )
+    opset = helper.make_opsetid("", changes.pop("opset", 17))
+    return helper.make_model(graph, opset_imports=[opset], **{"ir_version": 8} | changes)
+
+
+def test_weights_beside_the_file_are_found_and_named_where_they_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    onnx.save(
+        linear_graph(),
+        folder / "net.onnx",
+        save_as_external_data=True,
+        location="net.onnx.data",
+        size_threshold=0,
+    )
+    images = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)
+    expected = images.reshape(3, -1)[:, :10]
+    monkeypatch.chdir(tmp_path)
+    predictor = Predictor("models/net.onnx")
+    assert np.allclose(predictor.logits(images), expected)
+    monkeypatch.chdir(folder)
+    assert np.allclose(Predictor("net.onnx").logits(images), expected)
+    assert np.allclose(pickle.loads(pickle.dumps(predictor)).logits(images), expected)
+    (folder / "net.onnx.data").unlink()
+    with pytest.raises(
+        OnnxFileError, match=r"net\.onnx keeps its weights in .*net\.onnx\.data, wh"
+    ):
+        Predictor(folder / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"ir_version": 99}, r"has IR version 99, and the installed onnxruntime .* is too old"),
+        ({"opset": 99}, r"has opset 99, and the installed onnxruntime .* is too old"),
+        ({"last": "Foo"}, r"is no ONNX model .*\(.*Foo.*\); `mnistzoo export`"),
+        ({"last": "Softmax"}, r"gives probabilities, not logits; leave out the softmax"),
+    ],
+)
+def test_the_reason_of_onnx_runtime_is_told(
+    changes: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(linear_graph(**changes).SerializeToString())
+    with pytest.raises(OnnxFileError, match=rf"net\.onnx {sentence}") as caught:
+        Predictor(tmp_path / "net.onnx")
+    assert "onnxruntime_src" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_predictor_can_be_pickled_and_goes_into_spawned_processes(linear_onnx: Path) -> None:
+    predictor = Predictor(linear_onnx, threads=2)
+    linear_onnx.unlink()  # it keeps the bytes
+    blank = np.zeros((2, 1, 28, 28), np.float32)
+    for other in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
+        assert other.logits(blank).argmax(1).tolist() == [1, 1]
+        assert other.metadata == predictor.metadata
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        digits = pool.submit(predictor.logits, blank)
+        assert digits.result(timeout=60).argmax(1).tolist() == [1, 1]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
+import argparse
 import json
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors
@@ -82,12 +85,119 @@ def test_a_plain_pytorch_state_dict_is_read(tmp_path: Path, suffix: str) -> None
 
 
 def test_another_architecture_is_refused_and_changes_nothing(saved: Path) -> None:
-    for wrong in (net(1, hidden=5), nn.Linear(3, 4)):
+    for wrong, sentence in (
+        (net(1, hidden=5), "does not fit Net: conv.bias is float (4,) instead of float (5,), "),
+        (
+            nn.Linear(3, 4),
+            "does not fit Linear: it lacks bias, weight, it has conv.bias, conv.weight, norm.bias "
+            "and 4 more besides; name the model that it was trained for",
+        ),
+    ):
         before = state(wrong)
-        with pytest.raises(WeightsError, match="another architecture") as caught:
+        with pytest.raises(WeightsError) as caught:
             load_weights(wrong, saved)
-        assert str(saved) in str(caught.value)
+        assert f"{saved} {sentence}" in str(caught.value)
         assert state(wrong) == before
+
+
+def checkpoint(key: str) -> dict[str, Any]:
+    """Return what a training script saves: more than three times the model's tensors."""
+    model = net(0)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.zeros(2, 3, 9, 9)).sum().backward()
+    optimizer.step()
+    return {"epoch": 3, key: net(0).state_dict(), "optimizer": optimizer.state_dict()}
+
+
+def named(prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in net(0).state_dict().items()}
+
+
+def without_counter() -> dict[str, Tensor]:
+    names = net(0).state_dict().items()
+    return {name: tensor for name, tensor in names if "num_batches" not in name}
+
+
+WRAPPED: dict[str, Callable[[], Any]] = {
+    "data parallel": lambda: named("module."),
+    "compiled": lambda: named("_orig_mod."),
+    "compiled, data parallel": lambda: named("module._orig_mod."),
+    "a compiled layer": lambda: {
+        name.replace("conv.", "conv._orig_mod."): each for name, each in named("").items()
+    },
+    "Lightning": lambda: {"state_dict": named("model."), "hyper_parameters": {"lr": 0.1}},
+    "state_dict": lambda: checkpoint("state_dict"),
+    "model_state_dict": lambda: checkpoint("model_state_dict"),
+    "model": lambda: checkpoint("model"),
+    "without num_batches_tracked": without_counter,
+    "an ordered dict": lambda: net(0).state_dict(),
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED)
+def test_weights_of_the_right_model_load_in_their_usual_wrappings(
+    wrapping: str, tmp_path: Path
+) -> None:
+    torch.save(WRAPPED[wrapping](), tmp_path / "net.pt")
+    model = net(1)
+    load_weights(model, tmp_path / "net.pt")
+    assert state(model) == state(net(0))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_another_precision_become_the_models(
+    dtype: torch.dtype, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"net{suffix}"
+    if suffix == ".pt":
+        torch.save(net(0).to(dtype).state_dict(), path)
+    else:
+        save_weights(net(0).to(dtype), path, {})
+    model = net(1)
+    load_weights(model, path)
+    assert model.conv.weight.dtype == torch.float32
+    assert state(model) == state(net(0).to(dtype).float())
+
+
+def test_an_integer_is_no_float_and_a_number_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(net(0).state_dict() | {"norm.bias": torch.zeros(4, dtype=torch.int64)}, path)
+    with pytest.raises(WeightsError, match=r"norm\.bias is int64 \(4,\) instead of float \(4,\)"):
+        load_weights(net(1), path)
+    torch.save(
+        net(0).state_dict() | {"norm.bias": torch.full((4,), 1e300, dtype=torch.float64)}, path
+    )
+    with pytest.raises(WeightsError, match=r"infinite .* in norm\.bias"):
+        load_weights(net(1), path)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (net(0), r"holds a whole Python object \(.*\.Net\), and to load that would run code"),
+        (
+            {"state_dict": net(0).state_dict(), "arguments": argparse.Namespace(lr=0.1)},
+            r"a whole Python object \(argparse\.Namespace\)",
+        ),
+        ({"best": net(0).state_dict(), "last": net(0).state_dict()}, "but a dict of best, last"),
+        ([1, 2], "holds no state dict but a list"),
+    ],
+)
+def test_what_holds_no_state_dict_says_what_it_holds_and_how_to_save_one(
+    held: object, words: str, tmp_path: Path
+) -> None:
+    torch.save(held, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=words) as caught:
+        load_weights(Net(), tmp_path / "net.pt")
+    assert "torch.save(model.state_dict(), 'weights.pt') saves the weights" in str(caught.value)
+
+
+def test_a_torchscript_program_is_no_state_dict(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="holds a TorchScript program"):
+        load_weights(nn.Linear(2, 2), tmp_path / "net.pt")
 
 
 @given(keep=st.floats(0, 0.999))
@@ -159,13 +269,6 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         load_weights(Net(), path)
     assert not mark.exists()
-
-
-def test_a_whole_model_or_a_checkpoint_is_no_state_dict(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.pt"
-    torch.save({"epoch": 3, "model": net(0).state_dict()}, path)
-    with pytest.raises(WeightsError, match="no state dict"):
-        load_weights(Net(), path)
 
 
 def test_an_unknown_kind_of_file_and_a_missing_one(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ import copy
 import dataclasses
 import functools
 import math
-import tempfile
-import traceback
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,16 +12,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Split, load_dataset
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingRun, train
-from mnistzoo.weights import save_weights
-from mnistzoo.zoo import Registration, create_model, get_registration, load_model, registrations
+from mnistzoo.weights import load_weights
+from mnistzoo.zoo import (
+    Registration,
+    build,
+    create_model,
+    get_registration,
+    load_model,
+    registrations,
+    weights_path,
+)
 
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
+CHANCE_LOSS = math.log(10)
 
 
 class CheckFailed(MnistzooError):
@@ -58,21 +66,46 @@ class Subject:
         return self.registration.spec
 
     def created(self, seed: int = 0) -> nn.Module:
-        """Return a new model in training mode; without members or weights of its own."""
+        """Return a new model in training mode, without trained weights.
+
+        By its registration and without counting parameters: a name that others claim and a wrong
+        num_params are faults of their own.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return create_model(self.spec.name)
+            return build(self.registration, create_model)
+
+    def shipped(self) -> nn.Module:
+        """Return a new model in evaluation mode, with the weights of its plugin or of its members.
+
+        Raises:
+            NotApplicable: if there are none.
+        """
+        if self.spec.members:
+            model = build(self.registration, load_model)
+        elif self.spec.weights is None:
+            raise NotApplicable("the plugin ships no weights")
+        else:
+            model = self.created()
+            load_weights(model, weights_path(self.spec), self.spec.weights.sha256)
+        model.eval()
+        prefer_channels_last(model)
+        return model
 
     def ready(self) -> nn.Module:
-        """Return a new model in evaluation mode, with the weights that are shipped, if any."""
-        if self.spec.weights is not None or self.spec.members:
-            model = load_model(self.spec.name)
-        else:
-            model = self.created().eval()
-        if not isinstance(model, nn.Module):
+        """Return a new model in evaluation mode, with the weights that are shipped, if any.
+
+        Where those cannot be loaded the untrained model shows the contract as well.
+        """
+        try:
+            model = self.shipped()
+        except (MnistzooError, OSError):
+            model = self.created()
+        evaluating = model.eval()
+        if not isinstance(evaluating, nn.Module):
             raise CheckFailed(
-                f"model.eval() returns {type(model).__name__}, expected the model; if you override "
-                "train(), end with return super().train(mode)"
+                f"model.eval() returns {type(evaluating).__name__}, expected the model; if you "
+                "override train(), end with return super().train(mode)"
             )
         return model
 
@@ -88,7 +121,10 @@ class Subject:
     @functools.cached_property
     def package(self) -> Path:
         """The folder of the top package with the factory; of a module in no package, its file."""
-        top = find_spec(self.spec.factory.partition(":")[0].partition(".")[0])
+        try:
+            top = find_spec(self.spec.factory.partition(":")[0].partition(".")[0])
+        except ValueError:  # of __main__, in a script or a notebook
+            top = None
         if top is None or top.origin is None:
             raise NotApplicable("the module of the factory is no file")
         path = Path(top.origin)
@@ -108,23 +144,33 @@ class Subject:
         )
         data = load_dataset("mnist-10k").train[:images]
         with self.calling("training by the default recipe"):
-            return train(lambda: create_model(self.spec.name), recipe, data, device="cpu")
+            return train(lambda: build(self.registration, create_model), recipe, data, device="cpu")
 
     @functools.cached_property
     def trained(self) -> tuple[nn.Module, TrainingRun]:
         """A model that was trained until it tells digits apart, if it can learn, and its run."""
         return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
-    @contextlib.contextmanager
-    def weights_file(self) -> Iterator[Path | None]:
-        """Give a file with weights that tell digits apart; None where the plugin ships some."""
-        if self.spec.weights is not None or self.spec.members:
-            yield None
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "trained.safetensors")
-            save_weights(self.trained[0], path, {})
-            yield path
+    def able(self) -> nn.Module:
+        """Return a model in evaluation mode that tells digits apart: as shipped, or as trained.
+
+        Raises:
+            NotApplicable: if the one is not to be had, nor the other.
+        """
+        try:
+            return self.shipped()
+        except (MnistzooError, OSError):
+            if not self.spec.recipes:
+                raise NotApplicable(
+                    "there are no weights, and no recipe to train some by"
+                ) from None
+        try:
+            model, run = self.trained
+        except CheckFailed:
+            raise NotApplicable("there are no weights, and training some fails") from None
+        if not learned(run):
+            raise NotApplicable("there are no weights, and training some teaches it little")
+        return model
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -134,21 +180,25 @@ class Subject:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a model must not end the checks
-            raise CheckFailed(f"{what} failed: {reason(error)}{self._place(error)}") from error
+            package = self.spec.factory.partition(":")[0].partition(".")[0]
+            raise CheckFailed(describe_failure(what, error, {package})) from error
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        """Return what the model returns for a copy of the images; no gradient."""
-        with torch.no_grad(), self.calling(f"forward() of {len(images)} images"):
+        """Return what the model returns for a copy of the images; no gradient.
+
+        Random numbers are those of the same seed every time: that a model draws some in evaluation
+        mode is a fault of its own.
+        """
+        seeded = torch.random.fork_rng(devices=[])
+        with seeded, torch.no_grad(), self.calling(f"forward() of {len(images)} images"):
+            torch.manual_seed(0)
             logits: Tensor = model(images.clone())
         return logits
 
-    def _place(self, error: BaseException) -> str:
-        """Return the last line of the author's own code that the exception went through."""
-        with contextlib.suppress(NotApplicable):
-            for frame in reversed(traceback.extract_tb(error.__traceback__)):
-                if Path(frame.filename).is_relative_to(self.package):
-                    return f" ({Path(frame.filename).name}, line {frame.lineno})"
-        return ""
+
+def learned(run: TrainingRun) -> bool:
+    """Say whether a short training got clearly below the loss of guessing."""
+    return run.epochs[-1].loss < 0.9 * CHANCE_LOSS
 
 
 def deep_copy(subject: Subject, model: nn.Module) -> nn.Module:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import safetensors.torch
-import torch
 from torch import nn
 
+from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.spec import Recipe
@@ -108,7 +108,9 @@ def train_seeds(
             for state, run in results:
                 model = create_model(name)
                 model.load_state_dict(safetensors.torch.load(state))
-                yield model.to(memory_format=torch.channels_last).eval(), run  # type: ignore[call-overload]
+                model.eval()
+                prefer_channels_last(model)  # as load_model does
+                yield model, run
         except BaseException:  # Ctrl-C, a failed run, or nobody wants the rest
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from mnistzoo.cpu import prefer_channels_last
+from mnistzoo.modules import unwrapped
 from mnistzoo.spec import Recipe
 from mnistzoo.training.optimizer import Optimizer
 
@@ -29,8 +31,8 @@ class TrainingState:
         self, create: Callable[[], nn.Module], recipe: Recipe, device: torch.device
     ) -> None:
         torch.manual_seed(recipe.seed)
-        # Convolutions and pooling run faster channels last; other layers do not notice.
-        self.model: nn.Module = create().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = unwrapped(create()).to(device)
+        prefer_channels_last(self.model)
         self.result = copy.deepcopy(self.model) if recipe.ema_decay else self.model
         self.optimizer = Optimizer(self.model.parameters(), recipe)
         self.order = torch.Generator().manual_seed(recipe.seed)

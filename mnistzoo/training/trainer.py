@@ -21,6 +21,7 @@ from mnistzoo.cpu import (
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits, resolve_device, to_input, to_tensor
+from mnistzoo.modules import calling
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle
 from mnistzoo.training.checkpoint import Checkpoint
@@ -119,7 +120,8 @@ def train(
     keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
 
     Args:
-        create: makes the model, from the recipe's seed.
+        create: makes the model, from the recipe's seed. Of a compiled or a data parallel one the
+            module inside is trained.
         recipe: how to train.
         data: the images to train on.
         validation: images whose accuracy is reported after each epoch; they change nothing else.
@@ -141,6 +143,7 @@ def train(
             ``resume`` is not set.
         DeviceError: if the device is not there.
         ModelError: if the recipe's teacher cannot be loaded.
+        ModelFailed: if the model raises an exception.
         OSError: if the checkpoint cannot be written.
         ValueError: if there are no images, or ``resume`` is set without a checkpoint.
     """

@@ -1,0 +1,42 @@
+"""A model as a torch module: taken out of what wraps it, its failures in words."""
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import nn
+
+from mnistzoo.errors import MnistzooError, describe_failure
+
+
+class ModelFailed(MnistzooError):
+    """A model's own code raised an exception; it is the cause of this one."""
+
+
+@contextlib.contextmanager
+def calling(model: nn.Module, what: str) -> Iterator[None]:
+    """Name the model and the line of its code where something that is done with it fails.
+
+    Args:
+        model: whose code runs in the block.
+        what: is done with it, such as ``"forward() of 5 images"``.
+
+    Raises:
+        ModelFailed: for any exception but Ctrl-C and those of mnistzoo.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, MnistzooError):
+        raise
+    except BaseException as error:  # SystemExit too: a model must not end the zoo
+        packages = {type(each).__module__.partition(".")[0] for each in model.modules()} - {"torch"}
+        name = type(unwrapped(model)).__name__
+        raise ModelFailed(describe_failure(f"{name}: {what}", error, packages)) from error
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside what ``torch.compile`` and data parallelism put around it."""
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(model.module)
+    # By its attribute: to import the class imports torch's compiler, which takes two seconds.
+    compiled = getattr(model, "_orig_mod", None)
+    return unwrapped(compiled) if isinstance(compiled, nn.Module) else model

@@ -1,0 +1,201 @@
+"""Models are laid out for the processor only where that changes nothing but their speed."""
+
+import dataclasses
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mnistzoo import (
+    ModelSpec,
+    Recipe,
+    Split,
+    Weights,
+    create_model,
+    evaluate,
+    load_dataset,
+    load_model,
+    train,
+)
+from mnistzoo.weights import load_weights, save_weights
+
+RECIPE = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.003, ema_decay=0.9)
+
+_CODE = """\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Flattened(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, 2)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(8 * 13 * 13, 10)
+
+    def forward(self, images):
+        return self.head(self.dropout(self.conv(images)).flatten(1))
+
+
+class Viewed(Flattened):
+    def forward(self, images):
+        return self.head(self.conv(images).view(-1, 8 * 13 * 13))
+
+
+class ViewedInTraining(Flattened):
+    def forward(self, images):
+        features = self.conv(images)
+        return self.head(features.view(-1, 1352) if self.training else features.flatten(1))
+
+
+class InMemoryOrder(Flattened):
+    def forward(self, images):
+        features = self.conv(images)
+        return self.head(features.as_strided((len(images), 1352), (1352, 1)))
+
+
+class FiveDimensional(Flattened):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(1, 8, (1, 3, 3), 2)
+
+    def forward(self, images):
+        return super().forward(images.unsqueeze(2))
+
+
+class Capsules(Flattened):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, 2)
+        self.scale = nn.Parameter(torch.ones(1, 2, 4, 13, 13))
+
+    def forward(self, images):
+        capsules = self.conv(images).unflatten(1, (2, 4)) * self.scale
+        return self.head(capsules.flatten(1))
+
+
+class Pair(nn.Module):
+    def __init__(self, *members):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images):
+        return sum(m.head(m.conv(images).view(-1, 8 * 13 * 13)) for m in self.members)
+"""
+PLAIN = ("Viewed", "ViewedInTraining", "InMemoryOrder", "FiveDimensional")
+NAMES = ("Flattened", "Capsules", *PLAIN)
+
+Define = Callable[..., ModelSpec]
+
+
+@pytest.fixture
+def define(
+    tmp_path: Path,
+    linear_spec: Callable[..., ModelSpec],
+    register: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Define:
+    """Return ``define(factory, **changes)``: registers that model of the code above."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "layouts.py").write_text(_CODE)
+
+    def defining(factory: str, **changes: object) -> ModelSpec:
+        if "num_params" not in changes:
+            model = getattr(importlib.import_module("layouts"), factory)()
+            changes["num_params"] = sum(each.numel() for each in model.parameters())
+        declared = {"weights": None, "recipes": {"default": RECIPE}} | changes
+        spec = linear_spec(factory.lower(), factory=f"layouts:{factory}", **declared)
+        register(spec, plugin=factory)
+        return spec
+
+    # Another test's, which lay in its own folder.
+    monkeypatch.delitem(sys.modules, "layouts", raising=False)
+    return defining
+
+
+@pytest.fixture(scope="module")
+def data() -> Split:
+    return load_dataset("mnist-10k").train[:640]
+
+
+def weights_lie_channels_last(model: nn.Module) -> bool:
+    """Say so of the convolution, whose weights are (8, 1, 3, 3) or, of volumes, (8, 1, 1, 3, 3)."""
+    conv = model.conv
+    assert isinstance(conv, nn.Conv2d | nn.Conv3d)
+    return conv.weight.stride()[1] == 1
+
+
+@pytest.mark.parametrize("factory", NAMES)
+def test_a_model_of_any_layout_trains_and_loads_as_in_plain_pytorch(
+    factory: str, define: Define, data: Split, tmp_path: Path
+) -> None:
+    name = define(factory).name
+    model, _ = train(lambda: create_model(name), RECIPE, data, device="cpu")
+    again, _ = train(lambda: create_model(name), RECIPE, data, device="cpu")
+    pairs = zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert evaluate(model, data, device="cpu").accuracy > 0.5
+
+    path = tmp_path / "weights.safetensors"
+    save_weights(model, path, {})
+    plain = create_model(name).eval()
+    load_weights(plain, path)
+    loaded = load_model(name, path)
+    images = torch.tensor(data.images[:50]).unsqueeze(1) / 255
+    with torch.inference_mode():
+        assert torch.allclose(loaded(images), plain(images), rtol=1e-4, atol=1e-5)
+    assert weights_lie_channels_last(model) == (factory not in PLAIN)
+    # Trained, it is not loaded plain for what only training cannot do.
+    assert weights_lie_channels_last(loaded) == (factory not in {*PLAIN} - {"ViewedInTraining"})
+
+
+def test_a_plain_layout_goes_on_from_a_checkpoint_bit_for_bit(
+    define: Define, data: Split, tmp_path: Path
+) -> None:
+    name = define("Viewed").name
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+
+    def stop_after_the_first_epoch(step: int) -> None:
+        if step == 11:
+            raise KeyboardInterrupt
+
+    whole, _ = train(lambda: create_model(name), recipe, data, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            lambda: create_model(name),
+            recipe,
+            data,
+            device="cpu",
+            checkpoint=tmp_path,
+            on_step=stop_after_the_first_epoch,
+        )
+    resumed, run = train(
+        lambda: create_model(name), recipe, data, device="cpu", checkpoint=tmp_path, resume=True
+    )
+    assert len(run.epochs) == 2
+    pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_members_stay_plain_where_what_is_made_of_them_needs_it(
+    define: Define, tmp_path: Path
+) -> None:
+    spec = define("Flattened")
+    path = tmp_path / "member.safetensors"
+    save_weights(create_model(spec.name), path, {})
+    weights = Weights(
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        metrics={},
+        measured="not at all",
+    )
+    define("Flattened", weights=weights)
+    assert weights_lie_channels_last(load_model("flattened"))
+    define("Pair", members=("flattened",) * 2, num_params=2 * spec.num_params, recipes={})
+    assert load_model("pair")(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
