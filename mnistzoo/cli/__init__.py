@@ -8,6 +8,9 @@ import sys
 
 import click
 
+from mnistzoo.cli.command import Group
+from mnistzoo.output import escape_what_cannot_be_encoded
+
 _COMMANDS = (
     *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
     *("new-plugin", "check"),
@@ -19,7 +22,7 @@ _FAILED = 1
 _SPINS = "10000"
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -41,6 +44,7 @@ def group(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when torch is imported
+    escape_what_cannot_be_encoded()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]

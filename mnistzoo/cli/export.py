@@ -2,10 +2,12 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.output import say
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("model")
 @click.option(
     "-o", "--output", metavar="FILE", help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]"
@@ -48,4 +50,4 @@ def command(
     if json_file != "-":
         export_table(export).show()
         for note in export_notes(export):
-            click.echo(f"  {note}")
+            say(f"  {note}")
