@@ -9,6 +9,7 @@ import sys
 import click
 
 from mnistzoo.cli.command import Group
+from mnistzoo.errors import MnistzooError, describe, one_line, reason
 from mnistzoo.output import escape_what_cannot_be_encoded
 
 _COMMANDS = (
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         click.echo(f"mnistzoo: {_sentence(error)}", err=True)
-        status = _FAILED
+        status = error.exit_code if isinstance(error, MnistzooError) else _FAILED
         if isinstance(error, OSError):
             _drop_stdout()
     sys.exit(status if isinstance(status, int) else 0)
@@ -88,8 +89,6 @@ def _drop_stdout() -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    from mnistzoo.errors import MnistzooError, describe, one_line, reason
-
     if isinstance(error, MnistzooError):
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:

@@ -36,6 +36,8 @@ def command(
     output = output or f"{name}{'-int8' if int8 else ''}.onnx"
     if output == "-":
         raise click.UsageError("--output must be a file; an ONNX file does not go to stdout")
+    if not output.lower().endswith(".onnx"):
+        raise click.BadParameter("the file name must end in .onnx", param_hint="-o")
     check_distinct((output, json_file), inputs=(weights,))
     check_writable(output, json_file)
 
