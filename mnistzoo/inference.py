@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.data import DataError
 from mnistzoo.errors import MnistzooError
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
@@ -38,7 +39,16 @@ def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Return uint8 images as a model takes them: float32, 0 to 1."""
+    """Return uint8 images as a model takes them: float32, 0 to 1.
+
+    Raises:
+        DataError: if they are of another type: nobody knows what their numbers mean.
+    """
+    if images.dtype != torch.uint8:
+        raise DataError(
+            f"the images are {images.dtype}, expected torch.uint8, 0 (paper) to 255 (ink); for "
+            "images from 0 to 1 call the model itself"
+        )
     return images.float().div_(255)
 
 
@@ -69,6 +79,9 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     """Return the logits ``(N, 10)``, float32, of uint8 images ``(N, 1, 28, 28)`` on their device.
 
     The model is put into evaluation mode for it, and each module back into its own mode.
+
+    Raises:
+        DataError: if the images are not uint8.
     """
     keep_freed_memory()
     modes = [(module, module.training) for module in model.modules()]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
 from mnistzoo.errors import MnistzooError
@@ -69,18 +69,59 @@ class Split:
     """Images and their labels.
 
     Attributes:
-        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only.
-        labels: uint8 ``(N,)``, 0 to 9; read-only.
+        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only in a data set's splits.
+        labels: uint8 ``(N,)``, 0 to 9; likewise. Given in another integer type or byte order, they
+            are converted.
+
+    Raises:
+        DataError: if the images or labels are of another shape or kind, or not equally many.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        images, labels = np.asarray(self.images), as_labels(self.labels)
+        if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+            raise DataError(
+                f"the images are {images.dtype} {images.shape}, expected uint8 (N, 28, 28), 0 "
+                f"(paper) to 255 (ink); {_how_to_convert(images)}"
+            )
+        if len(images) != len(labels):
+            raise DataError(f"there are {len(images):,} images and {len(labels):,} labels")
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, part: slice) -> "Split":
         return Split(self.images[part], self.labels[part])
+
+
+def as_labels(labels: ArrayLike) -> NDArray[np.uint8]:
+    """Return digits ``(N,)`` of any integer type and byte order as uint8.
+
+    Raises:
+        DataError: if they are no integers, not in one row, or not from 0 to 9.
+    """
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        raise DataError(
+            f"the labels are {found.dtype} {found.shape}, expected integers (N,), 0 to 9"
+        )
+    if found.size and not 0 <= found.min() <= found.max() <= 9:
+        raise DataError(f"the labels go from {found.min()} to {found.max()}, expected 0 to 9")
+    return found.astype(np.uint8, copy=False)
+
+
+def _how_to_convert(images: NDArray[Any]) -> str:
+    made = "images.reshape(-1, 28, 28)" if images.shape[1:] != (28, 28) else "images"
+    if images.dtype.kind == "f":
+        return f"if they go from 0 to 1, numpy.rint({made} * 255).astype('uint8') converts them"
+    if images.dtype != np.uint8:
+        made += ".astype('uint8')"
+    return f"if their values are these, {made} converts them"
 
 
 class Dataset:
