@@ -1,15 +1,20 @@
 """The one ancestor of the errors that mnistzoo raises on purpose, and errors as printable text."""
 
+import difflib
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 
 class MnistzooError(Exception):
     """Says in one sentence what is wrong, where, and what to do next.
 
-    The command line prints it without a traceback and exits with 1.
+    The command line prints it without a traceback and exits with ``exit_code``: 1, failed, or 2,
+    wrong usage, for a name that nothing has.
     """
+
+    exit_code: ClassVar[int] = 1
 
 
 def reason(error: BaseException) -> str:
@@ -64,6 +69,16 @@ def format_traceback(error: BaseException) -> str:
 def one_line(text: str) -> str:
     """Return the text as one printable line."""
     return _printable(" ".join(text.split()))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``"did you mean 'x'?"`` for the known name that is nearest, whatever the case.
+
+    Empty if none is near.
+    """
+    by_folded = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return f"did you mean {by_folded[near[0]]!r}?" if near else ""
 
 
 def _text(error: BaseException) -> str:

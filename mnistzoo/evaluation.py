@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnistzoo.data import Split
+from mnistzoo.data.datasets import as_labels
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits, resolve_device, to_tensor
 
@@ -50,12 +51,14 @@ class Evaluation:
     probabilities: NDArray[np.float64]
 
     @classmethod
-    def from_logits(cls, logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> "Evaluation":
-        """Build it from logits ``(N, 10)`` and labels ``(N,)``.
+    def from_logits(cls, logits: NDArray[np.float32], labels: NDArray[Any]) -> "Evaluation":
+        """Build it from logits ``(N, 10)`` and labels ``(N,)``, integers of any type.
 
         Raises:
+            DataError: if the labels are no digits.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
+        labels = as_labels(labels)
         if logits.shape != (len(labels), 10) or len(labels) == 0:
             raise EvaluationError(
                 f"the logits have shape {logits.shape}, expected ({len(labels)}, 10)"

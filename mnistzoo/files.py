@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return the path with the home folder for a leading ``~``, as a shell would.
+
+    A shell does not where the path is part of a word, as in ``--json=~/facts.json``, or stands in
+    Python. Everything in mnistzoo that takes a path reads it through this.
+    """
+    return Path(os.path.expanduser(path))
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new binary file that takes the name ``path`` once the block ends well.
@@ -20,7 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: if the file cannot be written.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(expanded(path)))
     beside = _beside(target)
     try:
         if target.exists() and not target.is_file():
@@ -46,7 +55,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: if it could not.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(expanded(path)))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "is a directory, not a file", str(path))
     if target.exists() and not target.is_file():

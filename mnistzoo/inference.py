@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.cpu import computing_threads, keep_freed_memory
+from mnistzoo.data import DataError
 from mnistzoo.errors import MnistzooError
 from mnistzoo.modules import calling
 
@@ -37,7 +38,16 @@ def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Return uint8 images as a model takes them: float32, 0 to 1."""
+    """Return uint8 images as a model takes them: float32, 0 to 1.
+
+    Raises:
+        DataError: if they are of another type: nobody knows what their numbers mean.
+    """
+    if images.dtype != torch.uint8:
+        raise DataError(
+            f"the images are {images.dtype}, expected torch.uint8, 0 (paper) to 255 (ink); for "
+            "images from 0 to 1 call the model itself"
+        )
     return images.float().div_(255)
 
 
@@ -48,6 +58,7 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     The model is put into evaluation mode for it, and each module back into its own mode.
 
     Raises:
+        DataError: if the images are not uint8.
         ModelFailed: if the model raises an exception.
     """
     keep_freed_memory()

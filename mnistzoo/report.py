@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mnistzoo.files import replacing
+from mnistzoo.output import results, say
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
@@ -43,7 +43,7 @@ class Table:
         for row in self.rows:
             table.add_row(*map(Text, row))
         # At its natural width: a narrow terminal breaks lines, which beats figures cut short.
-        Console(highlight=False, width=_UNLIMITED_WIDTH).print(table)
+        Console(file=results(), highlight=False, width=_UNLIMITED_WIDTH).print(table)
 
     def markdown(self) -> str:
         """Return it as a Markdown table."""
@@ -267,9 +267,9 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
     """Print an evaluation on stdout."""
     low, high = evaluation.accuracy_interval
     right = int(evaluation.correct.sum())
-    print(f"{title}: {percent(evaluation.accuracy)} % of {len(evaluation.labels):,} images")
-    print(f"  95 % interval {percent(low)} to {percent(high)} %; {right:,} right")
-    print(f"  expected calibration error {evaluation.expected_calibration_error:.4f}")
+    say(f"{title}: {percent(evaluation.accuracy)} % of {len(evaluation.labels):,} images")
+    say(f"  95 % interval {percent(low)} to {percent(high)} %; {right:,} right")
+    say(f"  expected calibration error {evaluation.expected_calibration_error:.4f}")
     digits = [str(digit) for digit in range(10)]
     Table(
         ["digit", ">accuracy %", *(f">as {digit}" for digit in digits)],
@@ -281,7 +281,7 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
         ],
     ).show()
     confusions = [f"{true} as {seen} ({n})" for true, seen, n in evaluation.top_confusions]
-    print(f"  most frequent confusions: {', '.join(confusions) or 'none'}")
+    say(f"  most frequent confusions: {', '.join(confusions) or 'none'}")
     Table(
         ["confidence", ">images", ">right %"],
         [
@@ -331,7 +331,7 @@ def _flat(row: "Row", benchmarks: list[str]) -> dict[str, Any]:
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:
     if path == "-":
-        sys.stdout.write(text)
+        results().write(text)
         return
     with replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))

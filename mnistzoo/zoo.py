@@ -1,6 +1,5 @@
 """From a name to a model: ``list_models``, ``get_spec``, ``create_model``, ``load_model``."""
 
-import difflib
 import fnmatch
 import importlib
 import logging
@@ -12,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnistzoo.errors import MnistzooError, place, reason
+from mnistzoo.errors import MnistzooError, place, reason, suggestion
 from mnistzoo.plugins import Plugin, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
@@ -24,6 +23,12 @@ _log = logging.getLogger("mnistzoo")
 
 class ModelError(MnistzooError):
     """A model is missing, claimed twice, or cannot be created."""
+
+
+class UnknownNameError(ModelError):
+    """No model, or no recipe of the model, has the name that was asked for."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def get_spec(name: str) -> ModelSpec:
     """Return what the plugin declared of the model with this name or alias.
 
     Raises:
-        ModelError: if no model, or more than one, has the name.
+        UnknownNameError: if no model has the name.
+        ModelError: if more than one has it.
     """
     return get_registration(name).spec
 
@@ -76,7 +82,8 @@ def get_registration(name: str) -> Registration:
     """Return the model with this name or alias, and its plugin.
 
     Raises:
-        ModelError: if no model, or more than one, has the name.
+        UnknownNameError: if no model has the name.
+        ModelError: if more than one has it.
     """
     names, conflicts = registrations()
     if name in names:
@@ -84,11 +91,10 @@ def get_registration(name: str) -> Registration:
     for contested, claimants in conflicts.items():
         if any(name in claimant.spec.names for claimant in claimants):
             raise ModelError(describe_conflict(contested, claimants))
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"{near} " if (near := suggestion(name, names)) else ""
     failed = [plugin.provider for plugin in load_plugins() if plugin.error]
     because = f" ({', '.join(failed)} failed to load)" if failed else ""
-    raise ModelError(
+    raise UnknownNameError(
         f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
     )
 
@@ -106,7 +112,8 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
     """Return a model's recipe by name.
 
     Raises:
-        ModelError: if the model has none of that name.
+        UnknownNameError: if the model has none of that name.
+        ModelError: if it is not trained.
     """
     if spec.members:
         raise ModelError(
@@ -120,7 +127,8 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
         )
     if name not in spec.recipes:
         known = ", ".join(sorted(spec.recipes))
-        raise ModelError(f"model {spec.name!r} has no recipe {name!r}; it has: {known}")
+        hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
+        raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
     return spec.recipes[name]
 
 

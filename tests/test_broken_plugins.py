@@ -267,7 +267,7 @@ def test_a_model_lost_to_a_failed_plugin_is_an_error_that_names_the_plugin(
     install_plugin("good")
     install_plugin("bad", "raise RuntimeError", version="0.3")
     result = run_cli("train", "bad")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "no model 'bad' (bad 0.3 failed to load)" in result.stderr
     assert "Traceback" not in result.stderr
 

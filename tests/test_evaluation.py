@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +9,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnistzoo import Evaluation, evaluate, load_dataset
+from mnistzoo import (
+    Evaluation,
+    Recipe,
+    Split,
+    evaluate,
+    load_dataset,
+    read_idx,
+    train,
+    write_idx,
+)
+from mnistzoo.data import DataError
 from mnistzoo.evaluation import holm, mcnemar, wilson_interval
-from mnistzoo.inference import predict_logits
+from mnistzoo.inference import predict_logits, to_input
 
 
 def evaluation(labels: list[int], predictions: list[int], confidence: float) -> Evaluation:
@@ -117,3 +130,101 @@ def test_holm_multiplies_by_the_number_of_hypotheses_left() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+class Bright(nn.Module):
+    """Counts the tenths of the sum of an image that is 0 to 1: its answers follow the scale."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        tenths = (images.flatten(1).sum(1) / 25).long().clamp(0, 9)
+        return nn.functional.one_hot(tenths, 10).float()
+
+
+def test_float_images_are_refused_before_they_give_another_accuracy() -> None:
+    test = load_dataset("mnist-10k").test[:100]
+    expected = evaluate(Bright(), test).predictions
+    for dtype in ("float32", "float64", "float16", ">f4"):
+        floats = (test.images / 255).astype(dtype)
+        with pytest.raises(DataError, match=r"numpy.rint\(images \* 255\)") as caught:
+            Split(floats, test.labels)
+        advice = str(caught.value).partition("0 to 1, ")[2].removesuffix(" converts them")
+        converted = Split(eval(advice, {"numpy": np, "images": floats}), test.labels)
+        assert (evaluate(Bright(), converted).predictions == expected).all()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((3, 784), np.uint8),
+        np.zeros((3, 1, 28, 28), np.uint8),
+        np.zeros((3, 784), np.float32),
+        np.zeros((3, 28, 28), ">i2"),
+        np.zeros((3, 28, 28), np.int64),
+    ],
+)
+def test_images_of_another_form_are_refused_with_what_converts_them(
+    images: NDArray[np.uint8],
+) -> None:
+    labels = np.zeros(3, np.uint8)
+    with pytest.raises(DataError, match=r"expected uint8 \(N, 28, 28\)") as caught:
+        Split(images, labels)
+    _, _, advice = str(caught.value).rpartition("; if ")
+    advice = advice.partition(", ")[2].removesuffix(" converts them")
+    assert len(Split(eval(advice, {"numpy": np, "images": images}), labels)) == 3
+
+
+def test_a_float_tensor_is_refused_and_left_as_it_is() -> None:
+    images = torch.ones(2, 1, 28, 28)
+    for use in (to_input, lambda images: predict_logits(Bright(), images)):
+        with pytest.raises(DataError, match=r"torch.float32, expected torch.uint8"):
+            use(images)
+    assert (images == 1).all()
+
+
+@given(
+    st.sampled_from(
+        [
+            "i1",
+            "u1",
+            *(f"{order}{kind}" for order in "<>" for kind in ("i2", "u2", "i4", "u4", "i8", "u8")),
+        ]
+    )
+)
+@settings(derandomize=True, deadline=None)
+def test_labels_of_any_integer_type_and_byte_order_are_the_same(dtype: str) -> None:
+    test = load_dataset("mnist-10k").test[:100]
+    labels = test.labels.astype(dtype)
+    split = Split(test.images, labels)
+    assert split.labels.dtype == np.uint8
+    assert evaluate(Bright(), split).facts() == evaluate(Bright(), test).facts()
+    logits = np.eye(10, dtype=np.float32)[test.labels]
+    assert Evaluation.from_logits(logits, labels).accuracy == 1
+
+
+def test_labels_out_of_an_idx_file_can_be_trained_on(tmp_path: Path) -> None:
+    train_images = load_dataset("mnist-10k").train[:64]
+    write_idx(tmp_path / "labels", train_images.labels.astype("int32"))
+    recipe = Recipe(epochs=1, batch_size=32, optimizer="adam", learning_rate=0.001, threads=1)
+
+    def linear() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    split = Split(train_images.images, read_idx(tmp_path / "labels"))
+    (other, _), (net, run) = (train(linear, recipe, each, each) for each in (train_images, split))
+    assert run.validation_accuracy is not None
+    assert torch.equal(*(each.state_dict()["1.weight"] for each in (net, other)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([0.0, 1.0], r"float64 \(2,\), expected integers"),
+        ([[0], [1]], r"int64 \(2, 1\), expected integers"),
+        ([0, 10], "from 0 to 10, expected 0 to 9"),
+        ([-1, 3], "from -1 to 3, expected 0 to 9"),
+        ([1, 2, 3], "2 images and 3 labels"),
+    ],
+)
+def test_labels_that_are_no_digits_are_refused(labels: list[Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        Split(np.zeros((2, 28, 28), np.uint8), np.array(labels))

@@ -152,3 +152,14 @@ def test_check_replaceable_refuses_a_file_taken_for_a_folder(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         check_replaceable(tmp_path / "file" / "inside")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    check_replaceable("~/file")
+    with replacing("~/file") as stream:
+        stream.write(b"content")
+    assert (tmp_path / "home" / "file").read_bytes() == b"content"
+    assert listing(tmp_path) == ["home"]

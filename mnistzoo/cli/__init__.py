@@ -8,6 +8,10 @@ import sys
 
 import click
 
+from mnistzoo.cli.command import Group
+from mnistzoo.errors import MnistzooError, describe, one_line, reason
+from mnistzoo.output import escape_what_cannot_be_encoded
+
 _COMMANDS = (
     *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
     *("new-plugin", "check"),
@@ -15,7 +19,7 @@ _COMMANDS = (
 _FAILED = 1
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -36,6 +40,7 @@ def group(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    escape_what_cannot_be_encoded()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
@@ -63,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         click.echo(f"mnistzoo: {_sentence(error)}", err=True)
-        status = _FAILED
+        status = error.exit_code if isinstance(error, MnistzooError) else _FAILED
         if isinstance(error, OSError):
             _drop_stdout()
     sys.exit(status if isinstance(status, int) else 0)
@@ -79,8 +84,6 @@ def _drop_stdout() -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    from mnistzoo.errors import MnistzooError, describe, one_line, reason
-
     if isinstance(error, MnistzooError):
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:

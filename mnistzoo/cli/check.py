@@ -2,10 +2,12 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import check_writable, json_option
+from mnistzoo.output import results
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @json_option
 def command(models: tuple[str, ...], json_file: str | None) -> int:
@@ -17,6 +19,8 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     check_writable(json_file)
 
     import dataclasses
+    import functools
+    import sys
 
     from mnistzoo.report import write_json
     from mnistzoo.testing.checks import CHECKS
@@ -32,17 +36,18 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     for model in chosen:
         Subject(model)  # an unknown name is found before minutes are spent on the others
     found = []
-    quiet = json_file == "-"  # stdout is for the facts alone
+    # With --json - stdout is for the facts alone.
+    show = functools.partial(click.echo, file=sys.stderr if json_file == "-" else results())
     for model in chosen:
-        click.echo(model, err=quiet)
+        show(model)
         of_model = []
         for check in CHECKS:
             result = run_check(model, check)
             of_model.append(result)
             status = result.status.upper() if result.bad else result.status
             line = f"  {status:18} {check}{': ' if result.message else ''}{result.message}"
-            click.echo(line, err=quiet)
-        click.echo(f"  {count(of_model)}", err=quiet)
+            show(line)
+        show(f"  {count(of_model)}")
         found += of_model
     if json_file:
         write_json([dataclasses.asdict(result) for result in found], json_file)

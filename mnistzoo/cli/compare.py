@@ -2,6 +2,7 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     check_distinct,
     check_writable,
@@ -16,9 +17,10 @@ from mnistzoo.cli.options import (
     set_option,
     with_overrides,
 )
+from mnistzoo.output import say
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
 @recipe_option
@@ -128,7 +130,7 @@ def command(
         if (table := benchmarks_table(comparison)) is not None:
             table.show()
         for note in comparison_notes(comparison):
-            click.echo(f"  {note}")
+            say(f"  {note}")
     if json_file:
         write_json(comparison.facts(), json_file)
     if csv_file:

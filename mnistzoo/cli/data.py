@@ -2,10 +2,12 @@
 
 import click
 
+from mnistzoo.cli.command import Group
 from mnistzoo.cli.options import data_dir_option, dataset_option
+from mnistzoo.output import say
 
 
-@click.group("data")
+@click.group("data", cls=Group)
 def command() -> None:
     """Find, download or verify the data."""
 
@@ -19,7 +21,7 @@ def path(dataset: str, data_dir: str | None) -> None:
 
     found = load_dataset(dataset, data_dir)
     for file in found.files:
-        click.echo(found.locate(file))
+        say(found.locate(file))
 
 
 @command.command("download")
@@ -29,7 +31,7 @@ def download(dataset: str, data_dir: str | None) -> None:
     """Download the files into the cache, or into --data-dir; print the folder."""
     from mnistzoo.data import load_dataset
 
-    click.echo(load_dataset(dataset, data_dir).download())
+    say(load_dataset(dataset, data_dir).download())
 
 
 @command.command("verify")
@@ -44,7 +46,7 @@ def verify(dataset: str, data_dir: str | None) -> int:
     status = 0
     for file in found.files:
         try:
-            click.echo(f"{file.sha256}  {found.verify(file)}  OK")
+            say(f"{file.sha256}  {found.verify(file)}  OK")
         except MnistzooError as error:
             click.echo(f"mnistzoo: {error}", err=True)
             status = 1

@@ -2,10 +2,12 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.output import say
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("model")
 @click.option(
     "-o", "--output", metavar="FILE", help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]"
@@ -34,6 +36,8 @@ def command(
     output = output or f"{name}{'-int8' if int8 else ''}.onnx"
     if output == "-":
         raise click.UsageError("--output must be a file; an ONNX file does not go to stdout")
+    if not output.lower().endswith(".onnx"):
+        raise click.BadParameter("the file name must end in .onnx", param_hint="-o")
     check_distinct((output, json_file), inputs=(weights,))
     check_writable(output, json_file)
 
@@ -48,4 +52,4 @@ def command(
     if json_file != "-":
         export_table(export).show()
         for note in export_notes(export):
-            click.echo(f"  {note}")
+            say(f"  {note}")

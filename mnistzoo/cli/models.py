@@ -2,10 +2,11 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import json_option
 
 
-@click.command("models")
+@click.command("models", cls=Command)
 @click.argument("pattern", default="*")
 @json_option
 def command(pattern: str, json_file: str | None) -> int:
@@ -13,6 +14,7 @@ def command(pattern: str, json_file: str | None) -> int:
 
     With PATTERN, such as 'res*', only those whose names match.
     """
+    from mnistzoo.errors import suggestion
     from mnistzoo.plugins import load_plugins
     from mnistzoo.report import NOTHING, Table, percent, write_json
     from mnistzoo.zoo import describe_conflict, list_models, registrations
@@ -47,9 +49,11 @@ def command(pattern: str, json_file: str | None) -> int:
             json_file,
         )
     if not found:
+        lower = pattern.lower()
+        near = suggestion(pattern, [lower] if list_models(lower) else list_models())
         click.echo(
-            f"mnistzoo: no installed model matches {pattern!r}; `mnistzoo plugins` shows what is "
-            "installed",
+            f"mnistzoo: no installed model matches {pattern!r}; {near and near + ' '}"
+            "`mnistzoo plugins` shows what is installed",
             err=True,
         )
         return 1

@@ -4,8 +4,11 @@ import shlex
 
 import click
 
+from mnistzoo.cli.command import Command
+from mnistzoo.output import say
 
-@click.command("new-plugin")
+
+@click.command("new-plugin", cls=Command)
 @click.argument("name")
 @click.option(
     "--directory",
@@ -19,7 +22,7 @@ def command(name: str, directory: str) -> None:
     from mnistzoo.scaffold import new_plugin
 
     made = new_plugin(name, directory)
-    click.echo(
+    say(
         f"wrote {made.folder} with the model {made.model}; next:\n"
         f"  cd {shlex.quote(str(made.folder))}\n"
         f'  pip install -e ".[test]"\n'

@@ -2,10 +2,12 @@
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import json_option
+from mnistzoo.output import say
 
 
-@click.command("plugins")
+@click.command("plugins", cls=Command)
 @json_option
 def command(json_file: str | None) -> None:
     """List the installed plugins and what is wrong with them.
@@ -66,4 +68,4 @@ def command(json_file: str | None) -> None:
         ).show()
         for plugin, found in plugins:
             for problem, traceback in found:
-                click.echo(f"{plugin.provider}: {problem}\n{traceback}")
+                say(f"{plugin.provider}: {problem}\n{traceback}")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.output import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-@click.command("predict")
+@click.command("predict", cls=Command)
 @click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--model",
@@ -77,7 +79,7 @@ def command(
         write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
     if json_file != "-" and predictions:
         predictions_table(predictions).show()
-        click.echo(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
+        say(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
     for each in predictions:
         if each["doubt"]:
             click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     check_writable,
     data_dir_option,
@@ -18,9 +19,10 @@ from mnistzoo.cli.options import (
     set_option,
     with_overrides,
 )
+from mnistzoo.output import say
 
 
-@click.command("train")
+@click.command("train", cls=Command)
 @click.argument("model")
 @recipe_option
 @epochs_option
@@ -143,17 +145,17 @@ def command(
         write_json({**story, "evaluation": test.facts(), "file": output}, json_file)
     if json_file != "-":
         low, high = test.accuracy_interval
-        click.echo(
+        say(
             f"{name}, recipe {recipe}, seed {chosen.seed}: {len(run.epochs)} epochs of "
             f"{len(images):,} images in {run.seconds:.1f} s on {run.device}"
         )
         if run.validation_accuracy is not None:
-            click.echo(f"  validation accuracy {percent(run.validation_accuracy)} %")
-        click.echo(
+            say(f"  validation accuracy {percent(run.validation_accuracy)} %")
+        say(
             f"  test accuracy {percent(test.accuracy)} % "
             f"(95 % interval {percent(low)} to {percent(high)} %)"
         )
-        click.echo(f"  weights in {output}")
+        say(f"  weights in {output}")
     if stopped:
         click.echo(
             f"mnistzoo: {stopped}; saved the weights after epoch {len(run.epochs)}", err=True

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from mnistzoo.data.foreign import conversion
 from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 
 _log = logging.getLogger("mnistzoo")
 _SHIPPED = Path(__file__).parent / "files"
@@ -69,12 +72,28 @@ class Split:
     """Images and their labels.
 
     Attributes:
-        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only.
-        labels: uint8 ``(N,)``, 0 to 9; read-only.
+        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only in a data set's splits.
+        labels: uint8 ``(N,)``, 0 to 9; likewise. Given in another integer type or byte order, they
+            are converted.
+
+    Raises:
+        DataError: if the images or labels are of another shape or kind, or not equally many.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        images, labels = np.asarray(self.images), as_labels(self.labels)
+        if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+            raise DataError(
+                f"the images are {images.dtype} {images.shape}, expected uint8 (N, 28, 28), 0 "
+                f"(paper) to 255 (ink); {_how_to_convert(images)}"
+            )
+        if len(images) != len(labels):
+            raise DataError(f"there are {len(images):,} images and {len(labels):,} labels")
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,12 +102,38 @@ class Split:
         return Split(self.images[part], self.labels[part])
 
 
+def as_labels(labels: ArrayLike) -> NDArray[np.uint8]:
+    """Return digits ``(N,)`` of any integer type and byte order as uint8.
+
+    Raises:
+        DataError: if they are no integers, not in one row, or not from 0 to 9.
+    """
+    found = np.asarray(labels)
+    if found.dtype.kind not in "iu" or found.ndim != 1:
+        raise DataError(
+            f"the labels are {found.dtype} {found.shape}, expected integers (N,), 0 to 9"
+        )
+    if found.size and not 0 <= found.min() <= found.max() <= 9:
+        raise DataError(f"the labels go from {found.min()} to {found.max()}, expected 0 to 9")
+    return found.astype(np.uint8, copy=False)
+
+
+def _how_to_convert(images: NDArray[Any]) -> str:
+    made = "images.reshape(-1, 28, 28)" if images.shape[1:] != (28, 28) else "images"
+    if images.dtype.kind == "f":
+        return f"if they go from 0 to 1, numpy.rint({made} * 255).astype('uint8') converts them"
+    if images.dtype != np.uint8:
+        made += ".astype('uint8')"
+    return f"if their values are these, {made} converts them"
+
+
 class Dataset:
     """A data set whose files are found, verified and read when a split is first used.
 
     ``mnist`` has 60,000 training and 10,000 test images. Its files are looked for in ``data_dir``
     alone if that is given (or ``MNISTZOO_DATA_DIR``); else in the package (which ships the test
-    set), in ``./data``, in the cache, and are downloaded into the cache if they are nowhere.
+    set), in ``./data``, in the cache, and are downloaded into the cache if they are nowhere. In
+    each of these folders ``MNIST/raw`` will do, where torchvision puts them.
     ``mnist-10k`` is the first 10,000 training images and the same test set; it ships inside the
     package.
 
@@ -110,7 +155,7 @@ class Dataset:
             raise DataError(f"{name} ships inside the package; leave --data-dir out")
         if not self._definition.shipped and data_dir is None:
             data_dir = os.environ.get("MNISTZOO_DATA_DIR") or None
-        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._data_dir = None if data_dir is None else expanded(data_dir)
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -152,11 +197,18 @@ class Dataset:
             if path is not None:
                 return path
         searched = ", ".join(str(folder.absolute()) for folder in folders)
-        into = "" if self._data_dir is None else f" --data-dir {self._data_dir}"
-        instead = "--dataset mnist-10k" + (" without a data directory" if into else "")
+        missing = f"{file.name} (or .gz) is not in {searched}"
+        into, instead = "", "--dataset mnist-10k"
+        if self._data_dir is not None:
+            into = f" --data-dir {shlex.quote(str(self._data_dir))}"
+            instead += " without a data directory"
+            if not self._data_dir.exists():
+                missing = f"there is no folder {searched}, where the data is to be"
+            elif not self._data_dir.is_dir():
+                missing = f"the data directory {searched} is a file, not a folder"
         raise DataError(
-            f"{file.name} (or .gz) is not in {searched}; run `mnistzoo data download{into}`, or "
-            f"use {instead}, which needs no network"
+            f"{missing}; {_foreign_hint(folders)}run `mnistzoo data download{into}`, or use "
+            f"{instead}, which needs no network"
         )
 
     def verify(self, file: DataFile) -> Path:
@@ -213,7 +265,16 @@ def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = 
 def cache_dir() -> Path:
     """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own."""
     chosen = os.environ.get("MNISTZOO_CACHE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")
+    return expanded(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")
+
+
+def _foreign_hint(folders: list[Path]) -> str:
+    """Return how the first file of another format in the folders, or at their place, is used."""
+    for place in folders:
+        for path in [place, *sorted(place.iterdir() if place.is_dir() else ())]:
+            if path.is_file() and (line := conversion(path)):
+                return f"there is {path.name}, and {line}; else "
+    return ""
 
 
 def _read_from(folder: Path, file: DataFile) -> NDArray[Any] | None:

@@ -17,8 +17,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.data.foreign import conversion
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import replacing
+from mnistzoo.files import expanded, replacing
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),
@@ -58,7 +59,7 @@ def read_idx(path: str | os.PathLike[str], *, max_unpacked: int = _MAX_UNPACKED)
         IdxError: if the file is malformed; nothing of the claimed size was allocated by then.
         OSError: if the file cannot be read.
     """
-    path = Path(path)
+    path = expanded(path)
     with path.open("rb") as stream:
         gzipped = stream.read(2) == _GZIP_MAGIC
         stream.seek(0)
@@ -114,10 +115,13 @@ def _read_header(
     magic = stream.read(4)
     if len(magic) < 4:
         raise IdxError(f"{path} is truncated: {len(magic)} bytes, where a header has at least 4")
+    if magic[:2] == _GZIP_MAGIC:  # a plain stream would not have been read as one
+        raise IdxError(f"{path} is gzipped twice; unzip it once with gunzip")
     if magic[:2] != b"\0\0":
+        hint = f"; {line}" if (line := conversion(path)) else ""
         raise IdxError(
             f"{path} is no IDX file: it starts with bytes {magic[:2].hex(' ')}, expected 00 00 "
-            "(or 1f 8b, a gzip stream)"
+            f"(or 1f 8b, a gzip stream){hint}"
         )
     code, ndim = magic[2], magic[3]
     if code not in _DTYPES:

@@ -23,6 +23,8 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
 
+_TORCHVISION = "MNIST/raw"
+
 _log = logging.getLogger("mnistzoo")
 
 
@@ -44,10 +46,14 @@ class DataFile:
 
 
 def find(folder: Path, file: DataFile) -> Path | None:
-    """Return where ``folder`` holds the file, under either naming, plain or gzipped."""
+    """Return where ``folder`` holds the file, under either naming, plain or gzipped.
+
+    Itself, or where torchvision puts it if ``folder`` is its ``root``.
+    """
     dotted = file.name.replace("-idx", ".idx")
-    candidates = (file.name, dotted, f"{file.name}.gz", f"{dotted}.gz")
-    return next((folder / name for name in candidates if (folder / name).is_file()), None)
+    names = (file.name, dotted, f"{file.name}.gz", f"{dotted}.gz")
+    candidates = (folder / below / name for below in ("", _TORCHVISION) for name in names)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def read_verified(path: Path, file: DataFile) -> NDArray[Any]:

@@ -228,9 +228,10 @@ def _epochs(
                 inputs = augment(inputs, recipe, state.distortion)
             else:
                 inputs = crop_middle(inputs, recipe.crop)
-            loss = loss_of(inputs, labels.index_select(0, batch))
-            state.model.zero_grad()
-            loss.backward()
+            with calling(state.model, f"a training step of {len(batch)} images"):
+                loss = loss_of(inputs, labels.index_select(0, batch))
+                state.model.zero_grad()
+                loss.backward()
             if recipe.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
             state.optimizer.step(learning_rate(recipe, step, all_steps))

@@ -101,10 +101,6 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("evaluate clitets", "did you mean 'clitest'"),
-        ("compare clitest clitets", "did you mean 'clitest'"),
-        ("train clitets", "did you mean 'clitest'"),
-        ("train clitest --recipe fast", "it has: default"),
         ("evaluate clitest --weights absent.safetensors", "absent.safetensors: "),
         ("evaluate clitest --weights absent.txt", "absent.txt: "),
         ("evaluate clitest --data-dir absent", "mnistzoo data download"),
@@ -113,6 +109,9 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(
         ("data path --dataset mnist-10k --data-dir absent", "leave --data-dir out"),
         ("train clitest --data-dir absent", "mnistzoo data download"),
         ("models nosuchmodel*", "'nosuchmodel*'"),
+        ("models CLI*", "did you mean 'cli*'?"),
+        ("models CliTest", "did you mean 'clitest'?"),
+        ("models clitets", "did you mean 'clitest'?"),
         ("train clitest --data-dir absent -o absent/a.safetensors", "absent/a.safetensors: "),
         ("train clitest --data-dir absent --json absent/a.json", "absent/a.json: "),
         ("train clitest --data-dir absent --json .", ".: is a directory"),
@@ -133,11 +132,57 @@ def test_an_error_exits_1_with_one_sentence_on_stderr(
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("evaluate clitets", "did you mean 'clitest'?"),
+        ("evaluate CliTest", "did you mean 'clitest'?"),
+        ("evaluate CLIALIAS", "did you mean 'clialias'?"),
+        ("compare clitest clitets", "did you mean 'clitest'?"),
+        ("train clitets", "did you mean 'clitest'?"),
+        ("check Clitest", "did you mean 'clitest'?"),
+        ("predict x.png --model clitets", "did you mean 'clitest'?"),
+        ("evaluate nothinglikeit", "`mnistzoo models` lists those installed"),
+        ("train clitest --recipe fast", "it has: default"),
+        ("train clitest --recipe Defualt", "did you mean 'default'? it has: default"),
+    ],
+)
+def test_a_name_that_nothing_has_is_wrong_usage_and_gets_the_nearest(
+    line: str, says: str, call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(*line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (sentence,) = err.splitlines()
+    assert sentence.startswith("mnistzoo: ") and says in sentence
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("trian clitest", "there is no command 'trian'; did you mean 'train'?"),
+        ("Train clitest", "did you mean 'train'?"),
+        ("MODELS", "did you mean 'models'?"),
+        ("newplugin x", "did you mean 'new-plugin'?"),
+        ("data dowload", "there is no command 'dowload'; did you mean 'download'?"),
+        ("data Path", "did you mean 'path'?"),
+        ("zzz", "take one of models, plugins, data"),
+    ],
+)
+def test_a_misspelt_command_gets_the_nearest(
+    line: str, says: str, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and says in err
+
+
+@pytest.mark.parametrize(
     "line", ["--debug train nosuchmodel", "train --debug nosuchmodel", "train nosuchmodel --debug"]
 )
 def test_debug_shows_the_traceback_anywhere_on_the_line(line: str, run_cli: Run) -> None:
     result = run_cli(*line.split())
-    assert result.returncode == 1
+    assert result.returncode == 1  # Python's own, for a traceback
     assert "Traceback (most recent call last)" in result.stderr
     assert "no model 'nosuchmodel'" in result.stderr.splitlines()[-1]
     without = run_cli(*line.replace("--debug", "").split())

@@ -220,7 +220,7 @@ def test_settings_of_a_comparison_need_train(
 def test_a_teacher_that_is_not_there_is_an_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train("--set", "teacher=clitrian") == 1
+    assert train("--set", "teacher=clitrian") == 2
     assert "did you mean 'clitrain'" in capsys.readouterr().err
     assert list(folder.iterdir()) == []
 

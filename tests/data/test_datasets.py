@@ -331,3 +331,61 @@ def test_a_wrong_file_in_a_data_dir_is_downloaded_again(
         load_dataset("mnist", folder).download()
     assert str(folder / TRAIN_LABELS) in caplog.text
     assert sorted(folder.iterdir()) == before
+
+
+# Where torchvision and people put the files.
+
+
+@pytest.mark.parametrize("named", ["data_dir", "variable", "./data"])
+def test_what_torchvision_downloaded_is_found(
+    named: str, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = nowhere / "cwd" / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in OFFICIAL_TEST_SET:
+        write_idx(raw / f"{name}.gz", read_idx(SHIPPED[name]), compress=True)
+        (raw / name).symlink_to(SHIPPED[name])  # torchvision keeps both
+    if named == "variable":
+        monkeypatch.setenv("MNISTZOO_DATA_DIR", "data")
+    data = load_dataset("mnist", "data" if named == "data_dir" else None)
+    assert len(data.test) == 10_000
+    if named == "./data":  # the test set ships, so that the package itself comes first
+        monkeypatch.setattr("mnistzoo.data.datasets._SHIPPED", nowhere / "no-wheels")
+    found = {file.name: data.locate(file).absolute() for file in data.files[2:]}
+    assert found == {name: raw / name for name in OFFICIAL_TEST_SET}
+
+
+def test_the_files_themselves_come_before_those_of_torchvision(tmp_path: Path) -> None:
+    labels = load_dataset("mnist-10k").files[3]
+    for folder in (tmp_path / "MNIST" / "raw", tmp_path):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / labels.name).write_bytes(SHIPPED[labels.name].read_bytes())
+        assert load_dataset("mnist", tmp_path).locate(labels) == folder / labels.name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("misspelt", "there is no folder "), ("file", "is a file, not a folder")],
+)
+def test_a_data_dir_that_is_none_is_called_so(name: str, says: str, nowhere: Path) -> None:
+    (nowhere / "file").touch()
+    with pytest.raises(DataError, match=says) as caught:
+        load_dataset("mnist", nowhere / name).test  # noqa: B018
+    assert str(nowhere / name) in str(caught.value)
+    assert "is not in" not in str(caught.value)
+
+
+def test_a_tilde_is_the_home_folder(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(nowhere / "home"))
+    (nowhere / "home" / "data").mkdir(parents=True)
+    for name in OFFICIAL_TEST_SET:
+        (nowhere / "home" / "data" / name).symlink_to(SHIPPED[name])
+    assert len(load_dataset("mnist", "~/data").test) == 10_000
+    monkeypatch.setenv("MNISTZOO_DATA_DIR", "~/data")
+    assert len(load_dataset("mnist").test) == 10_000
+    monkeypatch.setenv("MNISTZOO_CACHE_DIR", "~/cache")
+    assert cache_dir() == nowhere / "home" / "cache"
+    with pytest.raises(DataError, match="could not be downloaded"):
+        load_dataset("mnist", "~/new").download()
+    assert (nowhere / "home" / "new").is_dir()
+    assert list((nowhere / "cwd").iterdir()) == []

@@ -318,3 +318,22 @@ def test_random_bytes_are_read_faithfully_or_refused(
     path.write_bytes(packed(start + rest, compress))
     array = read_unless_refused(path)
     assert array is None or idx_bytes(array) == start + rest
+
+
+def test_a_file_that_is_gzipped_twice_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "labels.gz"
+    write_idx(path, np.arange(5, dtype=np.uint8), compress=True)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(IdxError, match="is gzipped twice; unzip it once with gunzip"):
+        read_idx(path)
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    assert read_idx(path).tolist() == list(range(5))
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    write_idx("~/labels", np.arange(5, dtype=np.uint8))
+    assert read_idx(Path("~/labels")).tolist() == list(range(5))
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]

@@ -700,7 +700,7 @@ def test_the_results_as_json_leave_stdout_to_json(
 
 
 def test_an_unknown_model_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert checked("nobody") == 1
+    assert checked("nobody") == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()
