@@ -21,11 +21,15 @@ os.environ.pop("PYTEST_XDIST_WORKER", None)
 import pytest
 import safetensors.torch
 import torch
+from processes import restore_signals
+from processes import run as run_process
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 from mnistzoo.inference import computing_threads
 from mnistzoo.plugins import unregister_plugin
+
+restore_signals()
 
 _MODEL = """\
 from torch import nn
@@ -208,13 +212,11 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         }
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
-        return subprocess.run(
+        return run_process(
             [sys.executable, *arguments],
             env=os.environ | settings | (env or {}),
             cwd=work,
-            check=False,
-            text=True,
-            **({"capture_output": True} | options),
+            **options,
         )
 
     return run

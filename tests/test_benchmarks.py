@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import run
 
 from mnistzoo.benchmarks import BenchmarkError, read_benchmarks
 
@@ -129,12 +130,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, sentence
 
 
 def regressions(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, BENCHMARKS / "regressions.py", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run([sys.executable, BENCHMARKS / "regressions.py", *arguments])
 
 
 def write_result(path: Path, **medians: float) -> Path:

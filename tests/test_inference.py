@@ -2,10 +2,10 @@
 
 import os
 import platform
-import subprocess
 import sys
 
 import pytest
+from processes import run
 
 # Prints how many bytes of a freed batch the process no longer holds. (Not its page faults: how many
 # there are depends on the huge pages that the kernel has at hand.)
@@ -31,7 +31,7 @@ def test_freed_memory_is_not_given_back_to_the_system() -> None:
     set_for_all = ("MALLOC_", "GLIBC_TUNABLES")
     own = {name: value for name, value in os.environ.items() if not name.startswith(set_for_all)}
     given_back, kept = (
-        int(subprocess.check_output([sys.executable, "-c", _BATCH, how], env=own))
+        int(run([sys.executable, "-c", _BATCH, how], env=own, check=True).stdout)
         for how in ("given back", "kept")
     )
     assert given_back > 15 << 20

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import run
 
 import mnistzoo
 from mnistzoo import ModelSpec
@@ -232,7 +233,7 @@ def test_data_verify_shows_each_checksum_and_path(
 
 def test_the_module_and_the_script_are_the_same_command(run_cli: Run) -> None:
     script = Path(sysconfig.get_path("scripts"), "mnistzoo")
-    by_script = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    by_script = run([script, "--version"], check=True)
     by_module = run_cli("--version")
     assert by_module.stdout == by_script.stdout == f"mnistzoo, version {mnistzoo.__version__}\n"
     assert by_module.returncode == 0
@@ -268,7 +269,6 @@ def test_a_reader_that_leaves_is_no_traceback(
     try:
         result = run_python(
             *("-m", "mnistzoo", *line.split()),
-            capture_output=False,
             stdout=writer,
             stderr=subprocess.PIPE,
         )
@@ -286,7 +286,6 @@ def test_a_full_disk_is_an_error_in_one_sentence(
     with Path("/dev/full").open("w") as full:
         result = run_python(
             *("-m", "mnistzoo", *line.split()),
-            capture_output=False,
             stdout=full,
             stderr=subprocess.PIPE,
         )

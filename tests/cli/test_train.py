@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from processes import started
 
 from mnistzoo import ModelSpec, Recipe, evaluate, load_dataset, load_model
 from mnistzoo.cli import main
@@ -88,24 +89,37 @@ def test_diverging_exits_1_names_epoch_and_step_and_saves_nothing_bad(
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_ctrl_c_saves_the_last_complete_epoch(install_plugin: Install, tmp_path: Path) -> None:
+@pytest.fixture
+def slow(install_plugin: Install, tmp_path: Path) -> dict[str, Any]:
+    """Install the model clislow, and return the options of a process that trains it."""
     install_plugin("clislow")
-    command = [sys.executable, "-m", "mnistzoo", "train", "clislow", "--dataset", "mnist-10k"]
-    process = subprocess.Popen(
-        [*command, "--epochs", "100000", "-o", str(tmp_path / "w.safetensors")],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "sites" / "site")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return {
+        "env": {**os.environ, "PYTHONPATH": str(tmp_path / "sites" / "site")},
+        "cwd": tmp_path,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+
+
+SLOW = [sys.executable, "-m", "mnistzoo", "train", "clislow", "--dataset", "mnist-10k"]
+
+
+def read_until(text: str, process: subprocess.Popen[str]) -> None:
+    """Read from a process's stderr until a line with that text."""
     assert process.stderr is not None
-    line = ""
-    while "epoch 2/" not in line:
+    read = ""
+    while text not in read:
         line = process.stderr.readline()
-        assert line, "training ended before its second epoch"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
+        assert line, f"the process ended before {text!r}: {read}"
+        read += line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_saves_the_last_complete_epoch(slow: dict[str, Any], tmp_path: Path) -> None:
+    with started([*SLOW, "--epochs", "100000", "-o", "w.safetensors"], **slow) as process:
+        read_until("epoch 2/", process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
     assert process.returncode == 1
     assert "interrupted in epoch" in err
     assert "Traceback" not in err
