@@ -2,10 +2,10 @@
 
 import click
 
-from mnistzoo.cli.options import check_writable, json_option
+from mnistzoo.cli.options import Command, check_writable, json_option
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @json_option
 def command(models: tuple[str, ...], json_file: str | None) -> int:

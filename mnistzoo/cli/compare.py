@@ -3,6 +3,7 @@
 import click
 
 from mnistzoo.cli.options import (
+    Command,
     check_distinct,
     check_writable,
     data_dir_option,
@@ -18,7 +19,7 @@ from mnistzoo.cli.options import (
 )
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
 @recipe_option

@@ -2,7 +2,7 @@
 
 import click
 
-from mnistzoo.cli.options import data_dir_option, dataset_option
+from mnistzoo.cli.options import Command, data_dir_option, dataset_option
 
 
 @click.group("data")
@@ -10,7 +10,7 @@ def command() -> None:
     """Find, download or verify the data."""
 
 
-@command.command("path")
+@command.command("path", cls=Command)
 @dataset_option
 @data_dir_option
 def path(dataset: str, data_dir: str | None) -> None:
@@ -22,7 +22,7 @@ def path(dataset: str, data_dir: str | None) -> None:
         click.echo(found.locate(file))
 
 
-@command.command("download")
+@command.command("download", cls=Command)
 @dataset_option
 @data_dir_option
 def download(dataset: str, data_dir: str | None) -> None:
@@ -32,7 +32,7 @@ def download(dataset: str, data_dir: str | None) -> None:
     click.echo(load_dataset(dataset, data_dir).download())
 
 
-@command.command("verify")
+@command.command("verify", cls=Command)
 @dataset_option
 @data_dir_option
 def verify(dataset: str, data_dir: str | None) -> int:

@@ -2,10 +2,16 @@
 
 import click
 
-from mnistzoo.cli.options import data_dir_option, dataset_option, device_option, json_option
+from mnistzoo.cli.options import (
+    Command,
+    data_dir_option,
+    dataset_option,
+    device_option,
+    json_option,
+)
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("model")
 @click.option(
     "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."

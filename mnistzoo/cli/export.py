@@ -2,10 +2,10 @@
 
 import click
 
-from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.cli.options import Command, check_distinct, check_writable, json_option
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("model")
 @click.option(
     "-o", "--output", metavar="FILE", help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]"

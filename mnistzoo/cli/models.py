@@ -2,10 +2,10 @@
 
 import click
 
-from mnistzoo.cli.options import json_option
+from mnistzoo.cli.options import Command, json_option
 
 
-@click.command("models")
+@click.command("models", cls=Command)
 @click.argument("pattern", default="*")
 @json_option
 def command(pattern: str, json_file: str | None) -> int:

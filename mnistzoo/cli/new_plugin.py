@@ -4,8 +4,10 @@ import shlex
 
 import click
 
+from mnistzoo.cli.options import Command
 
-@click.command("new-plugin")
+
+@click.command("new-plugin", cls=Command)
 @click.argument("name")
 @click.option(
     "--directory",

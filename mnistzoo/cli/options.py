@@ -17,6 +17,28 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
     float: float,
 }
 
+
+class Command(click.Command):
+    """A command whose options are given once, unless they are made to be repeated.
+
+    Of an option given twice click takes the last value without a word.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in given:
+            if (
+                isinstance(option, click.Option)
+                and not (option.is_flag or option.count or option.multiple)
+                and given.count(option) > 1
+                and not ctx.resilient_parsing  # as for shell completion
+            ):
+                raise click.UsageError(
+                    f"{option.opts[-1]} is given {given.count(option)} times; give it once", ctx
+                )
+        return super().parse_args(ctx, args)
+
+
 json_option = click.option(
     "--json", "json_file", metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
@@ -88,10 +110,14 @@ def overrides(settings: tuple[str, ...], **values: Any) -> dict[str, Any]:
     """Return what replaces fields of a recipe: FIELD=VALUE texts, and the values that are not None.
 
     Raises:
-        click.UsageError: if a field is unknown or a value is none of its kind.
+        click.UsageError: if a field is unknown or given twice, or a value is none of its kind.
     """
-    given = dict(map(_parse_setting, settings))
-    return given | {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    for name, value in map(_parse_setting, settings):
+        if name in given:
+            raise click.UsageError(f"{name} is given twice; give it once")
+        given[name] = value
+    return given
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

@@ -2,10 +2,10 @@
 
 import click
 
-from mnistzoo.cli.options import json_option
+from mnistzoo.cli.options import Command, json_option
 
 
-@click.command("plugins")
+@click.command("plugins", cls=Command)
 @json_option
 def command(json_file: str | None) -> None:
     """List the installed plugins and what is wrong with them.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.cli.options import Command, check_distinct, check_writable, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-@click.command("predict")
+@click.command("predict", cls=Command)
 @click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--model",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mnistzoo.cli.options import (
+    Command,
     check_writable,
     data_dir_option,
     dataset_option,
@@ -20,7 +21,7 @@ from mnistzoo.cli.options import (
 )
 
 
-@click.command("train")
+@click.command("train", cls=Command)
 @click.argument("model")
 @recipe_option
 @epochs_option

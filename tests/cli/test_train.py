@@ -165,7 +165,7 @@ def test_set_replaces_what_a_recipe_says_even_by_none(
         teacher="clitrain",
     )
     register(linear_spec("clitrain", recipes={"default": recipe}))
-    settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=1", "shift=2")
+    settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=2")
     options = [word for setting in settings for word in ("--set", setting)]
     assert train(*options, "-o", "w.safetensors") == 0
     saved = read_story(folder / "w.safetensors")["recipe"]
@@ -220,6 +220,17 @@ def test_a_wrong_setting_of_a_comparison_exits_2(
         main(command)
     assert caught.value.code == 2
     assert_wrong_usage(says, capsys, folder)
+
+
+@pytest.mark.parametrize("command", ["train clitrain", "compare clitrain --train"])
+@pytest.mark.parametrize("twice", ["--set shift=1 --set shift=2", "--set epochs=3 --epochs 3"])
+def test_a_field_given_twice_exits_2(
+    command: str, twice: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(f"{command} --dataset mnist-10k {twice}".split())
+    assert caught.value.code == 2
+    assert_wrong_usage("is given twice", capsys, folder)
 
 
 def test_settings_of_a_comparison_need_train(
