@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mnistzoo.files import replacing
+from mnistzoo.overrides import as_settings
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
@@ -112,9 +113,16 @@ def export_notes(export: "Export") -> list[str]:
             ("1 image", export.int8.latency_us / export.fp32.latency_us),
             ("256 images", export.int8.latency_256_us / export.fp32.latency_256_us),
         ):
-            speed = f"{ratio:.1f} times slower" if ratio > 1 else f"{1 / ratio:.1f} times faster"
-            notes.append(f"int8 is {speed} here than float32 for {images}")
+            notes.append(f"int8 is {_compared_speed(ratio)} float32 here for {images}")
     return notes
+
+
+def _compared_speed(ratio: float) -> str:
+    """Return the ratio of two times in words, such as ``1.5 times faster than``."""
+    times = f"{max(ratio, 1 / ratio):.1f}"
+    if times == "1.0":
+        return "as fast as"
+    return f"{times} times {'slower' if ratio > 1 else 'faster'} than"
 
 
 def predictions_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
@@ -227,7 +235,7 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         notes.append(
             f"trained now on {comparison.dataset['name']}"
             f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
-            f"{plan['seeds']} seed{'s' if plan['seeds'] > 1 else ''}; "
+            f"{counted(plan['seeds'], 'seed')}; "
             f"{'mean ' if plan['seeds'] > 1 else ''}accuracy at the end of training on the "
             f"{comparison.dataset['images']:,} official test images, with the interval of one run"
         )
@@ -258,7 +266,7 @@ def _difference_note(difference: "Difference") -> str:
         verdict = f"{second} is significantly better than {first}"
     shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     return (
-        f"{verdict}: {difference.only_first} images only {first} recognises, "
+        f"{verdict}: {counted(difference.only_first, 'image')} only {first} recognises, "
         f"{difference.only_second} only {second} (McNemar's exact test, Holm-adjusted {shown})"
     )
 
@@ -289,6 +297,16 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
             for band in evaluation.confidence_bands
         ],
     ).show()
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 epoch``, ``2 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def as_changed(overrides: Mapping[str, Any]) -> str:
+    """Return what stands behind a recipe's name if fields of it got another value."""
+    return f" with {', '.join(as_settings(overrides))}" if overrides else ""
 
 
 def percent(share: float | None) -> str:

@@ -82,7 +82,7 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     expected = 1e6 * medians["test_inference[third_party-onnx-32]"]
     assert figures["inference onnx 32, us"] == expected
     assert figures["first prediction, peak_memory_mb"] > 100
-    assert "1 threads" in found.machine and "torch" in found.machine
+    assert "1 thread, " in found.machine and "torch" in found.machine
 
     done = run_cli(
         *("compare", "third_party", "--benchmarks", str(result), "--json", "facts.json"),

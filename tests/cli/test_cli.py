@@ -131,8 +131,8 @@ def test_an_option_given_twice_is_wrong_usage(
 def test_an_option_made_to_be_repeated_may_be_and_a_flag_too(
     call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = "train clitest --dataset mnist-10k --set batch_size=3000 --set shift=1 --final --final -o w.safetensors"
-    assert call(*line.split()) == 0, capsys.readouterr().err
+    line = "train clitest --dataset mnist-10k --set batch_size=3000 --set shift=1 --final --final"
+    assert call(*line.split(), "-o", "w.safetensors") == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
