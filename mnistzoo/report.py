@@ -173,9 +173,19 @@ def _escaped(text: str) -> str:
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:
-    """Write a comparison's rows as CSV, one column a figure; a list over seeds is one cell."""
+    """Write a comparison's rows as CSV, one column a figure, of six digits.
+
+    A list over seeds is one cell.
+    """
     names = comparison.benchmarks.names if comparison.benchmarks else []
-    lines = [_flat(row, names) for row in comparison.rows]
+    plan = comparison.training
+    what = {
+        "dataset": comparison.dataset["name"],
+        "recipe": plan["recipe"] if plan else "",
+        "overrides": " ".join(as_settings(plan["overrides"])) if plan else "",
+        "final": plan["final"] if plan else "",
+    }
+    lines = [_flat(row, what, names) for row in comparison.rows]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -229,12 +239,13 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
     if plan is None:
         notes.append(
             f"accuracy of the shipped weights on the {comparison.dataset['images']:,} official "
-            "test images"
+            f"test images of {comparison.dataset['name']}"
         )
     else:
         notes.append(
             f"trained now on {comparison.dataset['name']}"
-            f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
+            f"{', validation split included' if plan['final'] else ''}, "
+            f"recipe {plan['recipe']}{as_changed(plan['overrides'])}, "
             f"{counted(plan['seeds'], 'seed')}; "
             f"{'mean ' if plan['seeds'] > 1 else ''}accuracy at the end of training on the "
             f"{comparison.dataset['images']:,} official test images, with the interval of one run"
@@ -315,7 +326,7 @@ def percent(share: float | None) -> str:
 
 
 def _cells(row: "Row", trained: bool) -> list[str]:
-    if row.error is not None:
+    if row.accuracy is None:
         return [row.name, f"{row.params:,}", NOTHING, "failed", *[NOTHING] * (5 + trained)]
     assert row.accuracy_interval is not None and row.per_class_accuracy is not None
     low, high = row.accuracy_interval
@@ -328,23 +339,32 @@ def _cells(row: "Row", trained: bool) -> list[str]:
         f"{percent(row.accuracy)}{spread}",
         f"{percent(low)} to {percent(high)}",
         f"{worst}: {percent(row.per_class_accuracy[worst])}",
-        f"{(row.file_bytes or 0) / 1000:,.0f}",
+        NOTHING if row.file_bytes is None else f"{row.file_bytes / 1000:,.0f}",
         *([f"{row.train_seconds:,.1f}"] if trained else []),
-        f"{row.latency_us:,.0f}",
-        f"{row.latency_256_us:,.0f}",
+        *(
+            NOTHING if latency is None else f"{latency:,.0f}"
+            for latency in (row.latency_us, row.latency_256_us)
+        ),
     ]
 
 
-def _flat(row: "Row", benchmarks: list[str]) -> dict[str, Any]:
-    facts = row.facts()
+def _flat(row: "Row", what: Mapping[str, Any], benchmarks: list[str]) -> dict[str, Any]:
+    facts = {"name": row.name, **what} | row.facts()
     figures = facts.pop("benchmarks") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
     digits = facts.pop("per_class_accuracy") or [None] * 10
     for spread_over_seeds in ("seeds", "accuracies"):
-        facts[spread_over_seeds] = " ".join(map(str, facts[spread_over_seeds] or []))
+        values = facts[spread_over_seeds] or []
+        facts[spread_over_seeds] = " ".join(str(_rounded(value)) for value in values)
     facts |= {"accuracy_low": low, "accuracy_high": high}
     facts |= {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
-    return facts | {name: figures.get(name) for name in benchmarks}
+    facts |= {name: figures.get(name) for name in benchmarks}
+    return {name: _rounded(value) for name, value in facts.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Return a figure with six digits: a mean over seeds would show the error of its last bits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:

@@ -1,5 +1,6 @@
 """The models and plugins that tests bring along: they need none of those in plugins/."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -18,18 +19,17 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
 
+import processes
 import pytest
 import safetensors.torch
 import torch
-from processes import restore_signals
-from processes import run as run_process
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 from mnistzoo.inference import computing_threads
 from mnistzoo.plugins import unregister_plugin
 
-restore_signals()
+processes.restore_signals()
 
 _MODEL = """\
 from torch import nn
@@ -198,10 +198,10 @@ def install_plugin(tmp_path: Path, linear_weights: Path, linear_sha256: str) -> 
 
 
 @pytest.fixture
-def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return ``run_python(*arguments, env={})``: runs Python with the test's own plugins only."""
+def _own_plugins(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return the options of a process that sees the test's own plugins only."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+    def options(env: dict[str, str] | None) -> dict[str, Any]:
         sites = sorted(str(site) for site in tmp_path.glob("sites/*"))
         names = {each.name for each in importlib.metadata.distributions(path=sites) if each.name}
         settings = {
@@ -212,12 +212,19 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         }
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
-        return run_process(
-            [sys.executable, *arguments],
-            env=os.environ | settings | (env or {}),
-            cwd=work,
-            **options,
-        )
+        return {"env": os.environ | settings | (env or {}), "cwd": work}
+
+    return options
+
+
+@pytest.fixture
+def run_python(
+    _own_plugins: Callable[..., dict[str, Any]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return ``run_python(*arguments, env={})``: runs Python with the test's own plugins only."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        return processes.run([sys.executable, *arguments], **_own_plugins(env), **options)
 
     return run
 
@@ -232,3 +239,17 @@ def run_cli(
         return run_python("-m", "mnistzoo", *arguments, env=env)
 
     return run
+
+
+@pytest.fixture
+def start_cli(
+    _own_plugins: Callable[..., dict[str, Any]],
+) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
+    """Return ``start_cli(*arguments, env={})``: the same, running while its block does."""
+
+    def start(*arguments: str, env: dict[str, str] | None = None) -> Any:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        words = [sys.executable, "-m", "mnistzoo", *arguments]
+        return processes.started(words, **_own_plugins(env), **pipes)
+
+    return start

@@ -61,6 +61,16 @@ def run(
     return done
 
 
+def read_until(text: str, process: subprocess.Popen[str]) -> None:
+    """Read lines from a process's stderr until there was one with that text."""
+    assert process.stderr is not None
+    read = ""
+    while text not in read:
+        line = process.stderr.readline()
+        assert line, f"the process ended before {text!r}: {read}"
+        read += line
+
+
 def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         if hasattr(os, "killpg"):

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from processes import started
+from processes import read_until
 
 from mnistzoo import ModelSpec, Recipe, evaluate, load_dataset, load_model
 from mnistzoo.cli import main
@@ -21,6 +22,7 @@ from mnistzoo.weights import read_story
 Install = Callable[..., Path]
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
+Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 
 @pytest.fixture
@@ -94,44 +96,21 @@ def test_diverging_exits_1_names_epoch_and_step_and_saves_nothing_bad(
     assert list(folder.iterdir()) == []
 
 
-@pytest.fixture
-def slow(install_plugin: Install, tmp_path: Path) -> dict[str, Any]:
-    """Install the model clislow, and return the options of a process that trains it."""
-    install_plugin("clislow")
-    return {
-        "env": {**os.environ, "PYTHONPATH": str(tmp_path / "sites" / "site")},
-        "cwd": tmp_path,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-    }
-
-
-SLOW = [sys.executable, "-m", "mnistzoo", "train", "clislow", "--dataset", "mnist-10k"]
-
-
-def read_until(text: str, process: subprocess.Popen[str]) -> None:
-    """Read from a process's stderr until a line with that text."""
-    assert process.stderr is not None
-    read = ""
-    while text not in read:
-        line = process.stderr.readline()
-        assert line, f"the process ended before {text!r}: {read}"
-        read += line
-
-
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_save_the_last_complete_epoch(
-    number: signal.Signals, slow: dict[str, Any], tmp_path: Path
+    number: signal.Signals, install_plugin: Install, start_cli: Start, tmp_path: Path
 ) -> None:
-    with started([*SLOW, "--epochs", "100000", "-o", "w.safetensors"], **slow) as process:
+    install_plugin("clislow")
+    line = "train clislow --dataset mnist-10k --epochs 100000 -o w.safetensors"
+    with start_cli(*line.split()) as process:
         read_until("epoch 2/", process)
         process.send_signal(number)
         out, err = process.communicate()
     assert process.returncode == 1
     assert "interrupted in epoch" in err
     assert "Traceback" not in err
-    (path,) = tmp_path.glob("*.safetensors")
+    (path,) = tmp_path.glob("work/*.safetensors")
     story = read_story(path)
     epochs = story["epochs_completed"]
     assert 2 <= epochs < 100000
