@@ -247,8 +247,8 @@ def start_cli(
 ) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
     """Return ``start_cli(*arguments, env={})``: the same, running while its block does."""
 
-    def start(*arguments: str, env: dict[str, str] | None = None) -> Any:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    def start(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         words = [sys.executable, "-m", "mnistzoo", *arguments]
         return processes.started(words, **_own_plugins(env), **pipes)
 

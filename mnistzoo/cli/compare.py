@@ -131,8 +131,6 @@ def command(
             out=out,
         )
         stop_signals.put_off()
-        if comparison.interrupted:
-            click.echo("mnistzoo: interrupted; what was finished follows", err=True)
         if benchmarks is not None:
             comparison = comparison.joined(benchmarks)
         if json_file:
@@ -141,6 +139,8 @@ def command(
             write_csv(comparison, csv_file)
         if markdown_file:
             write_markdown(comparison, markdown_file)
+        if comparison.interrupted:
+            click.echo("mnistzoo: interrupted; what was finished is shown and written", err=True)
         if "-" not in files:
             comparison_table(comparison).show()
             if (table := benchmarks_table(comparison)) is not None:

@@ -1,17 +1,21 @@
-"""Ctrl-C and SIGTERM end a command; what it has finished is saved first."""
+"""Ctrl-C, SIGTERM and a closed terminal end a command; what it has finished is saved first."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+_SIGNALS = {
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+}  # Windows has no SIGHUP
+
 
 class StopSignals:
-    """In its block SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt in the main thread.
+    """In its block SIGTERM and SIGHUP do what Ctrl-C does: they raise KeyboardInterrupt.
 
-    After that both are put off, so that an impatient second one does not cut short what saves the
-    finished work, until :meth:`listen` is called. A signal that is ignored, as Ctrl-C is in a
-    background process of a script, stays so.
+    After that all are put off, so that an impatient second one does not cut short what saves the
+    finished work, until :meth:`listen` is called. A signal that is ignored stays so, as Ctrl-C does
+    in a background process of a script, and SIGHUP, a closed terminal, after ``nohup``.
     """
 
     def __init__(self) -> None:
@@ -21,7 +25,7 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 before = signal.getsignal(number)
                 if before in (signal.default_int_handler, signal.SIG_DFL):
                     self._before[number] = before

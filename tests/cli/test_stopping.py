@@ -1,12 +1,16 @@
-"""Ctrl-C and SIGTERM stop the work once; what saves its results is not cut short."""
+"""Ctrl-C and its like stop the work once; what saves its results is not cut short."""
 
+import os
 import signal
 
 import pytest
 
 from mnistzoo.cli.stopping import StopSignals
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+if os.name != "posix":
+    pytest.skip("needs POSIX signals", allow_module_level=True)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -1,8 +1,10 @@
 """``mnistzoo train`` from start to end, on the data that ships."""
 
+import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from mnistzoo.weights import read_story
 Install = Callable[..., Path]
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 
@@ -97,15 +100,15 @@ def test_diverging_exits_1_names_epoch_and_step_and_saves_nothing_bad(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_save_the_last_complete_epoch(
-    number: signal.Signals, install_plugin: Install, start_cli: Start, tmp_path: Path
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_and_its_like_save_the_last_complete_epoch(
+    signal_name: str, install_plugin: Install, start_cli: Start, tmp_path: Path
 ) -> None:
     install_plugin("clislow")
     line = "train clislow --dataset mnist-10k --epochs 100000 -o w.safetensors"
     with start_cli(*line.split()) as process:
         read_until("epoch 2/", process)
-        process.send_signal(number)
+        process.send_signal(signal.Signals[signal_name])
         out, err = process.communicate()
     assert process.returncode == 1
     assert "interrupted in epoch" in err
@@ -245,6 +248,46 @@ def test_a_teacher_that_is_not_there_is_an_error(
 def test_resume_needs_a_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--resume") == 2
     assert_wrong_usage("--resume needs --checkpoint DIR", capsys, folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_run_whose_progress_cannot_be_written_is_not_lost(
+    install_plugin: Install, run_python: Run, tmp_path: Path
+) -> None:
+    install_plugin("clifull")
+    reader, pipe_without_reader = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full, os.fdopen(pipe_without_reader, "w") as broken:
+        for number, stderr in enumerate((full, broken)):
+            line = f"-m mnistzoo train clifull --dataset mnist-10k -o {number}.safetensors"
+            done = run_python(*line.split(), stderr=stderr)
+            assert f"weights in {number}.safetensors" in done.stdout
+            assert read_story(tmp_path / "work" / f"{number}.safetensors")["evaluated"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_messages_do_not_cut_through_the_progress_bar(
+    install_plugin: Install, start_cli: Start
+) -> None:
+    install_plugin("clibar")
+    screen, terminal = os.openpty()
+    # An epoch of many steps, so that the bar is drawn again and again.
+    line = "train clibar --dataset mnist-10k --set batch_size=8 --checkpoint run --resume"
+    with start_cli(*line.split(), stderr=terminal, stdout=subprocess.DEVNULL) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux says that the other end was closed
+            while read := os.read(screen, 65536):
+                shown += read
+        process.wait(60)
+    os.close(screen)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    lines = [part for part in re.split(r"[\r\n]+", text) if part]
+    (message,) = (each for each in lines if "is not there yet" in each)
+    assert message.startswith("mnistzoo: run/checkpoint.safetensors is not there yet")
+    assert "left:" not in message
+    assert any("left:" in each for each in lines)
 
 
 _STOPPING = """\
