@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2560)
     options = parser.parse_args()
     data = load_dataset("mnist-10k").train[: options.images]
-    print(environment(torch.device("cpu")))
+    print(environment(torch.device("cpu")) | {"threads": torch.get_num_threads()})
     for name in options.models:
         recipe = dataclasses.replace(get_recipe(get_spec(name)), epochs=1)
         plain = dataclasses.replace(recipe, **NONE)  # type: ignore[arg-type]

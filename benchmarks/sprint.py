@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     test = load_dataset("mnist").test
-    print(environment(torch.device("cpu")))
+    print(environment(torch.device("cpu")) | {"threads": torch.get_num_threads()})
     accuracies, all_seconds = [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.seeds):

@@ -65,7 +65,7 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
             providers[model] = extra.get("provider", "")
         machine = facts["machine_info"].get("mnistzoo", {})
         versions = [f"{name} {number}" for name, number in machine.get("versions", {}).items()]
-        threads = [f"{machine['threads']} threads"] if "threads" in machine else []
+        threads = [f"{n} thread{'' if n == 1 else 's'}"] if (n := machine.get("threads")) else []
         described = ", ".join([machine.get("processor", "another machine"), *threads, *versions])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchmarkError(

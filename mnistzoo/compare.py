@@ -1,10 +1,14 @@
 """Models side by side: each one's accuracy, size and speed, and whether differences are real."""
 
 import dataclasses
+import functools
 import itertools
 import logging
+import os
 import statistics
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +20,14 @@ from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
 from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
+from mnistzoo.files import check_replaceable
 from mnistzoo.inference import resolve_device, to_tensor
-from mnistzoo.measure import environment, latency_us, multiply_adds
+from mnistzoo.measure import LATENCY_THREADS, environment, latency_us, multiply_adds
+from mnistzoo.run_files import file_name, path_of, save_run, story_of, training_threads
 from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.training import TrainingInterrupted, TrainingRun
 from mnistzoo.training.runs import train_seeds
-from mnistzoo.weights import to_bytes
+from mnistzoo.weights import save_weights, to_bytes
 from mnistzoo.zoo import (
     Registration,
     get_recipe,
@@ -61,7 +68,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one model; None where it does not apply, or ``error`` is set.
+    """What was measured of one model; None where it does not apply, or was not had: see ``error``.
 
     Attributes:
         name: of the model.
@@ -78,9 +85,13 @@ class Row:
         per_class_accuracy: of the ten digits; with several seeds the means.
         train_seconds: of one run; with several seeds the mean, of runs that may have shared the
             machine with one another.
-        latency_us: median for one image, on one thread.
-        latency_256_us: median for a batch of 256, on one thread.
-        error: why there are no figures, in one sentence.
+        train_threads: that a run computed with.
+        latency_us: median for one image.
+        latency_256_us: median for a batch of 256.
+        latency_threads: that the latencies were taken with.
+        error: why figures are missing, in one sentence; those that were had before are there. With
+            some seeds missing after an interruption, the accuracy is that of the others; after a
+            seed that failed there is no mean.
         benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
         correct: whether each test image is recognised, ``(N,)``; of the first seed.
     """
@@ -98,8 +109,10 @@ class Row:
     accuracies: list[float] | None = None
     per_class_accuracy: list[float] | None = None
     train_seconds: float | None = None
+    train_threads: int | None = None
     latency_us: float | None = None
     latency_256_us: float | None = None
+    latency_threads: int | None = None
     error: str | None = None
     benchmarks: dict[str, float] | None = None
     correct: NDArray[np.bool_] | None = None
@@ -143,6 +156,7 @@ class Comparison:
     dataset: dict[str, Any]
     environment: dict[str, Any]
     training: dict[str, Any] | None
+    interrupted: bool = False
     benchmarks: Benchmarks | None = None
 
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
@@ -155,7 +169,7 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Whether some model has an error instead of figures."""
+        """Whether some model has an error instead of all its figures."""
         return any(row.error for row in self.rows)
 
     def facts(self) -> dict[str, Any]:
@@ -164,6 +178,7 @@ class Comparison:
             "environment": self.environment,
             "dataset": self.dataset,
             "training": self.training,
+            "interrupted": self.interrupted,
             "benchmarks": None
             if self.benchmarks is None
             else {
@@ -183,6 +198,7 @@ def compare(
     *,
     device: str = "auto",
     show_progress: bool = False,
+    out: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Evaluate models on the data set's test images and measure them.
 
@@ -192,37 +208,50 @@ def compare(
         plan: trains the models now; without it their shipped weights are used.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         show_progress: on stderr, each training run's.
+        out: a folder; with a plan each run's weights are saved there when it ends, as ``mnistzoo
+            train`` saves them. It is created if it is not there.
 
     Returns:
-        The comparison; a model that fails has an error in its row, the others their figures.
+        The comparison; a model that fails has an error in its row, the others their figures. After
+        Ctrl-C it holds what was finished.
 
     Raises:
         ModelError: if a name is unknown.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
-        KeyboardInterrupt: on Ctrl-C before the first row is finished.
+        OSError: if the folder cannot be written.
+        KeyboardInterrupt: on Ctrl-C before anything is finished.
     """
     where = resolve_device(device)
     chosen = {found.spec.name: found for found in map(get_registration, names)}
     dataset.test  # noqa: B018 (missing data is an error of the comparison, not of each row)
     if plan is not None:
         dataset.train_and_validation  # noqa: B018
-    rows = []
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_replaceable(folder / "weights.safetensors")
+    rows: list[Row] = []
+    interrupted = False
     for registration in chosen.values():
-        if show_progress and plan is None:
-            _log.info("evaluating and timing %s", registration.spec.name)
+        figures: dict[str, Any] = {}
+        error = "interrupted" if interrupted else None
         try:
-            rows.append(_measured(registration, dataset, plan, where, show_progress))
+            if not interrupted:
+                for more in _figures(registration, dataset, plan, where, folder, show_progress):
+                    figures |= more
         except KeyboardInterrupt:
-            if not rows:
+            if not rows and "accuracies" not in figures:
                 raise
-            # What is finished is kept: this row and those that would follow say why they are empty.
-            unfinished = list(chosen.values())[len(rows) :]
-            rows += [Row(**_identity(each), error="interrupted") for each in unfinished]
-            break
-        except BaseException as error:  # SystemExit too: a model must not end the comparison
+            interrupted = True
+            error = "interrupted"
+            ended = len(figures.get("seeds", ()))
+            if plan is not None and 0 < ended < plan.seeds:
+                error = f"interrupted after {ended} of {plan.seeds} seeds"
+        except BaseException as failure:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", registration.spec.name, exc_info=True)
-            rows.append(Row(**_identity(registration), error=reason(error)))
+            error = reason(failure)
+        rows.append(Row(**_identity(registration), **figures, error=error))
     rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
     return Comparison(
         rows,
@@ -235,68 +264,117 @@ def compare(
         },
         environment(where),
         None if plan is None else dataclasses.asdict(plan),
+        interrupted,
     )
 
 
-def _measured(
+def _figures(
     registration: Registration,
     dataset: Dataset,
     plan: TrainingPlan | None,
     device: torch.device,
+    folder: Path | None,
     show_progress: bool,
-) -> Row:
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of a model's row as they are had, so that no later failure takes them."""
     spec = registration.spec
     if plan is None:
+        if show_progress:
+            _log.info("evaluating and timing %s", spec.name)
         model = load_model(spec.name)
-        evaluations = [evaluate(model, dataset.test, device=device.type)]
-        costs: dict[str, Any] = {"file_bytes": weights_size(spec)}
+        yield _accuracy([evaluate(model, dataset.test, device=device.type)])
+        yield {"file_bytes": weights_size(spec)}
     else:
-        model, evaluations, seconds = _trained(spec, dataset, plan, device, show_progress)
-        costs = {
-            "file_bytes": len(to_bytes(model, {})),
-            "train_seconds": statistics.mean(seconds),
-            "seeds": [recipe.seed for recipe in plan.recipes(spec)],
-        }
-    accuracies = [evaluation.accuracy for evaluation in evaluations]
-    accuracy = statistics.mean(accuracies)
+        model = yield from _trained(registration, dataset, plan, device, folder, show_progress)
+        yield {"file_bytes": len(to_bytes(model, {}))}
+    yield {"multiply_adds": multiply_adds(model)}
     images = to_tensor(dataset.test.images[:_BATCH], device)
-    return Row(
-        **_identity(registration),
-        **costs,
-        multiply_adds=multiply_adds(model),
-        accuracy=accuracy,
-        accuracy_interval=wilson_interval(round(accuracy * len(dataset.test)), len(dataset.test)),
-        accuracy_sd=statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        accuracies=accuracies,
-        per_class_accuracy=np.mean(
-            np.array([each.per_class_accuracy for each in evaluations], float), 0
-        ).tolist(),
-        latency_us=latency_us(model, images[:1]),
-        latency_256_us=latency_us(model, images),
-        correct=evaluations[0].correct,
-    )
+    yield {"latency_us": latency_us(model, images[:1]), "latency_threads": LATENCY_THREADS}
+    yield {"latency_256_us": latency_us(model, images)}
 
 
 def _trained(
-    spec: ModelSpec,
+    registration: Registration,
     dataset: Dataset,
     plan: TrainingPlan,
     device: torch.device,
+    folder: Path | None,
     show_progress: bool,
-) -> tuple[nn.Module, list[Evaluation], list[float]]:
-    evaluations, seconds = [], []
-    for model, run in train_seeds(
-        spec.name,
-        plan.recipes(spec),
-        dataset,
-        final=plan.final,
-        device=device.type,
-        cores=plan.cores,
-        show_progress=show_progress,
-    ):
-        evaluations.append(evaluate(model, dataset.test, device=device.type))
-        seconds.append(run.seconds)
-    return model, evaluations, seconds
+) -> Generator[dict[str, Any], None, nn.Module]:
+    """Yield the figures of training after each run; return the model of one of the runs."""
+    runs: dict[int, TrainingRun] = {}
+    evaluations: dict[int, Evaluation] = {}
+    try:
+        for model, run in train_seeds(
+            registration.spec.name,
+            plan.recipes(registration.spec),
+            dataset,
+            final=plan.final,
+            device=device.type,
+            cores=plan.cores,
+            show_progress=show_progress,
+        ):
+            save = functools.partial(_save, registration, dataset, plan, folder, model, run)
+            save()  # before an evaluation that could be interrupted
+            evaluation = evaluate(model, dataset.test, device=device.type)
+            save(evaluation)
+            runs[run.recipe.seed] = run
+            evaluations[run.recipe.seed] = evaluation
+            yield {
+                "seeds": sorted(runs),
+                "accuracies": [evaluations[seed].accuracy for seed in sorted(runs)],
+                "train_seconds": statistics.mean(each.seconds for each in runs.values()),
+                "train_threads": training_threads(run.recipe),
+            }
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, TrainingInterrupted) and stop.run.epochs:
+            _save(registration, dataset, plan, folder, stop.model, stop.run)
+        if evaluations:
+            yield _accuracy([evaluations[seed] for seed in sorted(runs)])
+        raise
+    yield _accuracy([evaluations[seed] for seed in sorted(runs)])
+    return model
+
+
+def _save(
+    registration: Registration,
+    dataset: Dataset,
+    plan: TrainingPlan,
+    folder: Path | None,
+    model: nn.Module,
+    run: TrainingRun,
+    evaluation: Evaluation | None = None,
+) -> None:
+    if folder is None:
+        return
+    name = file_name(registration, plan.recipe, run.recipe, dataset.name, final=plan.final)
+    path = path_of(folder / name, run)
+    story = story_of(
+        registration, plan.recipe, run, dataset, final=plan.final, evaluation=evaluation
+    )
+    if evaluation is None:
+        save_run(model, path, story)
+        _log.info("saved %s", path)
+    else:
+        save_weights(model, path, story)
+
+
+def _accuracy(evaluations: list[Evaluation]) -> dict[str, Any]:
+    """Return the figures of accuracy over the seeds, in their order."""
+    images = len(evaluations[0].correct)
+    right = [int(each.correct.sum()) for each in evaluations]
+    accuracies = [each.accuracy for each in evaluations]
+    accuracy = sum(right) / (len(right) * images)
+    return {
+        "accuracy": accuracy,
+        "accuracy_interval": wilson_interval(round(accuracy * images), images),
+        "accuracy_sd": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "accuracies": accuracies,
+        "per_class_accuracy": np.mean(
+            np.array([each.per_class_accuracy for each in evaluations], float), 0
+        ).tolist(),
+        "correct": evaluations[0].correct,
+    }
 
 
 def _identity(registration: Registration) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _REPEATS = 30
 _LEAST_REPEATS = 5
 _MOST_SECONDS = 3.0
 _MIN_ROUND_SECONDS = 0.005
+# Several that wait for each other on a busy machine measure the machine.
+LATENCY_THREADS = 1
 
 
 def multiply_adds(model: nn.Module) -> int | None:
@@ -44,9 +46,9 @@ def multiply_adds(model: nn.Module) -> int | None:
 
 
 def latency_us(model: nn.Module, images: Tensor) -> float:
-    """Return how long PyTorch takes for one batch on one thread, in us; see :func:`median_us`.
+    """Return how long PyTorch takes for one batch, in us; see :func:`median_us`.
 
-    One thread, since several that wait for each other on a busy machine measure the machine.
+    It computes with ``LATENCY_THREADS``, one thread.
 
     The timed calls' logits must agree with those of :func:`predict_logits`.
 
@@ -65,7 +67,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         nonlocal logits
         logits = model(inputs)
 
-    with computing_threads(1), torch.inference_mode():
+    with computing_threads(LATENCY_THREADS), torch.inference_mode():
         microseconds = median_us(call, lambda: _wait(images.device))
     with torch.inference_mode():
         expected = predict_logits(model, images)
@@ -106,12 +108,11 @@ def median_us(call: Callable[[], object], wait: Callable[[], None] = lambda: Non
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Return what a timing must name: device, processor, threads, versions."""
+    """Return what a timing must name besides its threads: device, processor, versions."""
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
         "platform": platform.platform(),
         "versions": {
             "mnistzoo": __version__,

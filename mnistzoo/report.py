@@ -17,6 +17,7 @@ from rich.text import Text
 
 from mnistzoo.files import replacing
 from mnistzoo.output import results, say
+from mnistzoo.overrides import as_settings
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
@@ -112,9 +113,16 @@ def export_notes(export: "Export") -> list[str]:
             ("1 image", export.int8.latency_us / export.fp32.latency_us),
             ("256 images", export.int8.latency_256_us / export.fp32.latency_256_us),
         ):
-            speed = f"{ratio:.1f} times slower" if ratio > 1 else f"{1 / ratio:.1f} times faster"
-            notes.append(f"int8 is {speed} here than float32 for {images}")
+            notes.append(f"int8 is {_compared_speed(ratio)} float32 here for {images}")
     return notes
+
+
+def _compared_speed(ratio: float) -> str:
+    """Return the ratio of two times in words, such as ``1.5 times faster than``."""
+    times = f"{max(ratio, 1 / ratio):.1f}"
+    if times == "1.0":
+        return "as fast as"
+    return f"{times} times {'slower' if ratio > 1 else 'faster'} than"
 
 
 def predictions_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
@@ -165,9 +173,19 @@ def _escaped(text: str) -> str:
 
 
 def write_csv(comparison: "Comparison", path: str) -> None:
-    """Write a comparison's rows as CSV, one column a figure; a list over seeds is one cell."""
+    """Write a comparison's rows as CSV, one column a figure, of six digits.
+
+    A list over seeds is one cell.
+    """
     names = comparison.benchmarks.names if comparison.benchmarks else []
-    lines = [_flat(row, names) for row in comparison.rows]
+    plan = comparison.training
+    what = {
+        "dataset": comparison.dataset["name"],
+        "recipe": plan["recipe"] if plan else "",
+        "overrides": " ".join(as_settings(plan["overrides"])) if plan else "",
+        "final": plan["final"] if plan else "",
+    }
+    lines = [_flat(row, what, names) for row in comparison.rows]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -221,13 +239,14 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
     if plan is None:
         notes.append(
             f"accuracy of the shipped weights on the {comparison.dataset['images']:,} official "
-            "test images"
+            f"test images of {comparison.dataset['name']}"
         )
     else:
         notes.append(
             f"trained now on {comparison.dataset['name']}"
-            f"{', validation split included' if plan['final'] else ''}, recipe {plan['recipe']}, "
-            f"{plan['seeds']} seed{'s' if plan['seeds'] > 1 else ''}; "
+            f"{', validation split included' if plan['final'] else ''}, "
+            f"recipe {plan['recipe']}{as_changed(plan['overrides'])}, "
+            f"{counted(plan['seeds'], 'seed')}; "
             f"{'mean ' if plan['seeds'] > 1 else ''}accuracy at the end of training on the "
             f"{comparison.dataset['images']:,} official test images, with the interval of one run"
         )
@@ -258,7 +277,7 @@ def _difference_note(difference: "Difference") -> str:
         verdict = f"{second} is significantly better than {first}"
     shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     return (
-        f"{verdict}: {difference.only_first} images only {first} recognises, "
+        f"{verdict}: {counted(difference.only_first, 'image')} only {first} recognises, "
         f"{difference.only_second} only {second} (McNemar's exact test, Holm-adjusted {shown})"
     )
 
@@ -291,13 +310,23 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
     ).show()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 epoch``, ``2 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def as_changed(overrides: Mapping[str, Any]) -> str:
+    """Return what stands behind a recipe's name if fields of it got another value."""
+    return f" with {', '.join(as_settings(overrides))}" if overrides else ""
+
+
 def percent(share: float | None) -> str:
     """Return a share as a percentage with two digits after the point."""
     return NOTHING if share is None else f"{100 * share:.2f}"
 
 
 def _cells(row: "Row", trained: bool) -> list[str]:
-    if row.error is not None:
+    if row.accuracy is None:
         return [row.name, f"{row.params:,}", NOTHING, "failed", *[NOTHING] * (5 + trained)]
     assert row.accuracy_interval is not None and row.per_class_accuracy is not None
     low, high = row.accuracy_interval
@@ -310,23 +339,32 @@ def _cells(row: "Row", trained: bool) -> list[str]:
         f"{percent(row.accuracy)}{spread}",
         f"{percent(low)} to {percent(high)}",
         f"{worst}: {percent(row.per_class_accuracy[worst])}",
-        f"{(row.file_bytes or 0) / 1000:,.0f}",
+        NOTHING if row.file_bytes is None else f"{row.file_bytes / 1000:,.0f}",
         *([f"{row.train_seconds:,.1f}"] if trained else []),
-        f"{row.latency_us:,.0f}",
-        f"{row.latency_256_us:,.0f}",
+        *(
+            NOTHING if latency is None else f"{latency:,.0f}"
+            for latency in (row.latency_us, row.latency_256_us)
+        ),
     ]
 
 
-def _flat(row: "Row", benchmarks: list[str]) -> dict[str, Any]:
-    facts = row.facts()
+def _flat(row: "Row", what: Mapping[str, Any], benchmarks: list[str]) -> dict[str, Any]:
+    facts = {"name": row.name, **what} | row.facts()
     figures = facts.pop("benchmarks") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
     digits = facts.pop("per_class_accuracy") or [None] * 10
     for spread_over_seeds in ("seeds", "accuracies"):
-        facts[spread_over_seeds] = " ".join(map(str, facts[spread_over_seeds] or []))
+        values = facts[spread_over_seeds] or []
+        facts[spread_over_seeds] = " ".join(str(_rounded(value)) for value in values)
     facts |= {"accuracy_low": low, "accuracy_high": high}
     facts |= {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
-    return facts | {name: figures.get(name) for name in benchmarks}
+    facts |= {name: figures.get(name) for name in benchmarks}
+    return {name: _rounded(value) for name, value in facts.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Return a figure with six digits: a mean over seeds would show the error of its last bits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _write(text: str, path: str | os.PathLike[str]) -> None:

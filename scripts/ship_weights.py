@@ -7,7 +7,8 @@ weights of the seed whose validation accuracy is the median (of an even number t
 two), with mean and standard deviation over the seeds in their metadata. Prints the `Weights(...)`
 that the plugin has to declare.
 
-With --only-record the runs go into the table and nothing is shipped.
+With --only-record the runs go into the table and nothing is shipped. Shipped is only what was
+trained on 55,000 images of the full MNIST, so that the validation accuracy means something.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from mnistzoo import get_spec
+from mnistzoo import get_recipe, get_spec
+from mnistzoo.report import counted
 from mnistzoo.weights import load_weights, read_story, save_weights
 from mnistzoo.zoo import create_model
 
@@ -32,17 +34,34 @@ def main() -> None:
     parser.add_argument("--only-record", action="store_true")
     options = parser.parse_args()
     stories = {path: read_story(path) for path in options.files}
-    (model,) = {story["model"] for story in stories.values()}
-    (recipe,) = {story["recipe_name"] for story in stories.values()}
     for path, story in stories.items():
-        expected = dataclasses.asdict(get_spec(model).recipes[recipe])
-        known = {name: value for name, value in expected.items() if name in story["recipe"]}
-        assert story["recipe"] == known | {"seed": story["seed"]}, f"{path}: another recipe"
-        assert story["epochs_completed"] == expected["epochs"], f"{path} was interrupted"
+        if problem := what_is_wrong(story, ship=not options.only_record):
+            parser.exit(1, f"{path} {problem}\n")
+    kinds = {(each["model"], each["recipe_name"], images_of(each)) for each in stories.values()}
+    if len(kinds) > 1:
+        parser.exit(1, f"the files are of several kinds of runs, give those of one: {kinds}\n")
+    ((model, recipe, _),) = kinds
     if not options.only_record:
-        assert not any(story["final"] for story in stories.values()), "no validation accuracy"
         ship(model, stories)
     record(model, recipe, list(stories.values()))
+
+
+def what_is_wrong(story: dict[str, Any], *, ship: bool) -> str:
+    """Return why a run must not be recorded, or not be shipped; empty if it may."""
+    if "training_images" not in story:
+        return "does not say how many images it was trained on; train it again"
+    recipe = get_recipe(get_spec(story["model"]), story["recipe_name"])
+    if story["recipe"] != dataclasses.asdict(recipe) | {"seed": story["seed"]}:
+        return f"was not trained by the recipe {story['recipe_name']} as it is now; train it again"
+    if not story["complete"]:
+        return f"was stopped after epoch {story['epochs_completed']}; train it to its end"
+    if not story["evaluated"]:
+        return "was not evaluated on the test set; train it again"
+    if ship and story["dataset"] != "mnist":
+        return f"was trained on {story['dataset']}; ship what was trained on the full MNIST"
+    if ship and story["final"]:
+        return "has no validation accuracy, being a final run; record it with --only-record"
+    return ""
 
 
 def record(model: str, recipe: str, stories: list[dict[str, Any]]) -> None:
@@ -79,15 +98,16 @@ def row_of(story: dict[str, Any]) -> dict[str, str]:
         "device": environment["processor"]
         if environment["device"] == "cpu"
         else environment["device"],
-        "threads": str(story["recipe"].get("threads") or environment["threads"]),
+        "threads": str(story["train_threads"]),
         "command": f"mnistzoo train {story['model']} --recipe {story['recipe_name']} "
-        f"--seed {story['seed']}{' --final' if story['final'] else ''}",
+        f"--seed {story['seed']}{' --final' if story['final'] else ''}"
+        f"{'' if story['dataset'] == 'mnist' else ' --dataset ' + story['dataset']}",
         "torch": environment["versions"]["torch"],
     }
 
 
 def images_of(story: dict[str, Any]) -> str:
-    return "60000" if story["final"] else "55000"
+    return str(story["training_images"])
 
 
 def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
@@ -104,7 +124,7 @@ def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
     story["seeds"] = [each["seed"] for each in stories.values()]
     trained = create_model(model)
     load_weights(trained, path)
-    module = spec.factory.partition(".")[0]
+    module = spec.factory.partition(":")[0].partition(".")[0]
     (folder,) = PLUGINS.glob(f"*/{module}")
     target = folder / f"{model}.safetensors"
     save_weights(trained, target, story)
@@ -116,7 +136,7 @@ def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
     measured="recipe {story["recipe_name"]}, {images_of(story)} training images, end of training, "
     "official test set; seed {story["seed"]}, the median of {len(found)} by validation accuracy; "
     "torch {story["environment"]["versions"]["torch"]}, {row_of(story)["device"]}, "
-    "{row_of(story)["threads"]} threads",
+    "{counted(story["train_threads"], "thread")}",
 ),""")
 
 

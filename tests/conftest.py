@@ -1,5 +1,6 @@
 """The models and plugins that tests bring along: they need none of those in plugins/."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -18,6 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
 
+import processes
 import pytest
 import safetensors.torch
 import torch
@@ -26,6 +28,8 @@ import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 from mnistzoo.cpu import computing_threads
 from mnistzoo.plugins import unregister_plugin
+
+processes.restore_signals()
 
 _MODEL = """\
 from torch import nn
@@ -194,10 +198,10 @@ def install_plugin(tmp_path: Path, linear_weights: Path, linear_sha256: str) -> 
 
 
 @pytest.fixture
-def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return ``run_python(*arguments, env={})``: runs Python with the test's own plugins only."""
+def _own_plugins(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return the options of a process that sees the test's own plugins only."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+    def options(env: dict[str, str] | None) -> dict[str, Any]:
         sites = sorted(str(site) for site in tmp_path.glob("sites/*"))
         names = {each.name for each in importlib.metadata.distributions(path=sites) if each.name}
         settings = {
@@ -208,14 +212,19 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         }
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, *arguments],
-            env=os.environ | settings | (env or {}),
-            cwd=work,
-            check=False,
-            text=True,
-            **({"capture_output": True} | options),
-        )
+        return {"env": os.environ | settings | (env or {}), "cwd": work}
+
+    return options
+
+
+@pytest.fixture
+def run_python(
+    _own_plugins: Callable[..., dict[str, Any]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return ``run_python(*arguments, env={})``: runs Python with the test's own plugins only."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        return processes.run([sys.executable, *arguments], **_own_plugins(env), **options)
 
     return run
 
@@ -230,3 +239,17 @@ def run_cli(
         return run_python("-m", "mnistzoo", *arguments, env=env)
 
     return run
+
+
+@pytest.fixture
+def start_cli(
+    _own_plugins: Callable[..., dict[str, Any]],
+) -> Callable[..., contextlib.AbstractContextManager[subprocess.Popen[str]]]:
+    """Return ``start_cli(*arguments, env={})``: the same, running while its block does."""
+
+    def start(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        words = [sys.executable, "-m", "mnistzoo", *arguments]
+        return processes.started(words, **_own_plugins(env), **pipes)
+
+    return start

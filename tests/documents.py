@@ -3,11 +3,12 @@
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import processes
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -103,13 +104,10 @@ def run(words: list[str], folder: Path, *, expected: int = 0, **environment: str
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")
     }
-    done = subprocess.run(
+    done = processes.run(
         words,
         cwd=folder,
         env=inherited | {"MNISTZOO_CACHE_DIR": str(folder / "cache")} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == expected, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
     return done.stdout

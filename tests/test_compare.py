@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
+from mnistzoo.cli import main
 from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
 from mnistzoo.report import (
@@ -22,6 +23,7 @@ from mnistzoo.report import (
     write_json,
     write_markdown,
 )
+from mnistzoo.weights import read_story
 from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
@@ -30,14 +32,28 @@ DATA = load_dataset("mnist-10k")
 
 @pytest.fixture(scope="module", autouse=True)
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Three models: two with weights of different quality, and one that raises."""
+    """Two models with weights of different quality, and others that raise or stop."""
     folder = tmp_path_factory.mktemp("compare_models")
     (folder / "compare_models.py").write_text(
+        "import torch\n"
         "from torch import nn\n"
         "def linear(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
         "class Raising(nn.Linear):\n"
         "    def __init__(self): super().__init__(784, 10)\n"
         "    def forward(self, images): raise RuntimeError('no digit\\nfor you')\n"
+        "class BatchWise(nn.Sequential):\n"
+        "    def __init__(self): super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
+        "    def forward(self, images):\n"
+        "        logits = super().forward(images)\n"
+        "        return logits + 0.1 * logits.mean(0)\n"
+        "class Stopping(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
+        "        self.seed, self.steps = torch.initial_seed(), 0\n"
+        "    def forward(self, images):\n"
+        "        self.steps += self.training\n"
+        "        if self.seed == 2 and self.steps == 100: raise KeyboardInterrupt\n"
+        "        return super().forward(images)\n"
     )
 
     def trained(epochs: int) -> Weights:
@@ -66,6 +82,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 ("poor", "linear", poor),
                 ("raising", "Raising", good),
                 ("untrained", "linear", None),
+                ("batchwise", "BatchWise", None),
+                ("stopping", "Stopping", None),
             ):
                 register(
                     ModelSpec(
@@ -153,6 +171,92 @@ def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: P
     assert len(lines) == 2 + len(shipped.rows)
     assert len({line.count("|") for line in lines}) == 1
     assert f"{100 * (shipped.rows[0].accuracy or 0):.2f}" in lines[2]
+
+
+def test_a_failed_latency_leaves_the_accuracy_of_a_finished_training(tmp_path: Path) -> None:
+    comparison = compare(["batchwise"], DATA, TrainingPlan())
+    (row,) = comparison.rows
+    assert row.accuracy is not None and row.accuracy > 0.8
+    assert row.accuracies == [row.accuracy]
+    assert (row.seeds, row.train_threads) == ([0], torch.get_num_threads())
+    assert row.latency_us is not None and row.latency_256_us is None
+    assert row.error == "the timed calls gave other logits than the evaluation"
+    assert comparison.failed
+    cells = comparison_table(comparison).rows[0]
+    assert f"{100 * row.accuracy:.2f}" in cells and cells[-1] == "-"
+    assert f"batchwise: {row.error}" in comparison_notes(comparison)
+    write_csv(comparison, str(tmp_path / "c.csv"))
+
+
+def test_what_was_trained_and_how_stands_in_every_format(tmp_path: Path) -> None:
+    plan = TrainingPlan(overrides={"batch_size": 500, "rotation": 10.0}, seeds=3)
+    comparison = compare(["untrained"], DATA, plan)
+    said = "trained now on mnist-10k, recipe default with batch_size=500, rotation=10, 3 seeds"
+    assert any(note.startswith(said) for note in comparison_notes(comparison))
+    write_markdown(comparison, str(tmp_path / "c.md"))
+    assert said in (tmp_path / "c.md").read_text()
+    facts = comparison.facts()
+    assert facts["dataset"]["name"] == "mnist-10k"
+    assert facts["training"]["recipe"] == "default"
+    assert facts["training"]["overrides"] == {"batch_size": 500, "rotation": 10.0}
+    (model,) = facts["models"]
+    assert (model["latency_threads"], model["train_threads"]) == (1, torch.get_num_threads())
+    assert "threads" not in facts["environment"]
+    write_csv(comparison, str(tmp_path / "c.csv"))
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text()))
+    told = {name: row[name] for name in ("name", "dataset", "recipe", "overrides", "final")}
+    assert told == {
+        "name": "untrained",
+        "dataset": "mnist-10k",
+        "recipe": "default",
+        "overrides": "batch_size=500 rotation=10",
+        "final": "False",
+    }
+    assert (row["latency_threads"], row["seeds"]) == ("1", "0 1 2")
+    for figure in ("accuracy", "accuracy_sd", "train_seconds", "latency_us", "accuracy_3"):
+        assert len(row[figure].replace(".", "").lstrip("0")) <= 7, (figure, row[figure])
+        assert float(row[figure]) > 0
+
+
+def test_an_interrupted_seed_leaves_those_before_it_and_the_weights_of_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mnistzoo")
+    plan = TrainingPlan(overrides={"epochs": 2}, seeds=4)
+    folder = tmp_path / "new" / "folder"
+    comparison = compare(["stopping", "good"], DATA, plan, out=folder)
+    stopping, good = comparison.rows
+    assert comparison.interrupted and comparison.failed
+    assert (stopping.name, stopping.seeds) == ("stopping", [0, 1])
+    assert stopping.error == "interrupted after 2 of 4 seeds"
+    assert (good.accuracy, good.error) == (None, "interrupted")
+    names = [f"stopping-default-seed{seed}-epochs=2-mnist-10k" for seed in range(3)]
+    names[2] += "-epoch1of2"
+    assert {path.name for path in folder.iterdir()} == {f"{name}.safetensors" for name in names}
+    assert all(f"saved {folder / name}.safetensors" in caplog.text for name in names)
+    stories = [read_story(folder / f"{name}.safetensors") for name in names]
+    assert [story["metrics"].get("test_accuracy") for story in stories[:2]] == stopping.accuracies
+    assert [story["complete"] for story in stories] == [True, True, False]
+    assert [story["evaluated"] for story in stories] == [True, True, False]
+    model = load_model("stopping", folder / f"{names[1]}.safetensors")
+    assert evaluate(model, DATA.test).accuracy == (stopping.accuracies or [])[1]
+    assert stopping.accuracy == pytest.approx(sum(stopping.accuracies or []) / 2)
+
+
+def test_compare_saves_what_train_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compare(["untrained"], DATA, TrainingPlan(), out=tmp_path / "compared")
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "untrained", "--dataset", "mnist-10k"])
+    assert caught.value.code == 0
+    (trained,), (compared,) = (list(tmp_path.glob(f"{sub}*.safetensors")) for sub in ("", "*/"))
+    assert trained.name == compared.name
+    differing = {"train_seconds", "environment"}
+    stories = [read_story(path) for path in (trained, compared)]
+    assert stories[0].keys() == stories[1].keys()
+    assert all(stories[0][name] == stories[1][name] for name in stories[0].keys() - differing)
+    states = [load_model("untrained", path).state_dict() for path in (trained, compared)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_the_text_of_an_exception_brings_no_markup_into_a_report(

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import platform
-import subprocess
 import sys
 import threading
 
 import pytest
 import torch
+from processes import run
 
 from mnistzoo.cpu import computing_threads
 
@@ -36,7 +36,7 @@ def test_freed_memory_is_not_given_back_to_the_system() -> None:
     set_for_all = ("MALLOC_", "GLIBC_TUNABLES")
     own = {name: value for name, value in os.environ.items() if not name.startswith(set_for_all)}
     given_back, kept = (
-        int(subprocess.check_output([sys.executable, "-c", _BATCH, how], env=own))
+        int(run([sys.executable, "-c", _BATCH, how], env=own, check=True).stdout)
         for how in ("given back", "kept")
     )
     assert given_back > 15 << 20
@@ -115,7 +115,7 @@ print(found[True])
 def test_waiting_threads_sleep_soon_whichever_is_imported_first(first: str) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith(_OPENMP)}
     command = [sys.executable, "-c", _SPINS, first]
-    printed = subprocess.check_output(command, env=own, text=True, timeout=120)
+    printed = run(command, env=own, check=True).stdout
     before, block, after, evaluation, training = map(int, printed.split())
     for within in (block, evaluation, training):
         assert within < min(before, after) / 4

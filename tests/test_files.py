@@ -2,12 +2,12 @@
 
 import os
 import stat
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from processes import run
 
 from mnistzoo.files import check_replaceable, replacing
 
@@ -66,7 +66,7 @@ def test_an_exception_leaves_the_old_content_and_no_litter(
 def test_a_killed_process_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    subprocess.run([sys.executable, "-c", DIE_WHILE_WRITING, str(path)], check=True)
+    run([sys.executable, "-c", DIE_WHILE_WRITING, str(path)], check=True)
     assert path.read_bytes() == b"old"
 
 
@@ -108,7 +108,7 @@ def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
     with replacing(pipe) as stream:
         stream.write(b"through")
     assert pipe.is_fifo()
-    reader.join()
+    reader.join(60)
     assert received == [b"through"]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import sysconfig
 import tomllib
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -22,7 +22,7 @@ Run = Callable[..., str]
 
 def build_wheel(source: Path, folder: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"]
-    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
+    processes.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -44,13 +44,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     work = tmp_path_factory.mktemp("work")
 
     def run(*words: str, expect: int = 0) -> str:
-        done = subprocess.run(
+        done = processes.run(
             [str(programs / words[0]), *words[1:]],
             cwd=work,
             env=os.environ | {"MNISTZOO_PLUGINS": "my-digits", "PYTHONPATH": ""},
-            capture_output=True,
-            text=True,
-            check=False,
         )
         assert done.returncode == expect, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -59,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--quiet"]
         # Whatever the outer environment has of that name does not count.
         options = ["--no-deps", "--no-index", "--ignore-installed"]
-        subprocess.run([*pip, "install", *options, str(wheel)], check=True)
+        processes.run([*pip, "install", *options, str(wheel)], check=True)
 
     install(build_wheel(ROOT, tmp_path_factory.mktemp("core")))
     where = run("python", "-c", "import mnistzoo; print(mnistzoo.__file__)")

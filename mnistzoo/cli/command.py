@@ -9,7 +9,25 @@ from mnistzoo.output import stdout_for_results
 
 
 class Command(click.Command):
-    """A command that has stdout for its results alone, whatever plugins print."""
+    """A command whose options are given once, unless they are made to be repeated.
+
+    It has stdout for its results alone, whatever plugins print.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Of an option given twice click takes the last value without a word.
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option in given:
+            if (
+                isinstance(option, click.Option)
+                and not (option.is_flag or option.count or option.multiple)
+                and given.count(option) > 1
+                and not ctx.resilient_parsing  # as for shell completion
+            ):
+                raise click.UsageError(
+                    f"{option.opts[-1]} is given {given.count(option)} times; give it once", ctx
+                )
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         with stdout_for_results():

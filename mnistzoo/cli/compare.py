@@ -17,6 +17,7 @@ from mnistzoo.cli.options import (
     set_option,
     with_overrides,
 )
+from mnistzoo.cli.stopping import StopSignals
 from mnistzoo.output import say
 
 
@@ -33,6 +34,9 @@ from mnistzoo.output import say
 @dataset_option
 @data_dir_option
 @device_option
+@click.option(
+    "--out", metavar="DIR", help="With --train: save each run's weights there when it ends."
+)
 @json_option
 @click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV; - is stdout.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write Markdown; - is stdout.")
@@ -55,6 +59,7 @@ def command(
     dataset: str,
     data_dir: str | None,
     device: str,
+    out: str | None,
     json_file: str | None,
     csv_file: str | None,
     markdown_file: str | None,
@@ -62,9 +67,10 @@ def command(
 ) -> int:
     """Put MODELs side by side on the test set.
 
-    Without MODEL, all that are installed; with --train those that can be trained.
+    Without MODEL, all that are installed; with --train those that can be trained. What is finished
+    is shown and written after Ctrl-C too.
     """
-    only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final")}
+    only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final", "out")}
     for name, option in {**only_with_train, "settings": "set"}.items():
         given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and not train_now:
@@ -116,25 +122,30 @@ def command(
                 with_overrides(spec.recipes[recipe], changes)
         # Torch counts the cores that this process may use.
         plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
-    comparison = compare(
-        names,
-        load_dataset(dataset, data_dir),
-        plan,
-        device=device,
-        show_progress=True,
-    )
-    if benchmarks is not None:
-        comparison = comparison.joined(benchmarks)
-    if "-" not in files:
-        comparison_table(comparison).show()
-        if (table := benchmarks_table(comparison)) is not None:
-            table.show()
-        for note in comparison_notes(comparison):
-            say(f"  {note}")
-    if json_file:
-        write_json(comparison.facts(), json_file)
-    if csv_file:
-        write_csv(comparison, csv_file)
-    if markdown_file:
-        write_markdown(comparison, markdown_file)
+    with StopSignals() as stop_signals:
+        comparison = compare(
+            names,
+            load_dataset(dataset, data_dir),
+            plan,
+            device=device,
+            show_progress=True,
+            out=out,
+        )
+        stop_signals.put_off()
+        if benchmarks is not None:
+            comparison = comparison.joined(benchmarks)
+        if json_file:
+            write_json(comparison.facts(), json_file)
+        if csv_file:
+            write_csv(comparison, csv_file)
+        if markdown_file:
+            write_markdown(comparison, markdown_file)
+        if comparison.interrupted:
+            click.echo("mnistzoo: interrupted; what was finished is shown and written", err=True)
+        if "-" not in files:
+            comparison_table(comparison).show()
+            if (table := benchmarks_table(comparison)) is not None:
+                table.show()
+            for note in comparison_notes(comparison):
+                say(f"  {note}")
     return 1 if comparison.failed else 0

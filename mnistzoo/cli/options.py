@@ -17,6 +17,7 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
     float: float,
 }
 
+
 json_option = click.option(
     "--json", "json_file", metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
@@ -88,10 +89,14 @@ def overrides(settings: tuple[str, ...], **values: Any) -> dict[str, Any]:
     """Return what replaces fields of a recipe: FIELD=VALUE texts, and the values that are not None.
 
     Raises:
-        click.UsageError: if a field is unknown or a value is none of its kind.
+        click.UsageError: if a field is unknown or given twice, or a value is none of its kind.
     """
-    given = dict(map(_parse_setting, settings))
-    return given | {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    for name, value in map(_parse_setting, settings):
+        if name in given:
+            raise click.UsageError(f"{name} is given twice; give it once")
+        given[name] = value
+    return given
 
 
 def _parse_setting(text: str) -> tuple[str, Any]:

@@ -1,12 +1,15 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
-import dataclasses
-from typing import Any
+import functools
+import os
+import shlex
+from pathlib import Path
 
 import click
 
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
+    check_distinct,
     check_writable,
     data_dir_option,
     dataset_option,
@@ -19,6 +22,7 @@ from mnistzoo.cli.options import (
     set_option,
     with_overrides,
 )
+from mnistzoo.cli.stopping import StopSignals
 from mnistzoo.output import say
 
 
@@ -38,7 +42,8 @@ from mnistzoo.output import say
     "-o",
     "--output",
     metavar="FILE.safetensors",
-    help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors]",
+    help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors, with what you "
+    "change in the name]",
 )
 @click.option(
     "--checkpoint", metavar="DIR", help="Save the state of the run there after every epoch."
@@ -66,7 +71,8 @@ def command(
 ) -> int:
     """Train MODEL and save its weights.
 
-    The test set is used once, at the end.
+    The test set is used once, at the end. A run that is stopped saves the weights of its last
+    complete epoch in a file whose name says so.
     """
     from mnistzoo.zoo import get_recipe, get_registration
 
@@ -78,17 +84,16 @@ def command(
     )
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
-    output = output or f"{name}-{recipe}-seed{chosen.seed}.safetensors"
-    if not output.endswith(".safetensors"):
+    if output is not None and not output.endswith(".safetensors"):
         raise click.BadParameter("the file name must end in .safetensors", param_hint="-o")
+    inputs = () if checkpoint is None else (os.path.join(checkpoint, "checkpoint.safetensors"),)
+    check_distinct((output, json_file), inputs)
     check_writable(output, json_file)
-
-    import torch
 
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
-    from mnistzoo.measure import environment
-    from mnistzoo.report import percent, write_json
+    from mnistzoo.report import as_changed, counted, percent, write_json
+    from mnistzoo.run_files import file_name, path_of, save_run, story_of
     from mnistzoo.training import TrainingDiverged, TrainingInterrupted
     from mnistzoo.training.runs import train_registered
     from mnistzoo.weights import save_weights
@@ -96,58 +101,66 @@ def command(
     data = load_dataset(dataset, data_dir)
     images = data.train_and_validation if final else data.train
     test_images = data.test  # found now, not missed after the training
+    target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
+    check_writable(str(target))
+    if target.exists():
+        click.echo(
+            f"mnistzoo: {target} is there already; when this run is complete, it is replaced "
+            "(-o FILE saves elsewhere)",
+            err=True,
+        )
     if final:
         click.echo(
             f"mnistzoo: final run: all {len(images):,} training images, the validation split "
             "included",
             err=True,
         )
-    try:
-        trained, run = train_registered(
-            name,
-            chosen,
-            data,
-            final=final,
-            device=device,
-            checkpoint=checkpoint,
-            resume=resume,
-        )
-        stopped = ""
-    except (TrainingDiverged, TrainingInterrupted) as error:
-        trained, run = error.model, error.run
-        stopped = str(error)
-    if not run.epochs:
-        click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
-        return 1
-    story: dict[str, Any] = {
-        "model": name,
-        "plugin": registration.plugin.distribution,
-        "plugin_version": registration.plugin.version,
-        "recipe_name": recipe,
-        "recipe": dataclasses.asdict(chosen),
-        "seed": chosen.seed,
-        "epochs_completed": len(run.epochs),
-        "final": final,
-        "dataset": data.name,
-        "checksums": dict(data.checksums),
-        "metrics": {},
-        "train_seconds": run.seconds,
-        "precision": run.precision,
-        "environment": environment(torch.device(run.device)),
-    }
-    save_weights(trained, output, story)  # before an evaluation that could be interrupted
-    test = evaluate(trained, test_images, device=device)
-    story["metrics"] = {"test_accuracy": test.accuracy}
-    if run.validation_accuracy is not None:
-        story["metrics"]["validation_accuracy"] = run.validation_accuracy
-    save_weights(trained, output, story)
-    if json_file:
-        write_json({**story, "evaluation": test.facts(), "file": output}, json_file)
+    with StopSignals() as stop_signals:
+        try:
+            trained, run = train_registered(
+                name,
+                chosen,
+                data,
+                final=final,
+                device=device,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+            stopped = ""
+        except (TrainingDiverged, TrainingInterrupted) as error:
+            trained, run = error.model, error.run
+            stopped = str(error)
+        stop_signals.put_off()
+        if not run.epochs:
+            click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
+            return 1
+        path = path_of(target, run)
+        told = functools.partial(story_of, registration, recipe, run, data, final=final)
+        save_run(trained, path, told())  # before an evaluation that could be interrupted
+        after = f"the weights after epoch {len(run.epochs)}"
+        if stopped:
+            click.echo(f"mnistzoo: {stopped}; saved {after} in {path}", err=True)
+        try:
+            stop_signals.listen()
+            test = evaluate(trained, test_images, device=device)
+            stop_signals.put_off()
+        except BaseException:
+            click.echo(
+                f"mnistzoo: {path} holds {after}, which are not evaluated on the test set; "
+                f"`mnistzoo evaluate {name} --weights {shlex.quote(str(path))}` does it",
+                err=True,
+            )
+            raise
+        story = told(evaluation=test)
+        save_weights(trained, path, story)
+        if json_file:
+            write_json({**story, "evaluation": test.facts(), "file": str(path)}, json_file)
     if json_file != "-":
         low, high = test.accuracy_interval
         say(
-            f"{name}, recipe {recipe}, seed {chosen.seed}: {len(run.epochs)} epochs of "
-            f"{len(images):,} images in {run.seconds:.1f} s on {run.device}"
+            f"{name}, recipe {recipe}{as_changed(story['overrides'])}, seed {chosen.seed}: "
+            f"{counted(len(run.epochs), 'epoch')} of {len(images):,} images of {data.name} in "
+            f"{run.seconds:.1f} s on {run.device}"
         )
         if run.validation_accuracy is not None:
             say(f"  validation accuracy {percent(run.validation_accuracy)} %")
@@ -155,10 +168,5 @@ def command(
             f"  test accuracy {percent(test.accuracy)} % "
             f"(95 % interval {percent(low)} to {percent(high)} %)"
         )
-        say(f"  weights in {output}")
-    if stopped:
-        click.echo(
-            f"mnistzoo: {stopped}; saved the weights after epoch {len(run.epochs)}", err=True
-        )
-        return 1
-    return 0
+        say(f"  weights in {path}")
+    return 1 if stopped else 0

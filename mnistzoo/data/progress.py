@@ -4,7 +4,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+
+from mnistzoo.bars import Bars
 
 
 class DownloadBar:
@@ -15,7 +17,7 @@ class DownloadBar:
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),

@@ -5,7 +5,7 @@ import functools
 import multiprocessing
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
 import safetensors.torch
 from torch import nn
@@ -70,7 +70,7 @@ def train_seeds(
     cores: int = 1,
     show_progress: bool = True,
 ) -> Iterator[tuple[nn.Module, TrainingRun]]:
-    """Train a model by several recipes that differ in their seed, in their order.
+    """Train a model by several recipes that differ in their seed, and yield each run at its end.
 
     Runs whose recipe does not take all the cores run side by side, each in its own process, and end
     with the weights that they would have had one after the other, bit for bit.
@@ -86,7 +86,7 @@ def train_seeds(
         show_progress: on stderr.
 
     Raises:
-        MnistzooError: if a run fails.
+        MnistzooError: if a run fails, once those beside it have come to their end.
     """
     threads = recipes[0].threads or cores
     at_once = min(len(recipes), cores // threads) if device == "cpu" else 1
@@ -102,16 +102,26 @@ def train_seeds(
         _train_in_process, name, dataset=dataset, final=final, show_progress=show_progress
     )
     with ProcessPoolExecutor(at_once, spawn, initializer=_leave_ctrl_c_to_the_parent) as pool:
+        waiting, running, failure = list(recipes), set[Future[tuple[bytes, TrainingRun]]](), None
         try:
-            with _ctrl_c_held_back():
-                results = pool.map(one_run, recipes)
-            for state, run in results:
-                model = create_model(name)
-                model.load_state_dict(safetensors.torch.load(state))
-                model.eval()
-                prefer_channels_last(model)  # as load_model does
-                yield model, run
-        except BaseException:  # Ctrl-C, a failed run, or nobody wants the rest
+            while running or (waiting and failure is None):
+                while waiting and failure is None and len(running) < at_once:
+                    with _ctrl_c_held_back():
+                        running.add(pool.submit(one_run, waiting.pop(0)))
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for each in ended:
+                    if error := each.exception():
+                        failure = failure or error
+                        continue
+                    state, run = each.result()
+                    model = create_model(name)
+                    model.load_state_dict(safetensors.torch.load(state))
+                    model.eval()
+                    prefer_channels_last(model)  # as load_model does
+                    yield model, run
+            if failure is not None:
+                raise failure
+        except BaseException:  # Ctrl-C, a process that died, or nobody wants the rest
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise

@@ -96,7 +96,10 @@ class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C came; ``model`` is as it was after the last complete epoch, the last of ``run``."""
 
     def __init__(self, model: nn.Module, run: TrainingRun) -> None:
-        super().__init__(f"interrupted in epoch {len(run.epochs) + 1}")
+        done = len(run.epochs)
+        complete = done == run.recipe.epochs
+        where = "after the last epoch" if complete else f"in epoch {done + 1}"
+        super().__init__(f"interrupted {where}")
         self.model = model
         self.run = run
 

@@ -7,11 +7,13 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
+from processes import run
 
 import mnistzoo
 from mnistzoo import ModelSpec
-from mnistzoo.cli import main
+from mnistzoo.cli import group, main
 
 Call = Callable[..., int]
 Install = Callable[..., Path]
@@ -96,6 +98,41 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(
     assert out == ""
     assert "Error: " in err and "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def repeated_options() -> list[str]:
+    """Return each command with each option that takes one value, given twice."""
+    lines = []
+    context = click.Context(group)
+    commands = {name: group.get_command(context, name) for name in COMMANDS}
+    data = commands.pop("data")
+    assert isinstance(data, click.Group)
+    commands |= {f"data {name}": each for name, each in data.commands.items()}
+    for name, command in commands.items():
+        assert command is not None
+        for option in command.params:
+            if isinstance(option, click.Option) and not (option.is_flag or option.multiple):
+                first, last = option.opts[0], option.opts[-1]
+                lines.append(f"{name} clitest {first} 1 {last}=2")
+    return lines
+
+
+@pytest.mark.parametrize("line", repeated_options())
+def test_an_option_given_twice_is_wrong_usage(
+    line: str, call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call(*line.split()) == 2
+    out, err = capsys.readouterr()
+    option = line.split()[-1].partition("=")[0]
+    assert (out, err.splitlines()[-1]) == ("", f"Error: {option} is given 2 times; give it once")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_made_to_be_repeated_may_be_and_a_flag_too(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "train clitest --dataset mnist-10k --set batch_size=3000 --set shift=1 --final --final"
+    assert call(*line.split(), "-o", "w.safetensors") == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -277,7 +314,7 @@ def test_data_verify_shows_each_checksum_and_path(
 
 def test_the_module_and_the_script_are_the_same_command(run_cli: Run) -> None:
     script = Path(sysconfig.get_path("scripts"), "mnistzoo")
-    by_script = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    by_script = run([script, "--version"], check=True)
     by_module = run_cli("--version")
     assert by_module.stdout == by_script.stdout == f"mnistzoo, version {mnistzoo.__version__}\n"
     assert by_module.returncode == 0
@@ -290,7 +327,7 @@ def test_a_look_at_the_models_or_at_help_leaves_torch_unimported(
     install_plugin("good")
     code = f"""\
 import sys
-from mnistzoo.cli import main
+from mnistzoo.cli import group, main
 try:
     main({line.split()!r})
 except SystemExit as done:
@@ -313,7 +350,6 @@ def test_a_reader_that_leaves_is_no_traceback(
     try:
         result = run_python(
             *("-m", "mnistzoo", *line.split()),
-            capture_output=False,
             stdout=writer,
             stderr=subprocess.PIPE,
         )
@@ -331,7 +367,6 @@ def test_a_full_disk_is_an_error_in_one_sentence(
     with Path("/dev/full").open("w") as full:
         result = run_python(
             *("-m", "mnistzoo", *line.split()),
-            capture_output=False,
             stdout=full,
             stderr=subprocess.PIPE,
         )

@@ -1,17 +1,21 @@
 """``mnistzoo train`` from start to end, on the data that ships."""
 
+import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import read_until
 
 from mnistzoo import ModelSpec, Recipe, evaluate, load_dataset, load_model
 from mnistzoo.cli import main
@@ -20,6 +24,8 @@ from mnistzoo.weights import read_story
 Install = Callable[..., Path]
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_training_saves_weights_with_their_story(
 ) -> None:
     assert train("--epochs", "2", "--seed", "7", "--lr", "0.002", "--json", "facts.json") == 0
     out, err = capsys.readouterr()
-    path = folder / "clitrain-default-seed7.safetensors"
+    path = folder / ("clitrain-default-seed7-epochs=2-learning_rate=0.002-mnist-10k.safetensors")
     assert path.name in out
     lines = err.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [
@@ -61,6 +67,11 @@ def test_training_saves_weights_with_their_story(
     assert (story["dataset"], story["checksums"]) == ("mnist-10k", dict(data.checksums))
     assert (story["seed"], story["epochs_completed"], story["final"]) == (7, 2, False)
     assert story["recipe"]["learning_rate"] == 0.002
+    assert story["overrides"] == {"epochs": 2, "learning_rate": 0.002}
+    assert "recipe default with epochs=2, learning_rate=0.002, seed 7: 2 epochs of 9,000" in out
+    assert (story["complete"], story["evaluated"], story["training_images"]) == (True, True, 9000)
+    assert story["train_threads"] == torch.get_num_threads()
+    assert "threads" not in story["environment"]
     assert {"torch", "mnistzoo"} <= story["environment"]["versions"].keys()
     facts = json.loads((folder / "facts.json").read_text())
     assert story.items() <= facts.items()
@@ -89,29 +100,27 @@ def test_diverging_exits_1_names_epoch_and_step_and_saves_nothing_bad(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_ctrl_c_saves_the_last_complete_epoch(install_plugin: Install, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_and_its_like_save_the_last_complete_epoch(
+    signal_name: str, install_plugin: Install, start_cli: Start, tmp_path: Path
+) -> None:
     install_plugin("clislow")
-    command = [sys.executable, "-m", "mnistzoo", "train", "clislow", "--dataset", "mnist-10k"]
-    process = subprocess.Popen(
-        [*command, "--epochs", "100000", "-o", str(tmp_path / "w.safetensors")],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "sites" / "site")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    line = ""
-    while "epoch 2/" not in line:
-        line = process.stderr.readline()
-        assert line, "training ended before its second epoch"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
+    line = "train clislow --dataset mnist-10k --epochs 100000 -o w.safetensors"
+    with start_cli(*line.split()) as process:
+        read_until("epoch 2/", process)
+        process.send_signal(signal.Signals[signal_name])
+        out, err = process.communicate()
     assert process.returncode == 1
     assert "interrupted in epoch" in err
     assert "Traceback" not in err
-    story = read_story(tmp_path / "w.safetensors")
-    assert 2 <= story["epochs_completed"] < 100000
-    assert f"{story['epochs_completed']} epochs of 9,000 images" in out
+    (path,) = tmp_path.glob("work/*.safetensors")
+    story = read_story(path)
+    epochs = story["epochs_completed"]
+    assert 2 <= epochs < 100000
+    assert (story["complete"], story["evaluated"]) == (False, True)
+    assert path.name == f"w-epoch{epochs}of100000.safetensors"
+    assert f"saved the weights after epoch {epochs} in {path.name}" in err
+    assert f"{epochs} epochs of 9,000 images" in out
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_set_replaces_what_a_recipe_says_even_by_none(
         teacher="clitrain",
     )
     register(linear_spec("clitrain", recipes={"default": recipe}))
-    settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=1", "shift=2")
+    settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=2")
     options = [word for setting in settings for word in ("--set", setting)]
     assert train(*options, "-o", "w.safetensors") == 0
     saved = read_story(folder / "w.safetensors")["recipe"]
@@ -208,6 +217,17 @@ def test_a_wrong_setting_of_a_comparison_exits_2(
     assert_wrong_usage(says, capsys, folder)
 
 
+@pytest.mark.parametrize("command", ["train clitrain", "compare clitrain --train"])
+@pytest.mark.parametrize("twice", ["--set shift=1 --set shift=2", "--set epochs=3 --epochs 3"])
+def test_a_field_given_twice_exits_2(
+    command: str, twice: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(f"{command} --dataset mnist-10k {twice}".split())
+    assert caught.value.code == 2
+    assert_wrong_usage("is given twice", capsys, folder)
+
+
 def test_settings_of_a_comparison_need_train(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,24 +250,72 @@ def test_resume_needs_a_checkpoint(folder: Path, capsys: pytest.CaptureFixture[s
     assert_wrong_usage("--resume needs --checkpoint DIR", capsys, folder)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_run_whose_progress_cannot_be_written_is_not_lost(
+    install_plugin: Install, run_python: Run, tmp_path: Path
+) -> None:
+    install_plugin("clifull")
+    reader, pipe_without_reader = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full, os.fdopen(pipe_without_reader, "w") as broken:
+        for number, stderr in enumerate((full, broken)):
+            line = f"-m mnistzoo train clifull --dataset mnist-10k -o {number}.safetensors"
+            done = run_python(*line.split(), stderr=stderr)
+            assert f"weights in {number}.safetensors" in done.stdout
+            assert read_story(tmp_path / "work" / f"{number}.safetensors")["evaluated"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_messages_do_not_cut_through_the_progress_bar(
+    install_plugin: Install, start_cli: Start
+) -> None:
+    install_plugin("clibar")
+    screen, terminal = os.openpty()
+    # An epoch of many steps, so that the bar is drawn again and again.
+    line = "train clibar --dataset mnist-10k --set batch_size=8 --checkpoint run --resume"
+    with start_cli(*line.split(), stderr=terminal, stdout=subprocess.DEVNULL) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux says that the other end was closed
+            while read := os.read(screen, 65536):
+                shown += read
+        process.wait(60)
+    os.close(screen)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    lines = [part for part in re.split(r"[\r\n]+", text) if part]
+    (message,) = (each for each in lines if "is not there yet" in each)
+    assert message.startswith("mnistzoo: run/checkpoint.safetensors is not there yet")
+    assert "left:" not in message
+    assert any("left:" in each for each in lines)
+
+
 _STOPPING = """\
+import math
 import os
+import signal
 
 from torch import nn
 
 
 class Net(nn.Sequential):
-    \"""Interrupts the training, where STOP_AT says so, in one of its steps.\"""
+    \"""Interrupts the training or its evaluation, or diverges, where a variable says so.\"""
 
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Dropout(0.2), nn.Linear(784, 10))
-        self.steps = 0
+        self.steps = self.evaluated = 0
 
     def forward(self, images):
         self.steps += self.training
+        self.evaluated += not self.training
+        factor = 1
         if self.training and self.steps == int(os.environ.get("STOP_AT", -1)):
-            raise KeyboardInterrupt
-        return super().forward(images)
+            signal.raise_signal(signal.SIGINT)
+        if self.training and self.steps == int(os.environ.get("DIVERGE_AT", -1)):
+            factor = math.nan
+        if self.evaluated == int(os.environ.get("STOP_EVALUATION_AT", -1)):
+            signal.raise_signal(signal.SIGINT)
+        return super().forward(images) * factor
 """
 
 
@@ -282,7 +350,11 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_were_not(
     monkeypatch.setenv("STOP_AT", "23")
     assert train("--checkpoint", "state", "-o", "part.safetensors") == 1
     monkeypatch.delenv("STOP_AT")
-    assert "interrupted in epoch 3; saved the weights after epoch 2" in capsys.readouterr().err
+    (sentence,) = (line for line in capsys.readouterr().err.splitlines() if "saved" in line)
+    assert sentence == (
+        "mnistzoo: interrupted in epoch 3; saved the weights after epoch 2 in "
+        "part-epoch2of3.safetensors"
+    )
     with caplog.at_level(logging.INFO, "mnistzoo"):
         assert train("--checkpoint", "state", "--resume", "-o", "resumed.safetensors") == 0
     assert "going on from state/checkpoint.safetensors after epoch 2" in caplog.text.replace(
@@ -295,9 +367,103 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_were_not(
     stories = [read_story(folder / name) for name in names]
     assert stories[0]["metrics"] == stories[1]["metrics"]
     assert [story["epochs_completed"] for story in stories] == [3, 3]
-    assert read_story(folder / "part.safetensors")["epochs_completed"] == 2
+    assert read_story(folder / "part-epoch2of3.safetensors")["epochs_completed"] == 2
     whole, resumed = (load_model("clitrain", folder / name).state_dict() for name in names)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.usefixtures("stopping")
+@pytest.mark.parametrize("stop", ["STOP_AT", "DIVERGE_AT"])
+@pytest.mark.parametrize("options", [(), ("-o", "w.safetensors")])
+def test_complete_weights_are_not_replaced_by_incomplete_ones_and_replacing_is_said(
+    options: tuple[str, ...],
+    stop: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "mnistzoo")
+    assert train(*options) == 0
+    (complete,) = folder.glob("*.safetensors")
+    content = complete.read_bytes()
+    assert "replace" not in capsys.readouterr().err + caplog.text
+    monkeypatch.setenv(stop, "23")
+    assert train(*options) == 1
+    assert f"{complete.name} is there already" in capsys.readouterr().err
+    assert "replacing" not in caplog.text
+    assert complete.read_bytes() == content
+    beside = complete.with_name(f"{complete.stem}-epoch2of3.safetensors")
+    assert set(folder.glob("*.safetensors")) == {complete, beside}
+    assert not read_story(beside)["complete"]
+    assert train(*options) == 1
+    assert f"replacing {beside.name}" in caplog.text
+    monkeypatch.delenv(stop)
+    assert train(*options) == 0
+    assert f"replacing {complete.name}" in caplog.text
+    assert set(folder.glob("*.safetensors")) == {complete, beside}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ("", "seed0-mnist-10k"),
+        ("--seed 3 --set epochs=1", "seed3-mnist-10k"),  # as the recipe has it
+        ("--set rotation=10 --batch-size 500", "seed0-batch_size=500-rotation=10-mnist-10k"),
+        ("--set clip_norm=0.5 --final", "seed0-clip_norm=0.5-mnist-10k-final"),
+        ("--set optimizer=adamw", "seed0-optimizer=adamw-mnist-10k"),
+    ],
+)
+def test_the_default_name_shows_what_the_run_is(options: str, name: str, folder: Path) -> None:
+    assert train(*options.split()) == 0
+    assert [path.name for path in folder.iterdir()] == [f"clitrain-default-{name}.safetensors"]
+
+
+@pytest.mark.usefixtures("stopping")
+@pytest.mark.parametrize(("stop", "epochs"), [("", 3), ("23", 2)])
+def test_an_interrupted_evaluation_leaves_weights_that_say_so(
+    stop: str,
+    epochs: int,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STOP_AT", stop or "-1")
+    # Each epoch's validation takes ten batches.
+    monkeypatch.setenv("STOP_EVALUATION_AT", str(10 * epochs + 5))
+    assert train("-o", "w.safetensors") == 1
+    (path,) = folder.glob("*.safetensors")
+    out, err = capsys.readouterr()
+    assert out == ""
+    *_, where, why = filter(None, err.splitlines())  # click ends the terminal's ^C line
+    assert where == (
+        f"mnistzoo: {path.name} holds the weights after epoch {epochs}, which are not evaluated on "
+        f"the test set; `mnistzoo evaluate clitrain --weights {path.name}` does it"
+    )
+    assert why == "mnistzoo: interrupted"
+    story = read_story(path)
+    assert (story["epochs_completed"], story["complete"]) == (epochs, not stop)
+    assert not story["evaluated"]
+    assert story["metrics"].keys() == {"validation_accuracy"}
+    monkeypatch.delenv("STOP_EVALUATION_AT")
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", "clitrain", "--weights", path.name])
+    assert caught.value.code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-o a.safetensors --json a.safetensors",
+        "--checkpoint run -o run/checkpoint.safetensors",
+        "--checkpoint run --json run/checkpoint.safetensors",
+    ],
+)
+def test_one_file_is_not_written_twice(
+    options: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(*options.split()) == 2
+    assert_wrong_usage("is named twice", capsys, folder)
 
 
 @pytest.mark.usefixtures("stopping")

@@ -72,7 +72,7 @@ def serve(contents: Mapping[str, bytes]) -> Iterator[Serve]:
     yield start
     for server, thread in servers:
         server.shutdown()
-        thread.join()
+        thread.join(60)
         server.server_close()
 
 
@@ -196,7 +196,7 @@ def test_a_mirror_that_does_not_answer_is_passed_over(
     done = threading.Event()
 
     def hold(request: BaseHTTPRequestHandler, _: bytes) -> None:
-        done.wait()
+        done.wait(60)
         request.close_connection = True
 
     silent = serve(hold)
@@ -236,7 +236,7 @@ def test_two_processes_at_once_both_succeed(
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
         done = [processes.submit(download, files, tmp_path, mirrors=mirrors) for _ in range(2)]
         for one in done:
-            one.result()
+            one.result(timeout=300)
     assert in_folder(tmp_path) == contents
 
 

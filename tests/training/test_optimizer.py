@@ -1,11 +1,11 @@
 """The optimizer's steps are those of torch.optim, without its start and its overhead."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 import torch
+from processes import run
 from torch import nn
 from torch.nn import functional as F
 
@@ -81,4 +81,4 @@ create = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10
 mnistzoo.train(create, recipe, data.train[:200], data.validation[:200], device="cpu")
 sys.exit("torch._dynamo" in sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run([sys.executable, "-c", code], check=True)

@@ -1,18 +1,28 @@
 """Runs side by side, each in its own process, are the runs one after the other."""
 
+import csv
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from processes import read_until
+
+from mnistzoo.weights import read_story
 
 Install = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
 
 # With dropout, so that the weights depend on every random number; and one that fails.
 _NET = """\
 import math
+import os
+import signal
 
 import torch
 from torch import nn
@@ -31,6 +41,17 @@ class Net(nn.Sequential):
         self.seed = torch.initial_seed()
 
 
+class Pausing(Net):
+    # Goes to sleep in the second epoch of one seed.
+    steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        if self.steps > 18 and self.seed == int(os.environ["PAUSE_SEED"]):
+            signal.pause()
+        return super().forward(images)
+
+
 class Diverging(Net):
     def forward(self, images):
         return super().forward(images) * (math.nan if self.seed == 1 else 1)
@@ -43,7 +64,7 @@ recipe = Recipe(
 
 @hookimpl
 def register_models(register):
-    for name, factory in (("twin", "Net"), ("diverging", "Diverging")):
+    for name, factory in (("twin", "Net"), ("diverging", "Diverging"), ("pausing", "Pausing")):
         register(
             linear(
                 name,
@@ -95,9 +116,58 @@ def test_compare_has_the_accuracies_of_each_seed_trained_alone_or_why_there_are_
     assert twin["accuracies"] == [each["test_accuracy"] for each in metrics]
     assert len(set(twin["accuracies"])) > 1
     assert (diverging["name"], diverging["accuracy"]) == ("diverging", None)
+    assert 0 in diverging["seeds"]  # it ran beside seed 1, and came to its end
     assert diverging["error"].startswith(
         "seed 1: the loss or a weight became NaN or infinite in epoch 1, step 1;"
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("threads", "seeds", "pausing", "when"),
+    [
+        # One after the other: the second seed sleeps.
+        (2, 2, 1, "seed 1  epoch 1/"),
+        # Side by side: once the third seed is saved, the first is evaluated.
+        (1, 3, 1, "saved out/pausing-default-seed2"),
+    ],
+)
+def test_an_interrupted_comparison_shows_writes_and_saves_what_is_finished(
+    threads: int,
+    seeds: int,
+    pausing: int,
+    when: str,
+    number: signal.Signals,
+    start_cli: Start,
+    tmp_path: Path,
+) -> None:
+    options = f"--train --seeds {seeds} --set threads={threads} --epochs 2 --device cpu --out out"
+    files = "--dataset mnist-10k --json c.json --csv c.csv --markdown c.md"
+    command = ["compare", "pausing", "twin", *options.split(), *files.split()]
+    with start_cli(*command, env=CORES | {"PAUSE_SEED": str(pausing)}) as process:
+        read_until(when, process)
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert process.returncode == 1, err
+    assert "mnistzoo: interrupted; what was finished is shown and written" in err
+    assert "Traceback" not in err
+    folder = tmp_path / "work"
+    facts = json.loads((folder / "c.json").read_text())
+    assert facts["interrupted"]
+    row, twin = facts["models"]
+    assert 0 in row["seeds"] and pausing not in row["seeds"]
+    assert row["error"] == f"interrupted after {len(row['seeds'])} of {seeds} seeds"
+    assert twin["error"] == "interrupted"
+    with (folder / "c.csv").open(newline="") as stream:
+        assert [each["error"] for each in csv.DictReader(stream)] == [row["error"], twin["error"]]
+    for text in (out, (folder / "c.md").read_text()):
+        assert f"{100 * row['accuracy']:.2f}" in text
+        assert f"pausing: {row['error']}" in text
+    stories = [read_story(path) for path in sorted((folder / "out").iterdir())]
+    evaluated = [story for story in stories if story["evaluated"]]
+    assert [story["seed"] for story in evaluated] == row["seeds"]
+    assert [story["metrics"]["test_accuracy"] for story in evaluated] == row["accuracies"]
 
 
 _SEEDS = """\
@@ -150,8 +220,9 @@ def test_runs_side_by_side_end_bit_for_bit_as_one_after_the_other(
     done = run_python(str(script), env=CORES)
     assert done.returncode == 0, done.stderr
     one_by_one, together = json.loads(done.stdout)
-    assert together == one_by_one
-    assert [run["seed"] for run in together] == [3, 0, 2]
+    # Those side by side end in any order.
+    assert sorted(together, key=lambda run: [3, 0, 2].index(run["seed"])) == one_by_one
+    assert [run["seed"] for run in one_by_one] == [3, 0, 2]
     assert len({str(run["weights"]) for run in together}) == 3
     assert not any(run["training"] for run in together)
     lines = sorted(line.split("  ")[:2] for line in done.stderr.splitlines())
