@@ -15,7 +15,7 @@ import statistics
 import torch
 
 from mnistzoo import Recipe, Split, create_model, get_recipe, get_spec, load_dataset, train
-from mnistzoo.measure import environment
+from mnistzoo.provenance import environment
 
 NONE = {"rotation": 0, "scale": 0, "shift": 0, "shear": 0, "elastic": 0, "erasing": 0}
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def seconds(name: str, recipe: Recipe, data: Split) -> float:
-    _, run = train(functools.partial(create_model, name), recipe, data, device="cpu")
+    run = train(functools.partial(create_model, name), data, recipe, device="cpu")
     assert run.epochs[0].loss < math.log(10), f"{name} does not learn"
     return run.seconds
 

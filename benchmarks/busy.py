@@ -36,7 +36,7 @@ from mnistzoo import (
     train,
 )
 from mnistzoo.export import ExportError
-from mnistzoo.measure import environment
+from mnistzoo.provenance import environment
 
 TRAINING_IMAGES = 1_280
 TEST_IMAGES = 2_000
@@ -93,7 +93,7 @@ def works(name: str) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
 
 def trained(name: str, recipe: Recipe) -> bytes:
     data = load_dataset("mnist-10k").train[:TRAINING_IMAGES]
-    model, _ = train(functools.partial(create_model, name), recipe, data, device="cpu")
+    model = train(functools.partial(create_model, name), data, recipe, device="cpu").model
     return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
 
 

@@ -15,7 +15,8 @@ from torch import nn
 from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
 from mnistzoo.cpu import computing_threads
 from mnistzoo.export import ExportError, export_onnx
-from mnistzoo.measure import environment, multiply_adds
+from mnistzoo.measure import multiply_adds
+from mnistzoo.provenance import environment
 from mnistzoo.zoo import get_registration
 
 THREADS = 1

@@ -17,19 +17,16 @@ from pathlib import Path
 import torch
 
 from mnistzoo import evaluate, load_dataset, load_model
-from mnistzoo.measure import environment
+from mnistzoo.provenance import environment
 
 TRAIN = """
-import dataclasses, sys, time
+import sys, time
 import mnistzoo
-from mnistzoo.weights import save_weights
 
-recipe = mnistzoo.get_recipe(mnistzoo.get_spec("sprint"))
-recipe = dataclasses.replace(recipe, seed=int(sys.argv[1]))
-data = mnistzoo.load_dataset("mnist").train_and_validation
-model, run = mnistzoo.train(lambda: mnistzoo.create_model("sprint"), recipe, data, device="cpu")
-save_weights(model, sys.argv[2], {"train_seconds": run.seconds})
-print(time.monotonic(), run.seconds)
+data = mnistzoo.load_dataset("mnist")
+result = mnistzoo.train("sprint", data, final=True, seed=int(sys.argv[1]), device="cpu")
+result.save(sys.argv[2])
+print(time.monotonic(), result.seconds)
 """
 
 

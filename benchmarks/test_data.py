@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from mnistzoo import Dataset, load_dataset, read_idx, write_idx
-from mnistzoo.inference import to_input, to_tensor
+from mnistzoo.inputs import to_input
 from mnistzoo.spec import Recipe
 from mnistzoo.training.augment import augment
 
@@ -59,7 +59,7 @@ def test_augment(benchmark: BenchmarkFixture, kind: str, data: Dataset) -> None:
     recipe = Recipe(
         epochs=1, batch_size=128, optimizer="adam", learning_rate=0.001, **strengths[kind]
     )
-    images = to_input(to_tensor(data.train.images[:128], torch.device("cpu")))
+    images = to_input(data.train[:128].tensors()[0])
     generator = torch.Generator().manual_seed(0)
     changed = benchmark(augment, images, recipe, generator)
     assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1

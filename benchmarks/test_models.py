@@ -16,7 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Dataset, create_model, evaluate, export_onnx, get_recipe, get_spec, train
-from mnistzoo.training import TrainingRun
+from mnistzoo.training import TrainingResult
 
 Eager = Callable[[str], nn.Module]
 Facts = Callable[[str], dict[str, Any]]
@@ -51,8 +51,8 @@ def test_training_of_five_steps(
     recipe = dataclasses.replace(get_recipe(get_spec(trainable)), epochs=1, threads=1)
     images = data.train[: _STEPS * recipe.batch_size]
 
-    def five_steps() -> tuple[nn.Module, TrainingRun]:
-        return train(functools.partial(create_model, trainable), recipe, images, device="cpu")
+    def five_steps() -> TrainingResult:
+        return train(functools.partial(create_model, trainable), images, recipe, device="cpu")
 
     trained, run = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
     torch.manual_seed(recipe.seed)

@@ -1,7 +1,6 @@
 """Other libraries beside mnistzoo, at the same work: pip install 'mnistzoo[peers]'."""
 
 import dataclasses
-import functools
 import gzip
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +116,7 @@ def plain_loop(recipe: Recipe, data: Split) -> nn.Module:
 
 
 def ours(recipe: Recipe, data: Split) -> nn.Module:
-    return train(functools.partial(create_model, "mnistnet"), recipe, data, device="cpu")[0]
+    return train("mnistnet", data, recipe, device="cpu").model
 
 
 def skorch(recipe: Recipe, data: Split) -> nn.Module:

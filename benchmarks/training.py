@@ -32,7 +32,7 @@ from mnistzoo import (
     train,
 )
 from mnistzoo.cpu import keep_freed_memory
-from mnistzoo.measure import environment
+from mnistzoo.provenance import environment
 from mnistzoo.training.trainer import steps_per_epoch
 
 # At the end of the first epoch; somewhat below what the reference recipe gives over seeds.
@@ -81,7 +81,7 @@ def one_round(name: str, recipe: Recipe, data: Dataset) -> tuple[float, float, f
     check(name, model, data)
     started = time.perf_counter()
     create = functools.partial(create_model, name)
-    model, _ = train(create, recipe, data.train_and_validation, device="cpu")
+    model = train(create, data.train_and_validation, recipe, device="cpu").model
     ours = time.perf_counter() - started
     check(name, model, data)
     images = torch.tensor(data.train.images[: recipe.batch_size]).unsqueeze(1) / 255

@@ -19,14 +19,16 @@ from torch import nn
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
-from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
+from mnistzoo.evaluation import Evaluation, evaluate
 from mnistzoo.files import check_replaceable
-from mnistzoo.inference import resolve_device, to_tensor
-from mnistzoo.measure import LATENCY_THREADS, environment, latency_us, multiply_adds
-from mnistzoo.run_files import file_name, path_of, save_run, story_of, training_threads
+from mnistzoo.inference import resolve_device
+from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
+from mnistzoo.provenance import environment
+from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
-from mnistzoo.training import TrainingInterrupted, TrainingRun
-from mnistzoo.training.runs import train_seeds
+from mnistzoo.statistics import holm, mcnemar, wilson_interval
+from mnistzoo.training import TrainingInterrupted, TrainingJob, TrainingResult
+from mnistzoo.training.jobs import run_jobs
 from mnistzoo.weights import save_weights, to_bytes
 from mnistzoo.zoo import (
     Registration,
@@ -49,7 +51,7 @@ class TrainingPlan:
         overrides: fields of the recipe that get another value.
         seeds: how many runs; their seeds count up from the recipe's.
         final: train on the validation split too.
-        cores: to use side by side; see :func:`mnistzoo.training.runs.train_seeds`.
+        cores: to use side by side; see :func:`mnistzoo.training.jobs.run_jobs`.
     """
 
     recipe: str = "default"
@@ -224,9 +226,9 @@ def compare(
     """
     where = resolve_device(device)
     chosen = {found.spec.name: found for found in map(get_registration, names)}
-    dataset.test  # noqa: B018 (missing data is an error of the comparison, not of each row)
+    dataset.read("test")
     if plan is not None:
-        dataset.train_and_validation  # noqa: B018
+        dataset.read("train_and_validation")
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -282,13 +284,13 @@ def _figures(
         if show_progress:
             _log.info("evaluating and timing %s", spec.name)
         model = load_model(spec.name)
-        yield _accuracy([evaluate(model, dataset.test, device=device.type)])
+        yield _accuracy([evaluate(model, dataset.test, device=device)])
         yield {"file_bytes": weights_size(spec)}
     else:
         model = yield from _trained(registration, dataset, plan, device, folder, show_progress)
         yield {"file_bytes": len(to_bytes(model, {}))}
     yield {"multiply_adds": multiply_adds(model)}
-    images = to_tensor(dataset.test.images[:_BATCH], device)
+    images = dataset.test[:_BATCH].tensors()[0].to(device)
     yield {"latency_us": latency_us(model, images[:1]), "latency_threads": LATENCY_THREADS}
     yield {"latency_256_us": latency_us(model, images)}
 
@@ -302,61 +304,60 @@ def _trained(
     show_progress: bool,
 ) -> Generator[dict[str, Any], None, nn.Module]:
     """Yield the figures of training after each run; return the model of one of the runs."""
-    runs: dict[int, TrainingRun] = {}
-    evaluations: dict[int, Evaluation] = {}
-    try:
-        for model, run in train_seeds(
-            registration.spec.name,
-            plan.recipes(registration.spec),
-            dataset,
+    spec = registration.spec
+    recipes = plan.recipes(spec)
+    jobs = [
+        TrainingJob(
+            model=spec.name,
+            recipe=plan.recipe,
+            overrides=plan.overrides | {"seed": recipe.seed},
+            dataset=dataset.name,
+            data_dir=dataset.data_dir,
             final=plan.final,
-            device=device.type,
-            cores=plan.cores,
-            show_progress=show_progress,
+            device=str(device),
+        )
+        for recipe in recipes
+    ]
+    results: dict[int, TrainingResult] = {}
+    evaluations: dict[int, Evaluation] = {}
+    save = functools.partial(_save, registration, plan, folder)
+    threads = recipes[0].threads or plan.cores
+    try:
+        for result in run_jobs(
+            jobs, threads=threads, cores=plan.cores, show_progress=show_progress
         ):
-            save = functools.partial(_save, registration, dataset, plan, folder, model, run)
-            save()  # before an evaluation that could be interrupted
-            evaluation = evaluate(model, dataset.test, device=device.type)
-            save(evaluation)
-            runs[run.recipe.seed] = run
-            evaluations[run.recipe.seed] = evaluation
+            save(result)  # before an evaluation that could be interrupted
+            evaluation = evaluate(result.model, dataset.test, device=device)
+            save(result.with_test(evaluation))
+            results[result.recipe.seed] = result
+            evaluations[result.recipe.seed] = evaluation
             yield {
-                "seeds": sorted(runs),
-                "accuracies": [evaluations[seed].accuracy for seed in sorted(runs)],
-                "train_seconds": statistics.mean(each.seconds for each in runs.values()),
-                "train_threads": training_threads(run.recipe),
+                "seeds": sorted(results),
+                "accuracies": [evaluations[seed].accuracy for seed in sorted(results)],
+                "train_seconds": statistics.mean(each.seconds for each in results.values()),
+                "train_threads": result.provenance.train_threads,
             }
     except KeyboardInterrupt as stop:
-        if isinstance(stop, TrainingInterrupted) and stop.run.epochs:
-            _save(registration, dataset, plan, folder, stop.model, stop.run)
+        if isinstance(stop, TrainingInterrupted) and stop.result.history:
+            save(stop.result)
         if evaluations:
-            yield _accuracy([evaluations[seed] for seed in sorted(runs)])
+            yield _accuracy([evaluations[seed] for seed in sorted(results)])
         raise
-    yield _accuracy([evaluations[seed] for seed in sorted(runs)])
-    return model
+    yield _accuracy([evaluations[seed] for seed in sorted(results)])
+    return result.model
 
 
 def _save(
-    registration: Registration,
-    dataset: Dataset,
-    plan: TrainingPlan,
-    folder: Path | None,
-    model: nn.Module,
-    run: TrainingRun,
-    evaluation: Evaluation | None = None,
+    registration: Registration, plan: TrainingPlan, folder: Path | None, result: TrainingResult
 ) -> None:
     if folder is None:
         return
-    name = file_name(registration, plan.recipe, run.recipe, dataset.name, final=plan.final)
-    path = path_of(folder / name, run)
-    story = story_of(
-        registration, plan.recipe, run, dataset, final=plan.final, evaluation=evaluation
-    )
-    if evaluation is None:
-        save_run(model, path, story)
-        _log.info("saved %s", path)
+    told = result.provenance
+    name = file_name(registration, plan.recipe, result.recipe, told.dataset, final=plan.final)
+    if told.evaluated:
+        save_weights(result.model, result.path(folder / name), told.to_dict())
     else:
-        save_weights(model, path, story)
+        _log.info("saved %s", result.save(folder / name))
 
 
 def _accuracy(evaluations: list[Evaluation]) -> dict[str, Any]:

@@ -1,21 +1,23 @@
 """How good a model is on labelled images."""
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from mnistzoo.data import Split
+from mnistzoo.data import DataError, Split
 from mnistzoo.data.datasets import as_labels
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_logits, resolve_device, to_tensor
+from mnistzoo.inference import BATCH_SIZE, predict_batches, predict_logits, resolve_device
+from mnistzoo.statistics import wilson_interval
 
-# The two-sided 95 % quantile of the normal distribution.
-_Z = 1.959964
 _CALIBRATION_BINS = 15
 
 
@@ -159,51 +161,67 @@ class Evaluation:
         }
 
 
-def evaluate(model: nn.Module, data: Split, *, device: str = "auto") -> Evaluation:
+def evaluate(
+    model: nn.Module,
+    data: "Split | TorchDataset[Any] | DataLoader[Any]",
+    *,
+    device: str | torch.device = "auto",
+) -> Evaluation:
     """Evaluate a model, in evaluation mode and moved to the device, on labelled images.
 
+    Args:
+        model: from images, float32 ``(N, 1, 28, 28)`` from 0 to 1, to logits ``(N, 10)``.
+        data: a split, any data set of ``(image, label)``, or a ``DataLoader`` over one; images
+            ``(1, 28, 28)`` or ``(28, 28)``, uint8 or float from 0 to 1.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+
     Raises:
+        DataError: if the data is of another kind.
         DeviceError: if the device is not there.
         EvaluationError: if the model returns no logits ``(N, 10)``, or NaN.
+        ModelFailed: if the model raises an exception.
     """
     where = resolve_device(device)
-    logits = predict_logits(model.to(where), to_tensor(data.images, where))
-    return Evaluation.from_logits(logits.cpu().numpy(), data.labels)
+    model = model.to(where)
+    if isinstance(data, Split):
+        images, _ = data.tensors()
+        logits = predict_logits(model, images.to(where))
+        return Evaluation.from_logits(logits.cpu().numpy(), data.labels)
+    labels: list[Tensor] = []
+    logits = predict_batches(model, _batches(data, labels), where)
+    return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy())
 
 
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share (Wilson 1927, doi:10.2307/2276774)."""
-    share = right / total
-    spread = 1 + _Z**2 / total
-    middle = (share + _Z**2 / (2 * total)) / spread
-    half = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2)) / spread
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _batches(data: "TorchDataset[Any] | DataLoader[Any]", labels: list[Tensor]) -> Iterator[Tensor]:
+    """Yield the images batch by batch, and append each batch's labels to the list.
 
-
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Compare two models on the same images by McNemar's exact test (doi:10.1007/BF02295996).
-
-    Args:
-        first: whether the first model is right on each image, ``(N,)``.
-        second: the same of the second.
-
-    Returns:
-        How many images only the first has right, how many only the second, and the two-sided
-        probability of so uneven a split between equally good models.
+    Raises:
+        DataError: if the data is of another kind than :func:`evaluate` takes.
     """
-    only_first = int((first & ~second).sum())
-    only_second = int((second & ~first).sum())
-    total, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(total, k) for k in range(fewer + 1))
-    return only_first, only_second, min(1.0, 2 * tail / 2**total)
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Return p-values adjusted for testing several at once (Holm 1979, jstor.org/4615733)."""
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    ranked = sorted(range(len(p_values)), key=p_values.__getitem__)
-    for rank, index in enumerate(ranked):
-        highest = max(highest, min(1.0, p_values[index] * (len(p_values) - rank)))
-        adjusted[index] = highest
-    return adjusted
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=BATCH_SIZE)
+    empty = True
+    for batch in loader:
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise DataError(
+                f"the data gives {type(batch).__name__}, expected pairs of an image and a label"
+            )
+        images, found = map(torch.as_tensor, batch)
+        if images.dim() == 3:
+            images = images.unsqueeze(1)
+        if images.shape[1:] != (1, 28, 28) or not (
+            images.is_floating_point() or images.dtype == torch.uint8
+        ):
+            raise DataError(
+                f"the images are {images.dtype} {tuple(images.shape)}, expected float or uint8 "
+                "(N, 1, 28, 28); transform them in the data set"
+            )
+        if images.is_floating_point() and not 0 <= images.min() <= images.max() <= 1:
+            raise DataError(
+                f"the images go from {images.min():.4g} to {images.max():.4g}, expected floats "
+                "from 0 (paper) to 1 (ink); leave out what normalises them, the models do it inside"
+            )
+        labels.append(found.cpu())
+        empty = False
+        yield images
+    if empty:
+        raise DataError("there are no images to evaluate")

@@ -23,8 +23,10 @@ from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, replacing
-from mnistzoo.inference import BATCH_SIZE, predict_logits, to_tensor
-from mnistzoo.measure import environment, median_us
+from mnistzoo.inference import BATCH_SIZE, predict_logits
+from mnistzoo.inputs import as_input
+from mnistzoo.measure import median_us
+from mnistzoo.provenance import environment
 from mnistzoo.quantization import quantise
 from mnistzoo.runtime import Predictor
 from mnistzoo.zoo import Registration, get_registration, load_model
@@ -190,7 +192,7 @@ def export_module(
 def _reference(model: nn.Module, name: str, test: Split) -> NDArray[np.float32]:
     """Return PyTorch's logits of the test images."""
     try:
-        logits = predict_logits(model, to_tensor(test.images, torch.device("cpu"))).numpy()
+        logits = predict_logits(model, test.tensors()[0]).numpy()
     except Exception as error:
         raise ExportError(
             f"model {name!r} gives no logits under PyTorch itself: {reason(error)}"
@@ -270,7 +272,7 @@ def _rank(proto: "onnx.ModelProto", name: str) -> int:
 def _to_int8(proto: "onnx.ModelProto", name: str, train: Split) -> "onnx.ModelProto":
     try:
         with _quiet():
-            return quantise(proto, _as_input(train.images[:_CALIBRATION_IMAGES]))
+            return quantise(proto, as_input(train.images[:_CALIBRATION_IMAGES]))
     except OSError:
         raise
     except Exception as error:
@@ -336,7 +338,7 @@ def _measured(
             f"model {facts['model']!r} became ONNX that is not valid: {describe(error)}"
         ) from error
     predictor = Predictor(content)
-    one, batch = (_as_input(test.images[:size]) for size in (1, 256))
+    one, batch = (as_input(test.images[:size]) for size in (1, 256))
     figures = OnnxFigures(
         file_bytes=len(content),
         accuracy=accuracy,
@@ -352,7 +354,7 @@ def _logits(
     content: bytes, images: NDArray[np.uint8], name: str, allowed: float
 ) -> NDArray[np.float32]:
     """Return the logits of all images, the same whatever the size of the batch."""
-    inputs = _as_input(images)
+    inputs = as_input(images)
     try:
         predictor = Predictor(content)
         logits = np.concatenate(
@@ -389,10 +391,6 @@ def _require_agreement(
             f"({listed}; logits differ by up to {difference.max():.2g}, {allowed:.2g} is allowed), "
             "so nothing was written"
         )
-
-
-def _as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.divide(images[:, None], 255, dtype=np.float32)
 
 
 @contextlib.contextmanager

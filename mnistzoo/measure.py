@@ -1,24 +1,18 @@
 """What a model costs: multiply-adds and latency."""
 
 import copy
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.util import find_spec
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistzoo import __version__
 from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_logits, to_input
+from mnistzoo.inference import predict_logits
+from mnistzoo.inputs import to_input
 
 _WARM_UP_SECONDS = 0.2
 _REPEATS = 30
@@ -105,31 +99,6 @@ def median_us(call: Callable[[], object], wait: Callable[[], None] = lambda: Non
     while len(rounds) < _LEAST_REPEATS or (len(rounds) < _REPEATS and time.perf_counter() < enough):
         rounds.append(seconds(calls) / calls)
     return statistics.median(rounds) * 1e6
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return what a timing must name besides its threads: device, processor, versions."""
-    return {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "versions": {
-            "mnistzoo": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            **{name: version(name) for name in ("onnx", "onnxruntime") if find_spec(name)},
-        },
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _wait(device: torch.device) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from training_runs import trained
 
 from mnistzoo import (
     ModelSpec,
@@ -20,7 +21,6 @@ from mnistzoo import (
     evaluate,
     load_dataset,
     load_model,
-    train,
 )
 from mnistzoo.weights import load_weights, save_weights
 
@@ -136,8 +136,8 @@ def test_a_model_of_any_layout_trains_and_loads_as_in_plain_pytorch(
     factory: str, define: Define, data: Split, tmp_path: Path
 ) -> None:
     name = define(factory).name
-    model, _ = train(lambda: create_model(name), RECIPE, data, device="cpu")
-    again, _ = train(lambda: create_model(name), RECIPE, data, device="cpu")
+    model, _ = trained(lambda: create_model(name), RECIPE, data, device="cpu")
+    again, _ = trained(lambda: create_model(name), RECIPE, data, device="cpu")
     pairs = zip(model.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
     assert evaluate(model, data, device="cpu").accuracy > 0.5
@@ -165,9 +165,9 @@ def test_a_plain_layout_goes_on_from_a_checkpoint_bit_for_bit(
         if step == 11:
             raise KeyboardInterrupt
 
-    whole, _ = train(lambda: create_model(name), recipe, data, device="cpu")
+    whole, _ = trained(lambda: create_model(name), recipe, data, device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        train(
+        trained(
             lambda: create_model(name),
             recipe,
             data,
@@ -175,10 +175,10 @@ def test_a_plain_layout_goes_on_from_a_checkpoint_bit_for_bit(
             checkpoint=tmp_path,
             on_step=stop_after_the_first_epoch,
         )
-    resumed, run = train(
+    resumed, run = trained(
         lambda: create_model(name), recipe, data, device="cpu", checkpoint=tmp_path, resume=True
     )
-    assert len(run.epochs) == 2
+    assert len(run.history) == 2
     pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 

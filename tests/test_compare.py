@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
+from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model
 from mnistzoo.cli import main
 from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
@@ -61,7 +61,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
         recipe = dataclasses.replace(RECIPE, epochs=epochs)
-        model, _ = train(create, recipe, DATA.train[:2000])
+        model, _ = trained(create, recipe, DATA.train[:2000])
         path = folder / f"epochs{epochs}.safetensors"
         save_file(model.state_dict(), path)
         return Weights(

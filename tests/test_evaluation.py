@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from training_runs import trained
 
 from mnistzoo import (
     Evaluation,
@@ -16,11 +18,9 @@ from mnistzoo import (
     evaluate,
     load_dataset,
     read_idx,
-    train,
     write_idx,
 )
 from mnistzoo.data import DataError
-from mnistzoo.evaluation import holm, mcnemar, wilson_interval
 from mnistzoo.inference import predict_logits, to_input
 
 
@@ -102,36 +102,6 @@ def test_bad_logits_are_refused(logits: NDArray[np.float32]) -> None:
         Evaluation.from_logits(logits, np.zeros(3, np.uint8))
 
 
-def test_wilson_interval_agrees_with_published_values() -> None:
-    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I.
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-
-
-@given(total=st.integers(1, 10_000), share=st.floats(0, 1))
-@settings(derandomize=True, deadline=None)
-def test_wilson_interval_holds_the_share(total: int, share: float) -> None:
-    right = round(share * total)
-    low, high = wilson_interval(right, total)
-    assert 0 <= low <= right / total + 1e-12
-    assert right / total - 1e-12 <= high <= 1
-
-
-def test_mcnemar_is_the_exact_binomial_test() -> None:
-    first = np.array([True] * 9 + [False] * 1 + [True] * 50)
-    second = np.array([False] * 9 + [True] * 1 + [True] * 50)
-    # Two-sided binomial probability of at most 1 in 10: 2 * (1 + 10) / 1024.
-    assert mcnemar(first, second) == (9, 1, 22 / 1024)
-    assert mcnemar(second, first) == (1, 9, 22 / 1024)
-    assert mcnemar(first, first) == (0, 0, 1.0)
-
-
-def test_holm_multiplies_by_the_number_of_hypotheses_left() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
 class Bright(nn.Module):
     """Counts the tenths of the sum of an image that is 0 to 1: its answers follow the scale."""
 
@@ -140,16 +110,51 @@ class Bright(nn.Module):
         return nn.functional.one_hot(tenths, 10).float()
 
 
-def test_float_images_are_refused_before_they_give_another_accuracy() -> None:
+def test_float_images_are_evaluated_as_they_are() -> None:
     test = load_dataset("mnist-10k").test[:100]
     expected = evaluate(Bright(), test).predictions
-    for dtype in ("float32", "float64", "float16", ">f4"):
-        floats = (test.images / 255).astype(dtype)
-        with pytest.raises(DataError, match=r"numpy.rint\(images \* 255\)") as caught:
-            Split(floats, test.labels)
-        advice = str(caught.value).partition("0 to 1, ")[2].removesuffix(" converts them")
-        converted = Split(eval(advice, {"numpy": np, "images": floats}), test.labels)
-        assert (evaluate(Bright(), converted).predictions == expected).all()
+    images, labels = test.tensors()
+    before = images.clone()
+    for floats in (images / 255, images.double() / 255, images.squeeze(1).half() / 255):
+        untouched = floats.clone()
+        found = evaluate(Bright(), TensorDataset(floats, labels))
+        assert (found.predictions == expected).all()
+        assert torch.equal(floats, untouched)
+    assert (evaluate(Bright(), TensorDataset(images, labels)).predictions == expected).all()
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(3, 1, 28, 28) + 2, "from 2 to 2"),
+        (torch.zeros(3, 1, 28, 28) - 0.4242, "from -0.4242"),
+        (torch.full((3, 1, 28, 28), torch.nan), "from nan"),
+        (torch.zeros(3, 784), r"torch.float32 \(3, 784\)"),
+        (torch.zeros(3, 3, 28, 28), r"\(3, 3, 28, 28\)"),
+        (torch.zeros(3, 28, 28, dtype=torch.int64), "torch.int64"),
+        (torch.zeros(0, 1, 28, 28), "no images"),
+    ],
+)
+def test_images_that_no_model_takes_are_refused(images: Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate(Bright(), TensorDataset(images, torch.zeros(len(images), dtype=torch.long)))
+
+
+def test_data_without_labels_is_refused() -> None:
+    with pytest.raises(DataError, match="pairs of an image and a label"):
+        evaluate(Bright(), TensorDataset(torch.zeros(3, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_split_a_data_set_and_a_loader_are_evaluated_alike(workers: int) -> None:
+    test = load_dataset("mnist-10k").test[:300]
+    expected = evaluate(Bright(), test)
+    loader = DataLoader(test, batch_size=64, num_workers=workers)
+    for data in (loader, test, Subset(test, range(300))):
+        found = evaluate(Bright(), data, device=torch.device("cpu"))
+        assert (found.predictions == expected.predictions).all()
+        assert (found.labels == expected.labels).all()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +215,7 @@ def test_labels_out_of_an_idx_file_can_be_trained_on(tmp_path: Path) -> None:
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
     split = Split(train_images.images, read_idx(tmp_path / "labels"))
-    (other, _), (net, run) = (train(linear, recipe, each, each) for each in (train_images, split))
+    (other, _), (net, run) = (trained(linear, recipe, each, each) for each in (train_images, split))
     assert run.validation_accuracy is not None
     assert torch.equal(*(each.state_dict()["1.weight"] for each in (net, other)))
 

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo import MnistzooError, load_dataset
-from mnistzoo.measure import environment, latency_us, multiply_adds
+from mnistzoo.measure import latency_us, multiply_adds
+from mnistzoo.provenance import environment
 
 
 def images(count: int) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from training_runs import trained
 
 from mnistzoo import (
     ModelSpec,
@@ -17,7 +18,6 @@ from mnistzoo import (
     evaluate,
     load_dataset,
     load_model,
-    train,
 )
 from mnistzoo.modules import ModelFailed, unwrapped
 from mnistzoo.weights import load_weights, save_weights
@@ -117,7 +117,7 @@ def test_the_exception_is_the_cause(error: BaseException, data: Split) -> None:
     with pytest.raises(
         ModelFailed, match=r"Failing: .*: six \(.*test_modules\.py, line "
     ) as caught:
-        train(lambda: Failing(error), RECIPE, data)
+        trained(lambda: Failing(error), RECIPE, data)
     assert caught.value.__cause__ is error
     with pytest.raises(ModelFailed, match=r"Failing: forward\(\) of 100 images failed: "):
         evaluate(Failing(error), data)
@@ -132,8 +132,8 @@ def test_ctrl_c_in_a_model_is_no_error_of_it(data: Split) -> None:
 def test_a_compiled_or_a_data_parallel_model_is_trained_and_saved_as_the_module_inside(
     wrap: Callable[[nn.Module], nn.Module], data: Split, tmp_path: Path
 ) -> None:
-    expected, _ = train(linear, RECIPE, data, device="cpu")
-    model, _ = train(lambda: wrap(linear()), RECIPE, data, device="cpu")
+    expected, _ = trained(linear, RECIPE, data, device="cpu")
+    model, _ = trained(lambda: wrap(linear()), RECIPE, data, device="cpu")
     assert type(model) is nn.Sequential
     assert torch.equal(model.state_dict()["1.weight"], expected.state_dict()["1.weight"])
     path = tmp_path / "weights.safetensors"

@@ -116,13 +116,13 @@ def _classifier(model: str, weights: str | None) -> "Classify":
 
     import torch
 
-    from mnistzoo.inference import predict_logits, to_tensor
+    from mnistzoo.inference import predict_logits
     from mnistzoo.zoo import load_model
 
     loaded = load_model(model, weights)
 
     def classify(images: "NDArray[np.uint8]") -> "NDArray[np.float32]":
-        logits = predict_logits(loaded, to_tensor(images, torch.device("cpu")))
+        logits = predict_logits(loaded, torch.from_numpy(images).unsqueeze(1))
         return logits.softmax(1).numpy()
 
     return classify

@@ -1,6 +1,6 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
-import functools
+import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -78,10 +78,8 @@ def command(
 
     registration = get_registration(model)
     name = registration.spec.name
-    chosen = with_overrides(
-        get_recipe(registration.spec, recipe),
-        overrides(settings, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed),
-    )
+    changes = overrides(settings, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed)
+    chosen = with_overrides(get_recipe(registration.spec, recipe), changes)
     if resume and checkpoint is None:
         raise click.UsageError("--resume needs --checkpoint DIR")
     if output is not None and not output.endswith(".safetensors"):
@@ -93,14 +91,18 @@ def command(
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
     from mnistzoo.report import as_changed, counted, percent, write_json
-    from mnistzoo.run_files import file_name, path_of, save_run, story_of
-    from mnistzoo.training import TrainingDiverged, TrainingInterrupted
-    from mnistzoo.training.runs import train_registered
+    from mnistzoo.run_files import file_name
+    from mnistzoo.training import (
+        TrainingDiverged,
+        TrainingInterrupted,
+        TrainingJob,
+        run_training,
+    )
+    from mnistzoo.training.progress import TrainingProgress
     from mnistzoo.weights import save_weights
 
     data = load_dataset(dataset, data_dir)
-    images = data.train_and_validation if final else data.train
-    test_images = data.test  # found now, not missed after the training
+    data.read("train_and_validation", "test")  # found now, not missed after the training
     target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
     check_writable(str(target))
     if target.exists():
@@ -111,38 +113,40 @@ def command(
         )
     if final:
         click.echo(
-            f"mnistzoo: final run: all {len(images):,} training images, the validation split "
-            "included",
+            f"mnistzoo: final run: all {len(data.train_and_validation):,} training images, the "
+            "validation split included",
             err=True,
         )
+    job = TrainingJob(
+        model=name,
+        recipe=recipe,
+        overrides=changes,
+        dataset=data.name,
+        data_dir=data.data_dir,
+        final=final,
+        device=device,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
     with StopSignals() as stop_signals:
         try:
-            trained, run = train_registered(
-                name,
-                chosen,
-                data,
-                final=final,
-                device=device,
-                checkpoint=checkpoint,
-                resume=resume,
-            )
+            result = run_training(job, [TrainingProgress()])
             stopped = ""
         except (TrainingDiverged, TrainingInterrupted) as error:
-            trained, run = error.model, error.run
+            result = error.result
             stopped = str(error)
         stop_signals.put_off()
-        if not run.epochs:
+        done = len(result.history)
+        if not done:
             click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
             return 1
-        path = path_of(target, run)
-        told = functools.partial(story_of, registration, recipe, run, data, final=final)
-        save_run(trained, path, told())  # before an evaluation that could be interrupted
-        after = f"the weights after epoch {len(run.epochs)}"
+        path = result.save(target)  # before an evaluation that could be interrupted
+        after = f"the weights after epoch {done}"
         if stopped:
             click.echo(f"mnistzoo: {stopped}; saved {after} in {path}", err=True)
         try:
             stop_signals.listen()
-            test = evaluate(trained, test_images, device=device)
+            test = evaluate(result.model, data.test, device=device)
             stop_signals.put_off()
         except BaseException:
             click.echo(
@@ -151,19 +155,21 @@ def command(
                 err=True,
             )
             raise
-        story = told(evaluation=test)
-        save_weights(trained, path, story)
+        told = result.with_test(test).provenance
+        save_weights(result.model, path, told.to_dict())
         if json_file:
-            write_json({**story, "evaluation": test.facts(), "file": str(path)}, json_file)
+            history = [dataclasses.asdict(each) for each in result.history]
+            facts = {**told.to_dict(), "history": history, "evaluation": test.facts()}
+            write_json({**facts, "file": str(path)}, json_file)
     if json_file != "-":
         low, high = test.accuracy_interval
         say(
-            f"{name}, recipe {recipe}{as_changed(story['overrides'])}, seed {chosen.seed}: "
-            f"{counted(len(run.epochs), 'epoch')} of {len(images):,} images of {data.name} in "
-            f"{run.seconds:.1f} s on {run.device}"
+            f"{name}, recipe {recipe}{as_changed(told.overrides)}, seed {told.seed}: "
+            f"{counted(done, 'epoch')} of {told.training_images:,} images of {data.name} in "
+            f"{result.seconds:.1f} s on {told.environment['device']}"
         )
-        if run.validation_accuracy is not None:
-            say(f"  validation accuracy {percent(run.validation_accuracy)} %")
+        if result.validation_accuracy is not None:
+            say(f"  validation accuracy {percent(result.validation_accuracy)} %")
         say(
             f"  test accuracy {percent(test.accuracy)} % "
             f"(95 % interval {percent(low)} to {percent(high)} %)"

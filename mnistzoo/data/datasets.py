@@ -1,13 +1,14 @@
 """The data sets: which files, which splits, which checksums."""
 
 import logging
+import operator
 import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
 import platformdirs
@@ -17,6 +18,10 @@ from mnistzoo.data.foreign import conversion
 from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
+from mnistzoo.inputs import as_input, how_to_convert
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _log = logging.getLogger("mnistzoo")
 _SHIPPED = Path(__file__).parent / "files"
@@ -69,7 +74,10 @@ DATASETS = tuple(_DEFINITIONS)
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their labels.
+    """Images and their labels: a data set as ``torch.utils.data.DataLoader`` takes it.
+
+    ``split[3]`` is an image, float32 ``(1, 28, 28)`` from 0 to 1, and its label, an int;
+    ``split[:100]`` is a split. :meth:`tensors` gives all of it at once, the fast way.
 
     Attributes:
         images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only in a data set's splits.
@@ -88,7 +96,7 @@ class Split:
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
             raise DataError(
                 f"the images are {images.dtype} {images.shape}, expected uint8 (N, 28, 28), 0 "
-                f"(paper) to 255 (ink); {_how_to_convert(images)}"
+                f"(paper) to 255 (ink); {how_to_convert(images)}"
             )
         if len(images) != len(labels):
             raise DataError(f"there are {len(images):,} images and {len(labels):,} labels")
@@ -98,8 +106,26 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, part: slice) -> "Split":
-        return Split(self.images[part], self.labels[part])
+    @overload
+    def __getitem__(self, index: slice) -> "Split": ...
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> tuple["Tensor", int]: ...
+
+    def __getitem__(self, index: slice | SupportsIndex) -> "Split | tuple[Tensor, int]":
+        if isinstance(index, slice):
+            return Split(self.images[index], self.labels[index])
+        import torch
+
+        image = self.images[operator.index(index)]
+        return torch.from_numpy(as_input(image[None])[0]), int(self.labels[index])
+
+    def tensors(self) -> tuple["Tensor", "Tensor"]:
+        """Return images, uint8 ``(N, 1, 28, 28)``, and labels, int64 ``(N,)``, as torch tensors."""
+        import torch
+
+        # Copies: tensors can be written to, and the arrays of a data set are shared and read-only.
+        return torch.tensor(self.images).unsqueeze(1), torch.tensor(self.labels, dtype=torch.long)
 
 
 def as_labels(labels: ArrayLike) -> NDArray[np.uint8]:
@@ -116,15 +142,6 @@ def as_labels(labels: ArrayLike) -> NDArray[np.uint8]:
     if found.size and not 0 <= found.min() <= found.max() <= 9:
         raise DataError(f"the labels go from {found.min()} to {found.max()}, expected 0 to 9")
     return found.astype(np.uint8, copy=False)
-
-
-def _how_to_convert(images: NDArray[Any]) -> str:
-    made = "images.reshape(-1, 28, 28)" if images.shape[1:] != (28, 28) else "images"
-    if images.dtype.kind == "f":
-        return f"if they go from 0 to 1, numpy.rint({made} * 255).astype('uint8') converts them"
-    if images.dtype != np.uint8:
-        made += ".astype('uint8')"
-    return f"if their values are these, {made} converts them"
 
 
 class Dataset:
@@ -158,6 +175,11 @@ class Dataset:
         self._data_dir = None if data_dir is None else expanded(data_dir)
 
     @property
+    def data_dir(self) -> str | None:
+        """The folder in which alone its files are looked for, if one was given."""
+        return None if self._data_dir is None or self._definition.shipped else str(self._data_dir)
+
+    @property
     def files(self) -> tuple[DataFile, ...]:
         """The training files, then the test files."""
         return (*self._definition.train_files, *_TEST_FILES)
@@ -184,6 +206,16 @@ class Dataset:
     def test(self) -> Split:
         images, labels = (self._read(file) for file in _TEST_FILES)
         return Split(images, labels)
+
+    def read(self, *splits: Literal["train_and_validation", "train", "validation", "test"]) -> None:
+        """Find, verify and read the files of these splits now, not at their first use.
+
+        Raises:
+            DataError: for files that are missing or not the published ones.
+            IdxError: for a file that is no IDX file.
+        """
+        for split in splits:
+            getattr(self, split)
 
     def locate(self, file: DataFile) -> Path:
         """Return the path at which a file is found without a download; it is not verified.

@@ -437,20 +437,20 @@ def _training(subject: Subject) -> None:
     """A short run of the default recipe learns, and the same seed gives the same weights again."""
     if not subject.spec.recipes:
         raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
-    _, run = subject.trained
-    first, _ = subject.train_briefly(_REPEATED_IMAGES, _REPEATED_STEPS)
+    result = subject.trained
+    first = subject.train_briefly(_REPEATED_IMAGES, _REPEATED_STEPS).model
     before = _state(first)  # now, since a factory may return the same model again
-    second, _ = subject.train_briefly(_REPEATED_IMAGES, _REPEATED_STEPS)
+    second = subject.train_briefly(_REPEATED_IMAGES, _REPEATED_STEPS).model
     if changed := _changed(second, before):
         raise CheckFailed(
             f"two runs with the same seed end with other values of {changed}; draw random numbers "
             "from torch's own generator only, and keep nothing between runs"
         )
-    if not learned(run):
+    if not learned(result):
         raise CheckFailed(
-            f"after {len(run.epochs)} short epochs the loss is {run.epochs[-1].loss:.2f}, hardly "
-            f"below that of guessing, {CHANCE_LOSS:.2f}; try another learning_rate in the default "
-            "recipe, and return logits, not probabilities"
+            f"after {len(result.history)} short epochs the loss is {result.history[-1].loss:.2f}, "
+            f"hardly below that of guessing, {CHANCE_LOSS:.2f}; try another learning_rate in the "
+            "default recipe, and return logits, not probabilities"
         )
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
+from mnistzoo.inputs import to_input
 from mnistzoo.spec import ModelSpec
-from mnistzoo.training import TrainingRun, train
+from mnistzoo.training import TrainingResult, train
 from mnistzoo.weights import load_weights
 from mnistzoo.zoo import (
     Registration,
@@ -116,7 +117,7 @@ class Subject:
 
     def images(self, count: int) -> Tensor:
         """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
-        return torch.tensor(self.test.images[:count]).unsqueeze(1) / 255
+        return to_input(self.test[:count].tensors()[0])
 
     @functools.cached_property
     def package(self) -> Path:
@@ -130,7 +131,7 @@ class Subject:
         path = Path(top.origin)
         return path.parent if top.submodule_search_locations else path
 
-    def train_briefly(self, images: int, steps: int) -> tuple[nn.Module, TrainingRun]:
+    def train_briefly(self, images: int, steps: int) -> TrainingResult:
         """Train by the default recipe on so many images, two epochs or more until so many steps."""
         recipe = self.spec.recipes["default"]
         batch_size = min(recipe.batch_size, _LARGEST_BATCH)
@@ -144,10 +145,10 @@ class Subject:
         )
         data = load_dataset("mnist-10k").train[:images]
         with self.calling("training by the default recipe"):
-            return train(lambda: build(self.registration, create_model), recipe, data, device="cpu")
+            return train(lambda: build(self.registration, create_model), data, recipe, device="cpu")
 
     @functools.cached_property
-    def trained(self) -> tuple[nn.Module, TrainingRun]:
+    def trained(self) -> TrainingResult:
         """A model that was trained until it tells digits apart, if it can learn, and its run."""
         return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
@@ -165,12 +166,12 @@ class Subject:
                     "there are no weights, and no recipe to train some by"
                 ) from None
         try:
-            model, run = self.trained
+            result = self.trained
         except CheckFailed:
             raise NotApplicable("there are no weights, and training some fails") from None
-        if not learned(run):
+        if not learned(result):
             raise NotApplicable("there are no weights, and training some teaches it little")
-        return model
+        return result.model
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -196,9 +197,9 @@ class Subject:
         return logits
 
 
-def learned(run: TrainingRun) -> bool:
+def learned(result: TrainingResult) -> bool:
     """Say whether a short training got clearly below the loss of guessing."""
-    return run.epochs[-1].loss < 0.9 * CHANCE_LOSS
+    return result.history[-1].loss < 0.9 * CHANCE_LOSS
 
 
 def deep_copy(subject: Subject, model: nn.Module) -> nn.Module:

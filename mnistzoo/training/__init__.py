@@ -1,11 +1,24 @@
-"""Training: the loop and the learning-rate schedule."""
+"""Training: jobs, the loop, and what watches it."""
 
-from mnistzoo.training.trainer import (
-    Epoch,
+from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
+from mnistzoo.training.job import (
     TrainingDiverged,
     TrainingInterrupted,
-    TrainingRun,
+    TrainingJob,
+    run_training,
     train,
 )
+from mnistzoo.training.result import TrainingResult
 
-__all__ = ["Epoch", "TrainingDiverged", "TrainingInterrupted", "TrainingRun", "train"]
+__all__ = [
+    "Callback",
+    "Epoch",
+    "Start",
+    "Step",
+    "TrainingDiverged",
+    "TrainingInterrupted",
+    "TrainingJob",
+    "TrainingResult",
+    "run_training",
+    "train",
+]

@@ -2,15 +2,13 @@
 
 import contextlib
 import time
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mnistzoo.bars import Bars
-from mnistzoo.spec import Recipe
-from mnistzoo.training.trainer import Epoch, steps_per_epoch
+from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
+from mnistzoo.training.result import TrainingResult
 
 _REDRAW_SECONDS = 0.2
 
@@ -21,20 +19,14 @@ class _Console(Console):
         self.quiet = True
 
 
-class TrainingProgress:
+class TrainingProgress(Callback):
     """A bar and a line an epoch; without ``bar`` or a terminal at stderr, the lines alone.
 
     Where they can no longer be written, as to a terminal that was closed, the training goes on.
     """
 
-    def __init__(
-        self, title: str, recipe: Recipe, images: int, *, show: bool = True, bar: bool = True
-    ) -> None:
-        self._console = _Console(
-            stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=not show
-        )
-        self._title = title
-        self._epochs = recipe.epochs
+    def __init__(self, *, bar: bool = True) -> None:
+        self._console = _Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -43,34 +35,27 @@ class TrainingProgress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not (show and bar and self._console.is_terminal),
+            disable=not (bar and self._console.is_terminal),
         )
-        steps = recipe.epochs * steps_per_epoch(images, recipe.batch_size)
-        self._task = self._bar.add_task(title, total=steps)
         self._drawn = 0.0
 
-    def __enter__(self) -> Self:
+    def on_train_begin(self, start: Start) -> None:
+        """Show the bar."""
+        self._title = f"{start.model} seed {start.recipe.seed}"
+        self._epochs = start.recipe.epochs
+        done, total = (number * start.steps for number in (start.epochs_done, self._epochs))
+        self._task = self._bar.add_task(self._title, total=total, completed=done)
         self._bar.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(OSError):
-            self._bar.stop()
-
-    def on_step(self, step: int) -> None:
+    def on_step(self, step: Step) -> None:
         """Move the bar, at most five times a second."""
         now = time.monotonic()
         if now - self._drawn >= _REDRAW_SECONDS:
             self._drawn = now
             with contextlib.suppress(OSError):
-                self._bar.update(self._task, completed=step)
+                self._bar.update(self._task, completed=step.number)
 
-    def on_epoch(self, epoch: Epoch) -> None:
+    def on_epoch_end(self, epoch: Epoch) -> None:
         """Print the epoch's line."""
         accuracy = epoch.validation_accuracy
         validation = "" if accuracy is None else f"validation {100 * accuracy:.2f} %  "
@@ -80,3 +65,8 @@ class TrainingProgress:
                 f"{self._title}  epoch {epoch.number}/{self._epochs}  loss {epoch.loss:.4f}  "
                 f"{validation}{epoch.seconds:.1f} s, {left:.0f} s left"
             )
+
+    def on_train_end(self, result: TrainingResult | None) -> None:
+        """Take the bar away."""
+        with contextlib.suppress(OSError):
+            self._bar.stop()

@@ -23,6 +23,7 @@ class TrainingState:
         result: what the training is for: the average of the model's weights and buffers where the
             recipe asks for one, else the model itself.
         optimizer: of the model's parameters.
+        device: that all of it is on.
         order: draws the order of the images.
         distortion: draws the augmentation.
     """
@@ -37,7 +38,7 @@ class TrainingState:
         self.optimizer = Optimizer(self.model.parameters(), recipe)
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.distortion = torch.Generator(device).manual_seed(recipe.seed)
-        self._device = device
+        self.device = device
         self._ema_decay = recipe.ema_decay
         both = zip(self.result.state_dict().values(), self.model.state_dict().values(), strict=True)
         # A tensor that stands under two names is averaged once.
@@ -86,8 +87,8 @@ class TrainingState:
         self.order.set_state(random["order"])
         self.distortion.set_state(random["distortion"])
         torch.set_rng_state(random["cpu"])
-        if self._device.type == "cuda":
-            torch.cuda.set_rng_state(random["cuda"], self._device)
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], self.device)
 
     def _random_states(self) -> StateDict:
         states = {
@@ -95,8 +96,8 @@ class TrainingState:
             "distortion": self.distortion.get_state(),
             "cpu": torch.get_rng_state(),
         }
-        if self._device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self._device)
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
         return states
 
 

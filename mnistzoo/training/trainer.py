@@ -2,11 +2,10 @@
 
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +18,12 @@ from mnistzoo.cpu import (
     keep_freed_memory,
 )
 from mnistzoo.data import Split
-from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_logits, resolve_device, to_input, to_tensor
+from mnistzoo.inference import predict_logits
+from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle
+from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
@@ -32,199 +32,118 @@ from mnistzoo.zoo import load_model
 _log = logging.getLogger("mnistzoo")
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """One complete pass over the training images.
+class NotFinite(Exception):
+    """The loss or a weight became NaN or infinite.
 
     Attributes:
-        number: from 1.
-        loss: mean training loss of the epoch's steps.
-        validation_accuracy: at its end, 0 to 1; None without a validation split.
-        seconds: since training began, validation included.
+        step: of the epoch, from 1.
     """
 
-    number: int
-    loss: float
-    validation_accuracy: float | None
-    seconds: float
+    def __init__(self, step: int) -> None:
+        self.step = step
 
 
 @dataclass
-class TrainingRun:
-    """What training came to; the epochs that were completed.
+class Fit:
+    """How far training came.
 
     Attributes:
-        recipe: that was followed.
-        device: ``"cpu"`` or ``"cuda"``.
-        precision: of the training steps; ``"float32"`` where the recipe says ``"bfloat16"`` and the
-            processor has no arithmetic for it.
-        epochs: in their order.
+        model: as it is after the last complete epoch, in evaluation mode.
+        history: the complete epochs.
+        stopped: by what, if it did not come to the end of the recipe.
     """
 
-    recipe: Recipe
-    device: str
-    precision: Precision
-    epochs: list[Epoch] = field(default_factory=list)
-
-    @property
-    def validation_accuracy(self) -> float | None:
-        """At the end of training, 0 to 1; None without a validation split."""
-        return self.epochs[-1].validation_accuracy if self.epochs else None
-
-    @property
-    def seconds(self) -> float:
-        """From the first step to the end of the last complete epoch."""
-        return self.epochs[-1].seconds if self.epochs else 0.0
+    model: nn.Module
+    history: list[Epoch]
+    stopped: KeyboardInterrupt | NotFinite | None = None
 
 
-class TrainingDiverged(MnistzooError):
-    """The loss or a weight became NaN or infinite.
-
-    ``model`` is as it was after the last complete epoch, the last of ``run``.
-    """
-
-    def __init__(self, epoch: int, step: int, model: nn.Module, run: TrainingRun) -> None:
-        super().__init__(
-            f"the loss or a weight became NaN or infinite in epoch {epoch}, step {step}; try a "
-            "lower learning rate"
-        )
-        self.model = model
-        self.run = run
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C came; ``model`` is as it was after the last complete epoch, the last of ``run``."""
-
-    def __init__(self, model: nn.Module, run: TrainingRun) -> None:
-        done = len(run.epochs)
-        complete = done == run.recipe.epochs
-        where = "after the last epoch" if complete else f"in epoch {done + 1}"
-        super().__init__(f"interrupted {where}")
-        self.model = model
-        self.run = run
-
-
-def train(
+def fit(
     create: Callable[[], nn.Module],
+    name: str,
     recipe: Recipe,
     data: Split,
-    validation: Split | None = None,
-    *,
-    device: str = "auto",
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> tuple[nn.Module, TrainingRun]:
-    """Create a model and train it by a recipe.
-
-    On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
-    they may differ in their last bits. The caller's random state is left as it was; the process
-    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
+    validation: Split | None,
+    device: torch.device,
+    checkpoint: Callable[[nn.Module], Checkpoint | None],
+    callbacks: Sequence[Callback],
+) -> Fit:
+    """Create a model and train it.
 
     Args:
-        create: makes the model, from the recipe's seed. Of a compiled or a data parallel one the
-            module inside is trained.
+        create: makes the model, from the recipe's seed.
+        name: of the model, for the callbacks.
         recipe: how to train.
         data: the images to train on.
-        validation: images whose accuracy is reported after each epoch; they change nothing else.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        checkpoint: a folder; the whole state of the run is saved there after every epoch.
-        resume: go on from the checkpoint in that folder, if there is one, and end with the weights
-            of a run that was never stopped, on a CPU bit for bit.
-        on_epoch: called after each epoch that is trained now.
-        on_step: called after each step with its number in the run, from 1.
-
-    Returns:
-        The model as it is at the end of training, in evaluation mode, and the run.
+        validation: images whose accuracy is found after each epoch; they change nothing else.
+        device: to train on.
+        checkpoint: returns the checkpoint of the run, if it has one, which may hold epochs already.
+        callbacks: are told of each step and epoch.
 
     Raises:
-        TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
-            infinite.
-        TrainingInterrupted: on Ctrl-C.
-        CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
-            ``resume`` is not set.
-        DeviceError: if the device is not there.
+        CheckpointError: if the checkpoint is damaged or of another run.
         ModelError: if the recipe's teacher cannot be loaded.
         ModelFailed: if the model raises an exception.
-        OSError: if the checkpoint cannot be written.
-        ValueError: if there are no images, or ``resume`` is set without a checkpoint.
+        OSError: if the checkpoint cannot be read or written.
     """
-    if len(data) == 0:
-        raise ValueError("there are no images to train on")
-    if resume and checkpoint is None:
-        raise ValueError("resume needs the folder of a checkpoint")
-    where = resolve_device(device)
-    run = TrainingRun(recipe, where.type, _precision(recipe, where))
-    cuda = [torch.cuda.current_device()] if where.type == "cuda" else []
     keep_freed_memory()
     with (
-        torch.random.fork_rng(cuda),
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
         computing_threads(recipe.threads),
         denormals_flushed(),
         # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
         torch.backends.cudnn.flags(enabled=True, benchmark=True),
     ):
-        state = TrainingState(create, recipe, where)
+        state = TrainingState(create, recipe, device)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
-        loss_of = _loss(state.model, run, where)
-        saved = None
-        if checkpoint is not None:
-            saved = Checkpoint(checkpoint, recipe, data, where, state.model)
-            if not resume:
-                saved.require_absent()
-            elif saved.path.exists():
-                run.epochs = [Epoch(**facts) for facts in saved.restore(state)]
-                _log.info("going on from %s after epoch %d", saved.path, len(run.epochs))
-            else:
-                _log.info("%s is not there yet: training from the beginning", saved.path)
-        model = state.result
-        last_good = _copy_of_state(model)
+        loss_of = _loss(state.model, recipe, device)
+        saved = checkpoint(state.model)
+        fitted = Fit(state.result, [])
+        if saved is not None and saved.path.exists():
+            fitted.history = [Epoch(**each) for each in saved.restore(state)]
+            _log.info("going on from %s after epoch %d", saved.path, len(fitted.history))
+        steps = steps_per_epoch(len(data), recipe.batch_size)
+        start = Start(name, recipe, len(data), steps, len(fitted.history))
+        for callback in callbacks:
+            callback.on_train_begin(start)
+        last_good = _copy_of_state(fitted.model)
         try:
-            for epoch in _epochs(state, loss_of, run, data, validation, where, on_step):
-                last_good = _copy_of_state(model)
-                run.epochs.append(epoch)
+            for epoch in _epochs(state, loss_of, start, data, validation, fitted, callbacks):
+                last_good = _copy_of_state(fitted.model)
+                fitted.history.append(epoch)
                 if saved is not None:
-                    saved.save(state, [dataclasses.asdict(each) for each in run.epochs])
-                on_epoch(epoch)
-        except (KeyboardInterrupt, _NotFinite) as stop:
-            model.load_state_dict(last_good)
-            model.eval()
-            if isinstance(stop, _NotFinite):
-                raise TrainingDiverged(len(run.epochs) + 1, stop.step, model, run) from None
-            raise TrainingInterrupted(model, run) from None
-    return model.eval(), run
-
-
-class _NotFinite(Exception):
-    def __init__(self, step: int) -> None:
-        self.step = step
+                    saved.save(state, [dataclasses.asdict(each) for each in fitted.history])
+                for callback in callbacks:
+                    callback.on_epoch_end(epoch)
+        except (KeyboardInterrupt, NotFinite) as stop:
+            fitted.model.load_state_dict(last_good)
+            fitted.stopped = stop
+    fitted.model.eval()
+    return fitted
 
 
 def _epochs(
     state: TrainingState,
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    run: TrainingRun,
+    start: Start,
     data: Split,
     validation: Split | None,
-    device: torch.device,
-    on_step: Callable[[int], None],
+    fitted: Fit,
+    callbacks: Sequence[Callback],
 ) -> Iterator[Epoch]:
-    images = to_tensor(data.images, device)
-    labels = torch.tensor(data.labels, device=device, dtype=torch.long)
-    held_out = None if validation is None else to_tensor(validation.images, device)
-    recipe = run.recipe
+    images, labels = (tensor.to(state.device) for tensor in data.tensors())
+    held_out = None if validation is None else validation.tensors()[0].to(state.device)
+    recipe = start.recipe
     parameters = list(state.model.parameters())
-    steps = steps_per_epoch(len(data), recipe.batch_size)
-    all_steps = recipe.epochs * steps
-    done = len(run.epochs)
-    step = done * steps
-    started = time.perf_counter() - run.seconds
-    for number in range(done + 1, recipe.epochs + 1):
+    all_steps = recipe.epochs * start.steps
+    step = start.epochs_done * start.steps
+    before = fitted.history[-1].seconds if fitted.history else 0.0
+    started = time.perf_counter() - before
+    for number in range(start.epochs_done + 1, recipe.epochs + 1):
         state.model.train()
         # Losses stay on the device until the epoch ends: reading one would wait for its step.
         step_losses = []
-        shuffled = torch.randperm(len(data), generator=state.order).to(device)
+        shuffled = torch.randperm(len(data), generator=state.order).to(state.device)
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
             if number <= recipe.epochs - recipe.plain_epochs:
@@ -237,42 +156,48 @@ def _epochs(
                 loss.backward()
             if recipe.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-            state.optimizer.step(learning_rate(recipe, step, all_steps))
+            rate = learning_rate(recipe, step, all_steps)
+            state.optimizer.step(rate)
             step += 1
             state.average(step)
             step_losses.append(loss.detach())
-            on_step(step)
+            for callback in callbacks:
+                callback.on_step(Step(step, rate, step_losses[-1]))
         losses = torch.stack(step_losses)
         if not losses.isfinite().all():
-            raise _NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
+            raise NotFinite(step=int((~losses.isfinite()).nonzero()[0]) + 1)
         # A buffer may hold an infinity on purpose, as an attention mask does.
         if not all(parameter.isfinite().all() for parameter in parameters) or any(
             tensor.isnan().any() for tensor in state.model.state_dict().values()
         ):
-            raise _NotFinite(step=len(step_losses))
+            raise NotFinite(step=len(step_losses))
         accuracy = None
         if validation is not None and held_out is not None:
             predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
-        yield Epoch(number, float(losses.mean()), accuracy, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield Epoch(number, float(losses.mean()), rate, accuracy, seconds)
 
 
-def _precision(recipe: Recipe, device: torch.device) -> Precision:
+def training_precision(recipe: Recipe, device: torch.device) -> Precision:
+    """Return the precision of the recipe's training steps on the device.
+
+    It is ``"float32"`` where the recipe says ``"bfloat16"`` and the processor has no arithmetic for
+    it.
+    """
     if recipe.precision == "float32" or device.type == "cuda" or cpu_computes_bfloat16():
         return recipe.precision
-    _log.info("this processor has no arithmetic for bfloat16: training in float32")
     return "float32"
 
 
 def _loss(
-    model: nn.Module, run: TrainingRun, device: torch.device
+    model: nn.Module, recipe: Recipe, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function from inputs and labels to the loss of one step."""
-    recipe = run.recipe
     # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
     forward = torch.compile(model, dynamic=False) if recipe.compile else model
     teacher = None if recipe.teacher is None else load_model(recipe.teacher).to(device)
-    mixed = run.precision == "bfloat16"
+    mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
     def loss_of(inputs: Tensor, labels: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from mnistzoo.data import (
     DATASETS,
@@ -370,7 +372,7 @@ def test_the_files_themselves_come_before_those_of_torchvision(tmp_path: Path) -
 def test_a_data_dir_that_is_none_is_called_so(name: str, says: str, nowhere: Path) -> None:
     (nowhere / "file").touch()
     with pytest.raises(DataError, match=says) as caught:
-        load_dataset("mnist", nowhere / name).test  # noqa: B018
+        load_dataset("mnist", nowhere / name).read("test")
     assert str(nowhere / name) in str(caught.value)
     assert "is not in" not in str(caught.value)
 
@@ -389,3 +391,44 @@ def test_a_tilde_is_the_home_folder(nowhere: Path, monkeypatch: pytest.MonkeyPat
         load_dataset("mnist", "~/new").download()
     assert (nowhere / "home" / "new").is_dir()
     assert list((nowhere / "cwd").iterdir()) == []
+
+
+def test_a_split_is_a_torch_data_set() -> None:
+    test = load_dataset("mnist-10k").test
+    image, label = test[3]
+    assert (image.dtype, image.shape, type(label)) == (torch.float32, (1, 28, 28), int)
+    assert torch.equal(image, torch.tensor(test.images[3]).unsqueeze(0) / 255)
+    assert label == test.labels[3]
+    last, _ = test[-1]
+    assert torch.equal(last, test[np.int64(9999)][0])
+    with pytest.raises(IndexError):
+        test[10_000]
+    assert [len(test[:5]), len(test[9_990:]), len(test[:0])] == [5, 10, 0]
+    assert type(test[:5]) is Split
+
+
+def test_a_loader_shuffles_a_split_in_worker_processes() -> None:
+    train = load_dataset("mnist-10k").train[:256]
+    loader = DataLoader(train, batch_size=64, shuffle=True, num_workers=2)
+    batches = list(loader)
+    assert [tuple(images.shape) for images, _ in batches] == [(64, 1, 28, 28)] * 4
+    labels = torch.cat([labels for _, labels in batches])
+    assert labels.dtype == torch.int64
+    assert sorted(labels.tolist()) == sorted(train.labels.tolist())
+
+
+def test_tensors_gives_all_at_once_and_leaves_the_split_alone() -> None:
+    test = load_dataset("mnist-10k").test
+    images, labels = test.tensors()
+    assert (images.dtype, images.shape) == (torch.uint8, (10_000, 1, 28, 28))
+    assert (labels.dtype, labels.shape) == (torch.int64, (10_000,))
+    assert (images.squeeze(1).numpy() == test.images).all()
+    images.zero_()
+    assert test.images.any()
+
+
+def test_reading_ahead_finds_missing_files_at_once(tmp_path: Path) -> None:
+    data = load_dataset("mnist", tmp_path)
+    with pytest.raises(DataError, match="train-images-idx3-ubyte"):
+        data.read("train")
+    load_dataset("mnist-10k").read("train", "validation", "test")

@@ -84,7 +84,7 @@ def test_so_does_the_line_where_it_lies_in_the_data_dir_or_is_named_as_one(
     write(tmp_path / name, 7)
     data = load_dataset("mnist", tmp_path / name if named == "itself" else tmp_path)
     with pytest.raises(DataError, match=rf"there is {re.escape(name)}, and") as caught:
-        data.test  # noqa: B018
+        data.read("test")
     np.testing.assert_array_equal(convert(str(caught.value), tmp_path), IMAGES[:7])
 
 
@@ -94,7 +94,7 @@ def test_another_file_gets_no_such_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(IdxError, match="expected 00 00") as caught:
         read_idx(tmp_path / name)
     with pytest.raises(DataError, match="is not in") as missing:
-        load_dataset("mnist", tmp_path).test  # noqa: B018
+        load_dataset("mnist", tmp_path).read("test")
     assert "in Python" not in f"{caught.value} {missing.value}"
 
 

@@ -12,9 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from training_runs import trained
 
-from mnistzoo import ModelSpec, Recipe, Split, load_dataset, train
-from mnistzoo.training import TrainingInterrupted, TrainingRun
+from mnistzoo import ModelSpec, Recipe, Split, load_dataset
+from mnistzoo.training import TrainingInterrupted, TrainingResult
 from mnistzoo.training.checkpoint import CheckpointError
 
 Register = Callable[..., None]
@@ -81,8 +82,8 @@ def run(
     create: Callable[[], nn.Module] = Net,
     data: Split = TRAIN,
     **options: Any,
-) -> tuple[nn.Module, TrainingRun]:
-    return train(create, recipe, data, VALIDATION, checkpoint=folder, **options)
+) -> tuple[nn.Module, TrainingResult]:
+    return trained(create, recipe, data, VALIDATION, checkpoint=folder, **options)
 
 
 def stop_at(step: int) -> Callable[[int], None]:
@@ -102,7 +103,7 @@ def stopped(folder: Path, recipe: Recipe = RECIPE, step: int = STEPS + 2, **opti
 
 
 def assert_same(
-    resumed: tuple[nn.Module, TrainingRun], whole: tuple[nn.Module, TrainingRun]
+    resumed: tuple[nn.Module, TrainingResult], whole: tuple[nn.Module, TrainingResult]
 ) -> None:
     """Compare weights, buffers, losses and validation accuracies bit for bit."""
     for (name, found), expected in zip(
@@ -123,13 +124,13 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def whole(recipe: Recipe) -> tuple[nn.Module, TrainingRun]:
+def whole(recipe: Recipe) -> tuple[nn.Module, TrainingResult]:
     """Return a run that was never stopped, and saved nothing."""
     return run(recipe)
 
 
 def test_saving_checkpoints_changes_nothing(
-    recipe: Recipe, whole: tuple[nn.Module, TrainingRun], tmp_path: Path
+    recipe: Recipe, whole: tuple[nn.Module, TrainingResult], tmp_path: Path
 ) -> None:
     assert_same(run(recipe, tmp_path / "new" / "folder"), whole)
     (file,) = (tmp_path / "new" / "folder").iterdir()
@@ -138,7 +139,7 @@ def test_saving_checkpoints_changes_nothing(
 
 @pytest.mark.parametrize("step", [STEPS, STEPS + 2, 3 * STEPS - 1])
 def test_a_run_that_was_interrupted_goes_on_as_if_it_were_not(
-    step: int, recipe: Recipe, whole: tuple[nn.Module, TrainingRun], tmp_path: Path
+    step: int, recipe: Recipe, whole: tuple[nn.Module, TrainingResult], tmp_path: Path
 ) -> None:
     if step == STEPS:
         with pytest.raises(TrainingInterrupted):
@@ -154,12 +155,12 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_were_not(
 
 
 def test_a_run_may_be_stopped_in_every_epoch(
-    recipe: Recipe, whole: tuple[nn.Module, TrainingRun], tmp_path: Path
+    recipe: Recipe, whole: tuple[nn.Module, TrainingResult], tmp_path: Path
 ) -> None:
     for epoch in (2, 3):
         with pytest.raises(TrainingInterrupted) as caught:
             run(recipe, tmp_path, resume=True, on_step=stop_at(epoch * STEPS - 1))
-        assert [each.number for each in caught.value.run.epochs] == list(range(1, epoch))
+        assert [each.number for each in caught.value.result.history] == list(range(1, epoch))
     assert_same(run(recipe, tmp_path, resume=True), whole)
 
 
@@ -177,7 +178,7 @@ def test_ctrl_c_between_two_epochs_loses_neither(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingInterrupted) as caught:
         run(folder=tmp_path, on_epoch=interrupt)
-    assert len(caught.value.run.epochs) == 1
+    assert len(caught.value.result.history) == 1
     seen: list[int] = []
     resumed = run(folder=tmp_path, resume=True, on_step=seen.append)
     assert seen[0] == STEPS + 1

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from training_runs import trained
 
-from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
+from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model
 from mnistzoo.cpu import computing_threads, cpu_computes_bfloat16
 from mnistzoo.inference import DeviceError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
@@ -44,7 +45,7 @@ class Recorded:
 
     def __init__(self, recipe: Recipe, data: Split) -> None:
         self.states: list[dict[str, Tensor]] = []
-        self.model, self.run = train(self._create, recipe, data, on_step=lambda _: self._record())
+        self.model, self.run = trained(self._create, recipe, data, on_step=lambda _: self._record())
 
     def _create(self) -> nn.Module:
         self._trained = SmallNet()
@@ -83,9 +84,9 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 
 def test_a_net_learns_to_recognise_unseen_digits(data: Split, validation: Split) -> None:
     seen: list[Epoch] = []
-    model, run = train(SmallNet, RECIPE, data, validation, on_epoch=seen.append)
+    model, run = trained(SmallNet, RECIPE, data, validation, on_epoch=seen.append)
     assert not model.training
-    assert run.epochs == seen
+    assert run.history == seen
     assert [epoch.number for epoch in seen] == [1, 2]
     assert seen[1].loss < seen[0].loss < math.log(10)
     assert run.validation_accuracy == evaluate(model, validation).accuracy > 0.85
@@ -93,17 +94,17 @@ def test_a_net_learns_to_recognise_unseen_digits(data: Split, validation: Split)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(data: Split) -> None:
-    first, _ = train(SmallNet, RECIPE, data[:1000])
+    first, _ = trained(SmallNet, RECIPE, data[:1000])
     torch.rand(3)  # what a caller draws in between changes nothing
-    second, _ = train(SmallNet, RECIPE, data[:1000])
-    other, _ = train(SmallNet, dataclasses.replace(RECIPE, seed=4), data[:1000])
+    second, _ = trained(SmallNet, RECIPE, data[:1000])
+    other, _ = trained(SmallNet, dataclasses.replace(RECIPE, seed=4), data[:1000])
     assert same_weights(first, second)
     assert not same_weights(first, other)
 
 
 def test_watching_validation_changes_no_weight(data: Split, validation: Split) -> None:
-    unwatched, run = train(SmallNet, RECIPE, data[:1000])
-    watched, _ = train(SmallNet, RECIPE, data[:1000], validation)
+    unwatched, run = trained(SmallNet, RECIPE, data[:1000])
+    watched, _ = trained(SmallNet, RECIPE, data[:1000], validation)
     assert run.validation_accuracy is None
     assert same_weights(unwatched, watched)
 
@@ -112,7 +113,7 @@ def test_the_callers_random_state_is_left_alone(data: Split) -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    train(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:128])
+    trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:128])
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -122,7 +123,7 @@ def test_denormals_are_flushed_only_while_training(data: Split) -> None:
 
     during: list[bool] = []
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    train(SmallNet, recipe, data[:128], on_step=lambda _: during.append(flushed()))
+    trained(SmallNet, recipe, data[:128], on_step=lambda _: during.append(flushed()))
     assert during == [True, True]
     assert not flushed()
 
@@ -136,7 +137,7 @@ def test_every_image_is_seen_once_an_epoch_and_the_last_batch_may_be_smaller(dat
             return super().forward(images)
 
     recipe = dataclasses.replace(RECIPE, epochs=2, batch_size=64)
-    train(Recorder, recipe, data[:150])
+    trained(Recorder, recipe, data[:150])
     assert [len(batch) for batch in batches] == [64, 64, 22] * 2
     expected = np.sort(data.images[:150].reshape(150, -1).astype(np.float32).sum(1) / 255)
     orders = []
@@ -164,15 +165,15 @@ def test_every_optimizer_and_schedule_lowers_the_loss(
         weight_decay=0.001,
         label_smoothing=0.05,
     )
-    _, run = train(SmallNet, recipe, data[:2000])
-    losses = [epoch.loss for epoch in run.epochs]
+    _, run = trained(SmallNet, recipe, data[:2000])
+    losses = [epoch.loss for epoch in run.history]
     assert all(later < earlier for earlier, later in pairwise(losses))
 
 
 def test_weight_decay_and_label_smoothing_take_effect(data: Split) -> None:
-    plain, _ = train(SmallNet, RECIPE, data[:1000])
-    decayed, _ = train(SmallNet, dataclasses.replace(RECIPE, weight_decay=0.1), data[:1000])
-    smoothed, _ = train(SmallNet, dataclasses.replace(RECIPE, label_smoothing=0.3), data[:1000])
+    plain, _ = trained(SmallNet, RECIPE, data[:1000])
+    decayed, _ = trained(SmallNet, dataclasses.replace(RECIPE, weight_decay=0.1), data[:1000])
+    smoothed, _ = trained(SmallNet, dataclasses.replace(RECIPE, label_smoothing=0.3), data[:1000])
 
     def size(model: nn.Module) -> float:
         return sum(float(weight.detach().square().sum()) for weight in model.parameters())
@@ -201,18 +202,18 @@ class TurnsNan(SmallNet):
 def test_a_loss_of_nan_names_epoch_and_step_and_keeps_the_last_good_state(data: Split) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=3)
     with pytest.raises(TrainingDiverged, match="epoch 2, step 3;") as caught:
-        train(lambda: TurnsNan(at_step=10 + 3), recipe, data[:640])
-    good, run = train(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
-    assert [epoch.loss for epoch in caught.value.run.epochs] == [run.epochs[0].loss]
-    assert same_weights(caught.value.model, good)
-    assert not caught.value.model.training
+        trained(lambda: TurnsNan(at_step=10 + 3), recipe, data[:640])
+    good, run = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
+    assert [epoch.loss for epoch in caught.value.result.history] == [run.history[0].loss]
+    assert same_weights(caught.value.result.model, good)
+    assert not caught.value.result.model.training
 
 
 def test_nan_in_the_first_epoch_leaves_the_initial_weights(data: Split) -> None:
     with pytest.raises(TrainingDiverged, match="epoch 1, step 1;") as caught:
-        train(lambda: TurnsNan(at_step=1), RECIPE, data[:640])
-    assert caught.value.run.epochs == []
-    assert all(weight.isfinite().all() for weight in caught.value.model.parameters())
+        trained(lambda: TurnsNan(at_step=1), RECIPE, data[:640])
+    assert caught.value.result.history == []
+    assert all(weight.isfinite().all() for weight in caught.value.result.model.parameters())
 
 
 def test_ctrl_c_keeps_the_epoch_that_was_complete(data: Split) -> None:
@@ -221,23 +222,23 @@ def test_ctrl_c_keeps_the_epoch_that_was_complete(data: Split) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(TrainingInterrupted, match="in epoch 2") as caught:
-        train(SmallNet, RECIPE, data[:640], on_step=interrupt)
-    good, _ = train(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
-    assert len(caught.value.run.epochs) == 1
-    assert same_weights(caught.value.model, good)
+        trained(SmallNet, RECIPE, data[:640], on_step=interrupt)
+    good, _ = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
+    assert len(caught.value.result.history) == 1
+    assert same_weights(caught.value.result.model, good)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_is_an_error_where_there_is_none_and_auto_is_the_cpu(data: Split) -> None:
     with pytest.raises(DeviceError, match="no CUDA device"):
-        train(SmallNet, RECIPE, data[:64], device="cuda")
-    _, run = train(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:64])
+        trained(SmallNet, RECIPE, data[:64], device="cuda")
+    _, run = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:64])
     assert run.device == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 def test_cuda_trains_by_the_same_code(data: Split, validation: Split) -> None:
-    model, run = train(SmallNet, RECIPE, data, validation, device="cuda")
+    model, run = trained(SmallNet, RECIPE, data, validation, device="cuda")
     assert run.device == "cuda"
     assert run.validation_accuracy == evaluate(model, validation, device="cuda").accuracy > 0.85
 
@@ -245,8 +246,8 @@ def test_cuda_trains_by_the_same_code(data: Split, validation: Split) -> None:
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(data: Split) -> None:
     recipe = Recipe(epochs=2, batch_size=640, optimizer="sgd", learning_rate=1e39)
     with pytest.raises(TrainingDiverged, match="epoch 1, step 1;") as caught:
-        train(linear, recipe, data[:640])
-    assert all(weight.isfinite().all() for weight in caught.value.model.parameters())
+        trained(linear, recipe, data[:640])
+    assert all(weight.isfinite().all() for weight in caught.value.result.model.parameters())
 
 
 def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None:
@@ -257,13 +258,13 @@ def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None
             sizes.append(len(images))
             return super().forward(images)
 
-    train(Recorder, dataclasses.replace(RECIPE, epochs=1), data[:129])
+    trained(Recorder, dataclasses.replace(RECIPE, epochs=1), data[:129])
     assert sizes == [64, 65]
 
 
 def test_no_images_are_an_error(data: Split) -> None:
     with pytest.raises(ValueError, match="no images"):
-        train(SmallNet, RECIPE, data[:0])
+        trained(SmallNet, RECIPE, data[:0])
 
 
 AUGMENTATION: dict[str, Any] = {
@@ -280,17 +281,17 @@ AUGMENTATION: dict[str, Any] = {
 @pytest.mark.parametrize("field", AUGMENTATION)
 def test_each_augmentation_changes_the_training(field: str, data: Split) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    plain, _ = train(SmallNet, recipe, data[:128])
+    plain, _ = trained(SmallNet, recipe, data[:128])
     changed = dataclasses.replace(recipe, **{field: AUGMENTATION[field]})
-    augmented, _ = train(SmallNet, changed, data[:128])
+    augmented, _ = trained(SmallNet, changed, data[:128])
     assert not same_weights(plain, augmented)
 
 
 def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -> None:
     recipe = dataclasses.replace(RECIPE, **AUGMENTATION)
-    first, _ = train(SmallNet, recipe, data[:500])
+    first, _ = trained(SmallNet, recipe, data[:500])
     torch.rand(3)
-    second, _ = train(SmallNet, recipe, data[:500])
+    second, _ = trained(SmallNet, recipe, data[:500])
     assert same_weights(first, second)
     batches: list[Tensor] = []
 
@@ -301,7 +302,7 @@ def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -
 
     for seed in (3, 4):
         shifted = dataclasses.replace(RECIPE, epochs=2, batch_size=2, shift=2, seed=seed)
-        train(Recorder, shifted, data[:2])
+        trained(Recorder, shifted, data[:2])
     masses = [batch.sum(2).flatten(1).sort(0).values for batch in batches]  # whatever the order
     assert not any(torch.equal(one, other) for one, other in pairwise(masses))
 
@@ -318,7 +319,7 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
             return super().forward(images)
 
     recipe = dataclasses.replace(RECIPE, epochs=1, erasing=1)
-    train(Recorder, recipe, data[:64], validation[:64])
+    trained(Recorder, recipe, data[:64], validation[:64])
     (images,) = learned
     assert (images.dtype, images.shape) == (torch.float32, (64, 1, 28, 28))
     sums = np.sort(images.sum((1, 2, 3)).numpy())
@@ -340,7 +341,7 @@ def test_the_last_epochs_are_plain_where_the_recipe_says_so(crop: float, data: S
     recipe = dataclasses.replace(
         RECIPE, epochs=3, batch_size=16, rotation=20, crop=crop, plain_epochs=2
     )
-    train(Recorder, recipe, data[:16])
+    trained(Recorder, recipe, data[:16])
     masses = [batch.sum((1, 2, 3)).sort().values for batch in seen]
     inputs = crop_middle(torch.tensor(data.images[:16]).unsqueeze(1) / 255, crop)
     plain = inputs.sum((1, 2, 3)).sort().values
@@ -372,8 +373,8 @@ def test_the_result_is_the_average_of_weights_and_buffers_over_the_steps(data: S
 def test_averaging_changes_nothing_in_the_model_that_learns(data: Split) -> None:
     plain = Recorded(RECIPE, data[:500])
     averaged = Recorded(dataclasses.replace(RECIPE, ema_decay=0.9), data[:500])
-    assert [epoch.loss for epoch in averaged.run.epochs] == [
-        epoch.loss for epoch in plain.run.epochs
+    assert [epoch.loss for epoch in averaged.run.history] == [
+        epoch.loss for epoch in plain.run.history
     ]
     for name, tensor in plain.states[-1].items():
         assert torch.equal(tensor, averaged.states[-1][name])
@@ -381,7 +382,7 @@ def test_averaging_changes_nothing_in_the_model_that_learns(data: Split) -> None
 
 def test_validation_judges_the_average(data: Split, validation: Split) -> None:
     recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
-    model, run = train(SmallNet, recipe, data[:1000], validation)
+    model, run = trained(SmallNet, recipe, data[:1000], validation)
     assert run.validation_accuracy == evaluate(model, validation).accuracy
 
 
@@ -392,10 +393,10 @@ def test_ctrl_c_keeps_the_average_of_the_epoch_that_was_complete(data: Split) ->
 
     recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
     with pytest.raises(TrainingInterrupted) as caught:
-        train(SmallNet, recipe, data[:640], on_step=interrupt)
-    good, _ = train(SmallNet, dataclasses.replace(recipe, epochs=1), data[:640])
-    assert same_weights(caught.value.model, good)
-    assert not caught.value.model.training
+        trained(SmallNet, recipe, data[:640], on_step=interrupt)
+    good, _ = trained(SmallNet, dataclasses.replace(recipe, epochs=1), data[:640])
+    assert same_weights(caught.value.result.model, good)
+    assert not caught.value.result.model.training
 
 
 def test_clipping_bounds_the_length_of_a_step(data: Split) -> None:
@@ -411,8 +412,8 @@ def test_clipping_bounds_the_length_of_a_step(data: Split) -> None:
 
 
 def test_gradients_within_the_norm_are_not_clipped(data: Split) -> None:
-    plain, _ = train(SmallNet, RECIPE, data[:500])
-    clipped, _ = train(SmallNet, dataclasses.replace(RECIPE, clip_norm=1e6), data[:500])
+    plain, _ = trained(SmallNet, RECIPE, data[:500])
+    clipped, _ = trained(SmallNet, dataclasses.replace(RECIPE, clip_norm=1e6), data[:500])
     assert same_weights(plain, clipped)
 
 
@@ -429,17 +430,17 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
             (learned if self.training else judged).add(logits.dtype)
             return logits
 
-    model, run = train(Watched, recipe, data[:2000], validation)
+    model, run = trained(Watched, recipe, data[:2000], validation)
     used = torch.bfloat16 if cpu_computes_bfloat16() else torch.float32
     assert (learned, judged) == ({used}, {torch.float32})
     assert f"torch.{run.precision}" == str(used)
-    assert run.epochs[1].loss < run.epochs[0].loss < math.log(10)
+    assert run.history[1].loss < run.history[0].loss < math.log(10)
     assert (run.validation_accuracy or 0) > 0.6
     assert {tensor.dtype for tensor in model.state_dict().values()} == {
         torch.float32,
         torch.int64,
     }
-    full, _ = train(SmallNet, RECIPE, data[:2000])
+    full, _ = trained(SmallNet, RECIPE, data[:2000])
     assert same_weights(model, full) == (run.precision == "float32")
 
 
@@ -448,8 +449,8 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
 )
 def test_compiling_gives_about_the_same_weights(data: Split) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1)
-    plain, _ = train(linear, recipe, data[:256])
-    compiled, _ = train(linear, dataclasses.replace(recipe, compile=True), data[:256])
+    plain, _ = trained(linear, recipe, data[:256])
+    compiled, _ = trained(linear, dataclasses.replace(recipe, compile=True), data[:256])
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for name, tensor in compiled.state_dict().items():
         torch.testing.assert_close(tensor, plain.state_dict()[name], rtol=1e-3, atol=1e-5)
@@ -463,17 +464,17 @@ def taught(register: Register, linear_spec: Spec) -> Recipe:
 
 
 def test_a_student_imitates_its_teacher_not_the_labels(taught: Recipe, data: Split) -> None:
-    student, run = train(linear, taught, data[:1000])
+    student, run = trained(linear, taught, data[:1000])
     said = evaluate(student, data[:1000])
     ones = float((data.labels[:1000] == 1).mean())
     assert said.accuracy == pytest.approx(ones, abs=0.05)
     teacher = evaluate(load_model("ones"), data[:1000])
     assert said.probabilities.mean(0) == pytest.approx(teacher.probabilities.mean(0), abs=0.05)
-    assert run.epochs[1].loss < run.epochs[0].loss
+    assert run.history[1].loss < run.history[0].loss
 
 
 def test_half_a_teacher_leaves_room_for_the_labels(taught: Recipe, data: Split) -> None:
-    student, _ = train(linear, dataclasses.replace(taught, teacher_weight=0.5), data[:1000])
+    student, _ = trained(linear, dataclasses.replace(taught, teacher_weight=0.5), data[:1000])
     assert evaluate(student, data[:1000]).accuracy > 0.6
 
 
@@ -492,7 +493,7 @@ def test_the_loss_is_shared_between_labels_and_teacher(
         untrained.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return model
 
-    _, run = train(create, recipe, part)
+    _, run = trained(create, recipe, part)
     images = torch.tensor(part.images).flatten(1) / 255
     logits = images @ untrained[0]["1.weight"].T + untrained[0]["1.bias"]
     right = torch.zeros(64, 10).scatter_(1, torch.tensor(part.labels).long()[:, None], 0.9) + 0.01
@@ -500,7 +501,7 @@ def test_the_loss_is_shared_between_labels_and_teacher(
     teacher = (torch.eye(10)[1] / temperature).softmax(0)
     from_teacher = -((logits / temperature).log_softmax(1) @ teacher).mean() * temperature**2
     expected = (1 - weight) * from_labels + weight * from_teacher
-    assert run.epochs[0].loss == pytest.approx(float(expected), rel=1e-4)
+    assert run.history[0].loss == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_a_teacher_that_is_not_there_or_has_no_weights_is_an_error(
@@ -510,7 +511,7 @@ def test_a_teacher_that_is_not_there_or_has_no_weights_is_an_error(
     for teacher, message in (("nobody", "no model 'nobody'"), ("unlearned", "no weights")):
         recipe = dataclasses.replace(RECIPE, teacher=teacher)
         with pytest.raises(ModelError, match=message):
-            train(SmallNet, recipe, data[:64])
+            trained(SmallNet, recipe, data[:64])
 
 
 def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Split) -> None:
@@ -518,7 +519,7 @@ def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Spli
     wanted = before + 1
     during: set[int] = set()
     recipe = dataclasses.replace(RECIPE, threads=wanted)
-    train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {wanted}
     assert torch.get_num_threads() == before
 
@@ -526,7 +527,7 @@ def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Spli
         raise KeyboardInterrupt
 
     with pytest.raises(TrainingInterrupted):
-        train(SmallNet, recipe, data[:128], on_step=interrupt)
+        trained(SmallNet, recipe, data[:128], on_step=interrupt)
     assert torch.get_num_threads() == before
 
 
@@ -534,7 +535,7 @@ def test_without_threads_the_callers_number_stays(data: Split) -> None:
     before = torch.get_num_threads()
     during: set[int] = set()
     recipe = dataclasses.replace(RECIPE, threads=None)
-    train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+    trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {before}
 
 
@@ -542,5 +543,5 @@ def test_a_recipe_that_names_no_threads_takes_one(data: Split) -> None:
     recipe = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.001)
     during: set[int] = set()
     with computing_threads(2):
-        train(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
+        trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {1}

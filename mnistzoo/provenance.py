@@ -1,0 +1,112 @@
+"""Where weights come from: what a training run was, written into files and read back."""
+
+import dataclasses
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from mnistzoo import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a training run was; nothing but what JSON can hold.
+
+    Attributes:
+        model: its registered name, or that of its class or factory.
+        plugin: the distribution that registered it; empty for a model of one's own.
+        plugin_version: of the distribution.
+        recipe_name: of the model's recipe; empty for a recipe of one's own.
+        overrides: the fields of that recipe, but for the seed, that had another value.
+        recipe: every field of the recipe that was followed.
+        seed: of the run.
+        epochs_completed: that the weights went through.
+        complete: whether these are all epochs of the recipe.
+        final: whether the validation split was trained on too.
+        dataset: the name of the data set; empty for images of one's own.
+        training_images: how many were trained on.
+        checksums: file name to SHA-256 of the data set's files.
+        evaluated: whether the weights were evaluated on the test set.
+        metrics: such as ``test_accuracy`` and ``validation_accuracy``, 0 to 1.
+        train_seconds: from the first step to the end of the last complete epoch.
+        train_threads: that the run computed with.
+        precision: of the training steps, ``"float32"`` or ``"bfloat16"``.
+        environment: device, processor, versions; see :func:`environment`.
+    """
+
+    model: str
+    plugin: str = ""
+    plugin_version: str = ""
+    recipe_name: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any]
+    seed: int
+    epochs_completed: int
+    complete: bool
+    final: bool
+    dataset: str = ""
+    training_images: int
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    evaluated: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    train_seconds: float
+    train_threads: int
+    precision: str
+    environment: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, metadata: Mapping[str, Any]) -> Self:
+        """Build it from what :meth:`to_dict` returned; further keys are left out.
+
+        Raises:
+            ValueError: if something is missing, as in the metadata of weights that were not trained
+                by mnistzoo.
+        """
+        known = {each.name: each for each in dataclasses.fields(cls)}
+        try:
+            return cls(**{name: metadata[name] for name in known if name in metadata})
+        except TypeError as error:
+            needed = {
+                name
+                for name, each in known.items()
+                if each.default is dataclasses.MISSING
+                and each.default_factory is dataclasses.MISSING
+            }
+            missing = ", ".join(sorted(needed - metadata.keys()))
+            raise ValueError(f"the metadata tell of no training run: no {missing}") from error
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a timing must name besides its threads: device, processor, versions."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "versions": {
+            "mnistzoo": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            **{name: version(name) for name in ("onnx", "onnxruntime") if find_spec(name)},
+        },
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,295 @@
+"""``train``, and a training run as data that can be sent to another process."""
+
+import copy
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mnistzoo.data import Dataset, Split, load_dataset
+from mnistzoo.errors import MnistzooError
+from mnistzoo.inference import resolve_device
+from mnistzoo.modules import unwrapped
+from mnistzoo.overrides import changed_fields
+from mnistzoo.provenance import Provenance, environment
+from mnistzoo.spec import Recipe
+from mnistzoo.training.callbacks import Callback
+from mnistzoo.training.checkpoint import Checkpoint
+from mnistzoo.training.result import TrainingResult
+from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
+from mnistzoo.zoo import ModelError, create_model, get_recipe, get_registration
+
+_log = logging.getLogger("mnistzoo")
+
+
+class TrainingDiverged(MnistzooError):
+    """The loss or a weight became NaN or infinite.
+
+    ``result`` is that of the complete epochs before.
+    """
+
+    def __init__(self, result: TrainingResult, step: int) -> None:
+        super().__init__(
+            f"the loss or a weight became NaN or infinite in epoch {len(result.history) + 1}, step "
+            f"{step}; try a lower learning rate"
+        )
+        self.result = result
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C came; ``result`` is that of the complete epochs before."""
+
+    def __init__(self, result: TrainingResult) -> None:
+        where = "after the last epoch" if result.complete else f"in epoch {len(result.history) + 1}"
+        super().__init__(f"interrupted {where}")
+        self.result = result
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """A training run as data: it can be pickled, and run here, in a process pool, on a cluster.
+
+    Attributes:
+        model: a registered name.
+        recipe: one of its recipes, by name.
+        overrides: fields of the recipe that get another value, the seed too.
+        dataset: a name, as :func:`mnistzoo.load_dataset` takes it.
+        data_dir: where its files lie.
+        final: train on the validation split too.
+        device: to train on; see :func:`mnistzoo.inference.resolve_device`.
+        checkpoint: a folder in which to save the run's state after every epoch.
+        resume: go on from there.
+    """
+
+    model: str
+    recipe: str = "default"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = "mnist"
+    data_dir: str | None = None
+    final: bool = False
+    device: str = "auto"
+    checkpoint: str | None = None
+    resume: bool = False
+
+
+def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> TrainingResult:
+    """Run a job as :func:`train` does.
+
+    Raises:
+        DataError: if the data cannot be had.
+        MnistzooError: as :func:`train`.
+    """
+    return train(
+        job.model,
+        load_dataset(job.dataset, job.data_dir),
+        job.recipe,
+        final=job.final,
+        device=job.device,
+        checkpoint=job.checkpoint,
+        resume=job.resume,
+        callbacks=callbacks,
+        **job.overrides,
+    )
+
+
+def train(
+    model: str | nn.Module | Callable[[], nn.Module],
+    data: Dataset | Split,
+    recipe: str | Recipe = "default",
+    *,
+    validation: Split | None = None,
+    final: bool = False,
+    device: str | torch.device = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **fields: Any,
+) -> TrainingResult:
+    """Train a model by a recipe.
+
+    On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
+    they may differ in their last bits. The caller's random state is left as it was; the process
+    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
+
+    Args:
+        model: a registered name; a factory, which makes the model from the recipe's seed; or a
+            module, of which a copy is trained on from what it holds. Of a compiled or a data
+            parallel one the module inside is trained.
+        data: a data set, whose training images are used; or a split.
+        recipe: the name of one of the registered model's recipes, or a recipe.
+        validation: beside a split, images whose accuracy is reported after each epoch; they change
+            nothing else. A data set brings its own.
+        final: train on the data set's validation images too.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+        checkpoint: a folder; the whole state of the run is saved there after every epoch.
+        resume: go on from the checkpoint in that folder, if there is one, and end with the weights
+            of a run that was never stopped, on a CPU bit for bit.
+        callbacks: are told of every step and epoch.
+        fields: of the recipe that get another value, such as ``seed=1`` or ``epochs=3``.
+
+    Raises:
+        TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
+            infinite.
+        TrainingInterrupted: on Ctrl-C.
+        CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
+            ``resume`` is not set.
+        DeviceError: if the device is not there.
+        ModelError: if the model has no such recipe, or the recipe's teacher cannot be loaded.
+        ModelFailed: if the model raises an exception.
+        OSError: if the checkpoint cannot be written.
+        ValueError: if there are no images, options contradict each other, or a field's value is
+            outside its range.
+    """
+    run = _Run.of(model, recipe, fields)
+    images, held_out = _images(data, validation, final)
+    if resume and checkpoint is None:
+        raise ValueError("resume needs the folder of a checkpoint")
+    where = resolve_device(device)
+    precision = training_precision(run.recipe, where)
+    if precision != run.recipe.precision:
+        _log.info("this processor has no arithmetic for bfloat16: training in float32")
+    result = None
+    try:
+        fitted = fit(
+            run.create,
+            run.name,
+            run.recipe,
+            images,
+            held_out,
+            where,
+            functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where),
+            callbacks,
+        )
+        provenance = _provenance(run, fitted, data, len(images), final, where)
+        result = TrainingResult(fitted.model, fitted.history, run.recipe, provenance)
+    finally:
+        for callback in callbacks:
+            callback.on_train_end(result)
+    if isinstance(fitted.stopped, NotFinite):
+        raise TrainingDiverged(result, fitted.stopped.step) from None
+    if fitted.stopped is not None:
+        raise TrainingInterrupted(result) from None
+    return result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is trained, and by what."""
+
+    create: Callable[[], nn.Module]
+    name: str
+    recipe: Recipe
+    plugin: str = ""
+    plugin_version: str = ""
+    recipe_name: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        model: str | nn.Module | Callable[[], nn.Module],
+        recipe: str | Recipe,
+        fields: Mapping[str, Any],
+    ) -> "_Run":
+        if isinstance(model, str):
+            registration = get_registration(model)
+            spec, plugin = registration.spec, registration.plugin
+            base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
+            chosen = _replaced(base, fields)
+            return cls(
+                functools.partial(create_model, spec.name),
+                spec.name,
+                chosen,
+                plugin.distribution,
+                plugin.version,
+                recipe if isinstance(recipe, str) else "",
+                changed_fields(base, chosen),
+            )
+        own = model if isinstance(model, nn.Module) else None
+        name = getattr(type(own) if own is not None else model, "__name__", type(model).__name__)
+        if isinstance(recipe, str):
+            raise ModelError(
+                f"{name} is not registered, so it has no recipe {recipe!r}; give a Recipe"
+            )
+        create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
+        return cls(create, name, _replaced(recipe, fields))
+
+
+def _replaced(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    known = {each.name for each in dataclasses.fields(Recipe)}
+    if unknown := fields.keys() - known:
+        raise ValueError(
+            f"a recipe has no field {min(unknown)!r}; it has {', '.join(sorted(known))}"
+        )
+    return dataclasses.replace(recipe, **fields)
+
+
+def _images(
+    data: Dataset | Split, validation: Split | None, final: bool
+) -> tuple[Split, Split | None]:
+    """Return the images to train on and those to watch."""
+    if isinstance(data, Dataset):
+        if validation is not None:
+            raise ValueError("validation goes with a split; a data set brings its own")
+        images = data.train_and_validation if final else data.train
+        held_out = None if final else data.validation
+    else:
+        if final:
+            raise ValueError("final goes with a data set; of a split all images are trained on")
+        images, held_out = data, validation
+    if len(images) == 0:
+        raise ValueError("there are no images to train on")
+    return images, held_out
+
+
+def _checkpoint(
+    folder: str | os.PathLike[str] | None,
+    resume: bool,
+    recipe: Recipe,
+    images: Split,
+    device: torch.device,
+    model: nn.Module,
+) -> Checkpoint | None:
+    if folder is None:
+        return None
+    saved = Checkpoint(folder, recipe, images, device, model)
+    if not resume:
+        saved.require_absent()
+    elif not saved.path.exists():
+        _log.info("%s is not there yet: training from the beginning", saved.path)
+    return saved
+
+
+def _provenance(
+    run: _Run, fitted: Fit, data: Dataset | Split, images: int, final: bool, device: torch.device
+) -> Provenance:
+    last = fitted.history[-1] if fitted.history else None
+    metrics = {}
+    if last is not None and last.validation_accuracy is not None:
+        metrics["validation_accuracy"] = last.validation_accuracy
+    return Provenance(
+        model=run.name,
+        plugin=run.plugin,
+        plugin_version=run.plugin_version,
+        recipe_name=run.recipe_name,
+        overrides=run.overrides,
+        recipe=dataclasses.asdict(run.recipe),
+        seed=run.recipe.seed,
+        epochs_completed=len(fitted.history),
+        complete=len(fitted.history) == run.recipe.epochs,
+        final=final,
+        dataset=data.name if isinstance(data, Dataset) else "",
+        training_images=images,
+        checksums=dict(data.checksums) if isinstance(data, Dataset) else {},
+        metrics=metrics,
+        train_seconds=0.0 if last is None else last.seconds,
+        train_threads=run.recipe.threads or torch.get_num_threads(),
+        precision=training_precision(run.recipe, device),
+        environment=environment(device),
+    )

@@ -1,0 +1,92 @@
+"""What a training run came to."""
+
+import dataclasses
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from torch import nn
+
+from mnistzoo.errors import MnistzooError
+from mnistzoo.evaluation import Evaluation
+from mnistzoo.provenance import Provenance
+from mnistzoo.spec import Recipe
+from mnistzoo.training.callbacks import Epoch
+from mnistzoo.weights import save_weights
+
+_log = logging.getLogger("mnistzoo")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        model: as it is after the last complete epoch, in evaluation mode.
+        history: the complete epochs, in their order.
+        recipe: that was followed.
+        provenance: what the run was; it goes into the file with the weights.
+    """
+
+    model: nn.Module
+    history: list[Epoch]
+    recipe: Recipe
+    provenance: Provenance
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run went through every epoch of its recipe."""
+        return len(self.history) == self.recipe.epochs
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """At the end of training, 0 to 1; None without a validation split."""
+        return self.history[-1].validation_accuracy if self.history else None
+
+    @property
+    def seconds(self) -> float:
+        """From the first step to the end of the last complete epoch."""
+        return self.history[-1].seconds if self.history else 0.0
+
+    def with_test(self, evaluation: Evaluation) -> Self:
+        """Return it with the accuracy on the test set in its provenance."""
+        metrics = {**self.provenance.metrics, "test_accuracy": evaluation.accuracy}
+        provenance = dataclasses.replace(self.provenance, evaluated=True, metrics=metrics)
+        return dataclasses.replace(self, provenance=provenance)
+
+    def path(self, wanted: str | os.PathLike[str]) -> Path:
+        """Return where :meth:`save` puts the weights: at the path that is wanted.
+
+        That is kept for a complete run, though; the weights of another go beside it, under a name
+        that says after which epoch it ended.
+        """
+        path = Path(wanted)
+        if self.complete:
+            return path
+        ended = f"{path.stem}-epoch{len(self.history)}of{self.recipe.epochs}"
+        return path.with_name(f"{ended}{path.suffix}")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the weights as safetensors, whole or not at all, with the provenance inside.
+
+        A file that is there is replaced, which is logged.
+
+        Args:
+            path: ends in ``.safetensors``; see :meth:`path` for a run that is not complete.
+
+        Returns:
+            Where they are.
+
+        Raises:
+            MnistzooError: for another suffix.
+            OSError: if the file cannot be written.
+        """
+        target = self.path(path)
+        if target.suffix != ".safetensors":
+            raise MnistzooError(f"{path} does not end in .safetensors; name the file so")
+        if target.exists():
+            _log.info("replacing %s, which was there before", target)
+        save_weights(self.model, target, self.provenance.to_dict())
+        return target
