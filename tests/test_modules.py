@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from mnistzoo.weights import load_weights, save_weights
 from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.001)
-WRAPPERS: list[Callable[[nn.Module], nn.Module]] = [
+WRAPPERS: list[Callable[[nn.Module], Any]] = [
     nn.DataParallel,
     torch.compile,
     lambda model: torch.compile(nn.DataParallel(model)),
@@ -130,7 +131,7 @@ def test_ctrl_c_in_a_model_is_no_error_of_it(data: Split) -> None:
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
 def test_a_compiled_or_a_data_parallel_model_is_trained_and_saved_as_the_module_inside(
-    wrap: Callable[[nn.Module], nn.Module], data: Split, tmp_path: Path
+    wrap: Callable[[nn.Module], Any], data: Split, tmp_path: Path
 ) -> None:
     expected, _ = train(linear, RECIPE, data, device="cpu")
     model, _ = train(lambda: wrap(linear()), RECIPE, data, device="cpu")

@@ -110,8 +110,9 @@ def _metadata(subject: Subject) -> None:
         raise CheckFailed(
             f"license is {spec.license!r}, expected an SPDX identifier; write 'MIT', say"
         ) from None
-    if spec.weights is not None and not spec.weights.measured:
-        raise CheckFailed("the weights do not say how their metrics came about; add measured='...'")
+    measured = spec.measured if spec.weights is None else spec.weights.measured
+    if (spec.weights is not None or spec.metrics) and not measured:
+        raise CheckFailed("it is not said how the metrics came about; add measured='...'")
     if unknown := spec.expected_failures.keys() - CHECKS.keys():
         raise CheckFailed(
             f"expected_failures names {min(unknown)!r}, which is no check; the checks are "
@@ -409,13 +410,13 @@ def _pickling_free(subject: Subject) -> None:
 
 @_check("metrics", "weights")
 def _metrics(subject: Subject) -> None:
-    """The shipped weights have the declared test accuracy."""
+    """The shipped weights, or those of the members, have the declared test accuracy."""
     spec = subject.spec
-    if spec.weights is None:
-        raise NotApplicable("the plugin ships no weights")
-    declared = spec.weights.metrics.get("test_accuracy")
+    if spec.weights is None and not spec.metrics:
+        raise NotApplicable("the plugin ships no weights and declares no metrics")
+    declared = spec.declared_metrics.get("test_accuracy")
     if declared is None:
-        raise CheckFailed("the weights declare no metric 'test_accuracy'; add it to metrics")
+        raise CheckFailed("no metric 'test_accuracy' is declared; add it to metrics")
     with subject.calling("evaluating the shipped weights"):
         found = evaluate(subject.shipped(), subject.test).accuracy
     if abs(found - declared) > _METRIC_TOLERANCE:
@@ -423,6 +424,8 @@ def _metrics(subject: Subject) -> None:
             f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
             f"`mnistzoo evaluate {spec.name}` shows"
         )
+    if spec.weights is None:
+        return
     metrics = read_story(weights_path(spec)).get("metrics")
     told = metrics.get("test_accuracy", declared) if isinstance(metrics, dict) else declared
     if told != declared:
