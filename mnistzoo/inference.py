@@ -79,7 +79,7 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     model.eval()
     try:
         batches = images.split(batch_size)
-        with calling(model, f"forward() of {len(batches[0])} images"):
+        with calling(model, f"forward() of a batch of {len(batches[0])}"):
             return torch.cat([model(to_input(batch)).float() for batch in batches])
     finally:
         for module, training in modes:

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mnistzoo import __version__
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import computing_threads, predict_logits, to_input
+from mnistzoo.modules import calling
 
 _WARM_UP_SECONDS = 0.2
 _REPEATS = 30
@@ -55,6 +56,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
 
     Raises:
         MnistzooError: if the logits disagree.
+        ModelFailed: if the model raises an exception.
     """
     inputs = to_input(images)
     model.eval()
@@ -64,7 +66,8 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         nonlocal logits
         logits = model(inputs)
 
-    with computing_threads(1), torch.inference_mode():
+    timing = calling(model, f"forward() of a batch of {len(inputs)}")
+    with computing_threads(1), torch.inference_mode(), timing:
         microseconds = median_us(call, lambda: _wait(images.device))
     with torch.inference_mode():
         expected = predict_logits(model, images)

@@ -184,7 +184,7 @@ def _output(subject: Subject) -> None:
     for count in (5, 1):
         images = subject.images(count)
         given = images.clone()
-        with torch.no_grad(), subject.calling(f"forward() of {count} images"):
+        with torch.no_grad(), subject.calling(f"forward() of a batch of {count}"):
             logits = model(given)
         if not isinstance(logits, Tensor):
             raise CheckFailed(
@@ -281,7 +281,7 @@ def _training_mode(subject: Subject) -> None:
     model.train()
     _require_mode(model, training=True)
     given = images.clone()
-    with torch.no_grad(), subject.calling("forward() of 5 images in training mode"):
+    with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
     _require_unchanged(given, images)
     if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:

@@ -221,7 +221,7 @@ def _epochs(
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
             inputs = augment(inputs, recipe, state.distortion)
-            with calling(state.model, f"a training step of {len(batch)} images"):
+            with calling(state.model, f"a training step on a batch of {len(batch)}"):
                 loss = loss_of(inputs, labels.index_select(0, batch))
                 state.model.zero_grad()
                 loss.backward()
@@ -278,7 +278,7 @@ def _loss(
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         if teacher is None:
             return loss
-        with mixed_precision, torch.no_grad():
+        with mixed_precision, torch.no_grad(), calling(teacher, "forward() as the teacher"):
             taught = teacher(inputs)
         # Times temperature squared, so that the gradient keeps its size (arXiv 1503.02531).
         softened = (taught.float() / recipe.temperature).softmax(1)
