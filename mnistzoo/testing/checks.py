@@ -412,8 +412,10 @@ def _pickling_free(subject: Subject) -> None:
 def _metrics(subject: Subject) -> None:
     """The shipped weights, or those of the members, have the declared test accuracy."""
     spec = subject.spec
-    if spec.weights is None and not spec.metrics:
-        raise NotApplicable("the plugin ships no weights and declares no metrics")
+    if spec.weights is None and not spec.members:
+        raise NotApplicable("the plugin ships no weights")
+    if spec.members and not spec.metrics:
+        raise NotApplicable("the plugin declares no metrics of what is made of other models")
     declared = spec.declared_metrics.get("test_accuracy")
     if declared is None:
         raise CheckFailed("no metric 'test_accuracy' is declared; add it to metrics")
