@@ -123,7 +123,8 @@ def train(
 
     Args:
         create: makes the model, from the recipe's seed. Of a compiled or a data parallel one the
-            module inside is trained.
+            module inside is trained. A copy of it sees a few images more than the training's
+            (:func:`~mnistzoo.cpu.prefer_channels_last`).
         recipe: how to train.
         data: the images to train on.
         validation: images whose accuracy is reported after each epoch; they change nothing else.
