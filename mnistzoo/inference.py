@@ -68,7 +68,7 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
         # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
         full_precision = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         batches = images.split(batch_size)
-        what = f"forward() of {len(batches[0])} images"
+        what = f"forward() of a batch of {len(batches[0])}"
         with computing_threads(), full_precision, calling(model, what):
             return torch.cat([model(to_input(batch)).float() for batch in batches])
     finally:

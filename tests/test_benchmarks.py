@@ -156,5 +156,39 @@ def test_a_slower_machine_passes_and_a_slower_benchmark_does_not(tmp_path: Path)
     plugin = write_result(tmp_path / "3.json", test_calibration=1, test_a=2, test_b=3, test_new=5)
     done = regressions(plugin, "--baseline", baseline)
     assert (done.returncode, "new  test_new" in done.stdout) == (0, True)
+    assert regressions(plugin, "--baseline", baseline, "--write").returncode == 0
+    assert set(json.loads(baseline.read_text())) == {"test_a", "test_b", "test_new"}
     nothing = write_result(tmp_path / "4.json", test_a=2)
     assert "test_calibration included" in regressions(nothing, "--baseline", baseline).stderr
+
+
+def test_what_was_left_out_of_a_run_is_not_judged_and_stays_in_the_baseline(
+    install_plugin: Callable[..., Path], run_python: Run, tmp_path: Path
+) -> None:
+    install_plugin("third-party")
+    result, baseline = tmp_path / "result.json", tmp_path / "baseline.json"
+    kept = {"test_creation[third_party]": 1e9, "test_read_idx[plain]": 1.0, "test_of_old": 1.0}
+    baseline.write_text(json.dumps(kept | {"test_inference[third_party-eager-1]": 1e9}))
+    # Left out are test_data.py by the paths, the creation by -k; test_of_old is nowhere any more.
+    done = run_python(
+        *(
+            "-m",
+            "pytest",
+            str(BENCHMARKS / "test_models.py"),
+            str(BENCHMARKS / "test_inference.py"),
+        ),
+        *(str(BENCHMARKS / "test_calibration.py"), "--benchmark-json", str(result), "-q"),
+        *("-k", "calibration or (eager and third_party)", "-p", "no:cacheprovider"),
+    )
+    assert done.returncode == 0, done.stdout
+    found = regressions(result, "--baseline", baseline)
+    assert found.returncode == 1
+    assert [line.split()[1] for line in found.stdout.splitlines() if "GONE" in line] == [
+        "test_of_old"
+    ]
+    assert "2 of the baseline were not part of the run" in found.stdout
+    assert regressions(result, "--baseline", baseline, "--write").returncode == 0
+    written = json.loads(baseline.read_text())
+    assert written["test_creation[third_party]"] == 1e9 and "test_of_old" not in written
+    assert written["test_inference[third_party-eager-1]"] < 1e9
+    assert regressions(result, "--baseline", baseline).returncode == 0

@@ -35,7 +35,7 @@ def command(pattern: str, json_file: str | None) -> int:
                         "summary": spec.summary,
                         "params": spec.num_params,
                         "recipes": sorted(spec.recipes),
-                        "metrics": dict(spec.weights.metrics) if spec.weights else None,
+                        "metrics": dict(spec.declared_metrics) or None,
                         "tags": list(spec.tags),
                         "license": spec.license,
                         "source": spec.source,
@@ -64,9 +64,7 @@ def command(pattern: str, json_file: str | None) -> int:
                 [
                     each.spec.name,
                     f"{each.spec.num_params:,}",
-                    percent(each.spec.weights.metrics.get("test_accuracy"))
-                    if each.spec.weights
-                    else NOTHING,
+                    percent(each.spec.declared_metrics.get("test_accuracy")),
                     ", ".join(alias for alias in each.spec.aliases if alias in names) or NOTHING,
                     ", ".join(sorted(each.spec.recipes)) or NOTHING,
                     each.plugin.provider,

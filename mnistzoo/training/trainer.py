@@ -124,7 +124,8 @@ def train(
 
     Args:
         create: makes the model, from the recipe's seed. Of a compiled or a data parallel one the
-            module inside is trained.
+            module inside is trained. A copy of it sees a few images more than the training's
+            (:func:`~mnistzoo.cpu.prefer_channels_last`).
         recipe: how to train.
         data: the images to train on.
         validation: images whose accuracy is reported after each epoch; they change nothing else.
@@ -231,7 +232,7 @@ def _epochs(
                 inputs = augment(inputs, recipe, state.distortion)
             else:
                 inputs = crop_middle(inputs, recipe.crop)
-            with calling(state.model, f"a training step of {len(batch)} images"):
+            with calling(state.model, f"a training step on a batch of {len(batch)}"):
                 loss = loss_of(inputs, labels.index_select(0, batch))
                 state.model.zero_grad()
                 loss.backward()
@@ -282,7 +283,7 @@ def _loss(
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         if teacher is None:
             return loss
-        with mixed_precision, torch.no_grad():
+        with mixed_precision, torch.no_grad(), calling(teacher, "forward() as the teacher"):
             taught = teacher(inputs)
         # Times temperature squared, so that the gradient keeps its size (arXiv 1503.02531).
         softened = (taught.float() / recipe.temperature).softmax(1)

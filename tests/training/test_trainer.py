@@ -39,6 +39,13 @@ class SmallNet(nn.Module):
         return self.head(self.dropout(features))
 
 
+class Uncopied(SmallNet):
+    """Takes the training's images alone: no copy of it tries out a layout on others."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+        raise TypeError("it records the images")
+
+
 class Recorded:
     """A training run, and the weights and buffers of its model before it and after each step."""
 
@@ -130,7 +137,7 @@ def test_denormals_are_flushed_only_while_training(data: Split) -> None:
 def test_every_image_is_seen_once_an_epoch_and_the_last_batch_may_be_smaller(data: Split) -> None:
     batches: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             batches.append(images.detach().clone())
             return super().forward(images)
@@ -252,7 +259,7 @@ def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(data: S
 def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None:
     sizes: list[int] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             sizes.append(len(images))
             return super().forward(images)
@@ -294,7 +301,7 @@ def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -
     assert same_weights(first, second)
     batches: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             batches.append(images.detach().clone())
             return super().forward(images)
@@ -312,7 +319,7 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
     learned: list[Tensor] = []
     judged: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             (learned if self.training else judged).append(images.detach().clone())
             return super().forward(images)
@@ -423,7 +430,7 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
     learned: set[torch.dtype] = set()
     judged: set[torch.dtype] = set()
 
-    class Watched(SmallNet):
+    class Watched(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             logits = super().forward(images)
             (learned if self.training else judged).add(logits.dtype)
