@@ -118,7 +118,7 @@ def export_onnx(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; pip install 'mnistzoo[onnx]'")
+            raise ExportError(f"exporting needs {package}; `pip install {package}`")
     check_replaceable(path)
     registration = get_registration(name)
     name = registration.spec.name

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
@@ -39,11 +40,12 @@ class Predictor:
             import onnxruntime
         except ModuleNotFoundError as error:
             raise OnnxFileError(
-                "running ONNX files needs onnxruntime; pip install 'mnistzoo[onnx]'"
+                "running ONNX files needs onnxruntime; `pip install onnxruntime`"
             ) from error
         where = "the model" if isinstance(model, bytes) else os.fspath(model)
         if not isinstance(model, bytes):
-            with open(model, "rb"):  # a file that is missing or closed is no fault of its contents
+            model = expanded(model)
+            with model.open("rb"):  # a file that is missing or closed is no fault of its contents
                 pass
             model = os.fspath(model)
         options = onnxruntime.SessionOptions()

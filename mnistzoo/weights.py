@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import replacing
+from mnistzoo.files import expanded, replacing
 
 _STORY = "mnistzoo"
 _MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
@@ -151,7 +151,7 @@ def _read_state(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise FileNotFoundError(2, "there is no such weights file", str(path))
     return path

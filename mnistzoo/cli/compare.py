@@ -4,6 +4,7 @@ import click
 
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
+    FILE,
     check_distinct,
     check_writable,
     data_dir_option,
@@ -34,11 +35,16 @@ from mnistzoo.output import say
 @data_dir_option
 @device_option
 @json_option
-@click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV; - is stdout.")
-@click.option("--markdown", "markdown_file", metavar="FILE", help="Write Markdown; - is stdout.")
+@click.option(
+    "--csv", "csv_file", type=FILE, metavar="FILE", help="Write the rows as CSV; - is stdout."
+)
+@click.option(
+    "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write Markdown; - is stdout."
+)
 @click.option(
     "--benchmarks",
     "benchmarks_file",
+    type=FILE,
     metavar="FILE",
     help="Join what `pytest benchmarks/ --benchmark-json FILE` measured.",
 )

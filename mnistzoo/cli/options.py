@@ -7,6 +7,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
 from mnistzoo.files import check_replaceable
 from mnistzoo.spec import Recipe
@@ -17,8 +18,32 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
     float: float,
 }
 
+
+class PathParam(click.Path):
+    """A path, its ``~`` expanded; whether it can be used is for the command to find out."""
+
+    def __init__(self, *, folder: bool = False) -> None:
+        super().__init__(readable=False)
+        self._folder = folder
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        return os.path.expanduser(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir" if self._folder else "file")]
+
+
+FILE, FOLDER = PathParam(), PathParam(folder=True)
+
 json_option = click.option(
-    "--json", "json_file", metavar="FILE", help="Write the facts as JSON; - is stdout."
+    "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
 dataset_option = click.option(
     "--dataset",
@@ -29,6 +54,7 @@ dataset_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
+    type=FOLDER,
     metavar="DIR",
     help="The folder with MNIST's four IDX files.  [env: MNISTZOO_DATA_DIR]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
 from mnistzoo.output import say
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @click.command("predict", cls=Command)
-@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
+@click.argument("pictures", type=FILE, nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--model",
     metavar="MODEL",
     help="A model, or an .onnx file.  [default: the installed model with the best shipped weights]",
 )
 @click.option(
-    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
 @json_option
 def command(

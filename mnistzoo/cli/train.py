@@ -7,6 +7,8 @@ import click
 
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
+    FILE,
+    FOLDER,
     check_writable,
     data_dir_option,
     dataset_option,
@@ -37,11 +39,15 @@ from mnistzoo.output import say
 @click.option(
     "-o",
     "--output",
+    type=FILE,
     metavar="FILE.safetensors",
     help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors]",
 )
 @click.option(
-    "--checkpoint", metavar="DIR", help="Save the state of the run there after every epoch."
+    "--checkpoint",
+    type=FOLDER,
+    metavar="DIR",
+    help="Save the state of the run there after every epoch.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on from the checkpoint; from the start if there is none yet."

@@ -452,7 +452,7 @@ def _onnx(subject: Subject) -> None:
     """The model exports to ONNX and computes the same there."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise NotApplicable(f"{package} is not installed; pip install 'mnistzoo[onnx]'")
+            raise NotApplicable(f"{package} is not installed; `pip install {package}`")
     with subject.weights_file() as weights, tempfile.TemporaryDirectory() as folder:
         export_onnx(subject.spec.name, Path(folder, "model.onnx"), weights=weights)
 
