@@ -2,11 +2,13 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnistzoo.benchmarks import BenchmarkError, read_benchmarks
@@ -80,7 +82,9 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     figures = found.figures["third_party"]
     expected = 1e6 * medians["test_inference[third_party-onnx-32]"]
     assert figures["inference onnx 32, us"] == expected
+    # Not what the process of the benchmarks takes: that has the optional packages loaded as well.
     assert figures["first prediction, peak_memory_mb"] > 100
+    assert figures["first prediction, above_torch_mb"] > 1
     assert "1 threads" in found.machine and "torch" in found.machine
 
     done = run_cli(
@@ -162,3 +166,16 @@ def test_a_slower_machine_passes_and_a_slower_benchmark_does_not(tmp_path: Path)
     assert (done.returncode, "new  test_new" in done.stdout) == (0, True)
     nothing = write_result(tmp_path / "4.json", test_a=2)
     assert "test_calibration included" in regressions(nothing, "--baseline", baseline).stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_peak_memory_is_that_of_the_fresh_process_alone() -> None:
+    code = runpy.run_path(str(BENCHMARKS / "test_models.py"))["_FIRST_PREDICTION"]
+    # The benchmark's own code, up to where it loads the model.
+    before = code.partition("from mnistzoo")[0] + "print(before)\n"
+    command = [sys.executable, "-c", before]
+    small = float(subprocess.check_output(command))
+    ballast = np.ones(800 << 20, np.uint8)  # more than torch takes by itself
+    large = float(subprocess.check_output(command))
+    assert ballast[-1] == 1
+    assert abs(large - small) < 100

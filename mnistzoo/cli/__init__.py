@@ -9,6 +9,7 @@ import sys
 import click
 
 from mnistzoo.cli.command import Group
+from mnistzoo.cli.completion import complete
 from mnistzoo.errors import MnistzooError, describe, one_line, reason
 from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when torch is imported
     escape_what_cannot_be_encoded()
+    complete(group)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]

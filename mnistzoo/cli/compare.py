@@ -2,6 +2,7 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     FILE,
@@ -22,7 +23,7 @@ from mnistzoo.output import say
 
 
 @click.command("compare", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
 @recipe_option
 @epochs_option

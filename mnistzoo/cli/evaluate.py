@@ -2,12 +2,13 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, data_dir_option, dataset_option, device_option, json_option
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
     "--weights",
     type=FILE,

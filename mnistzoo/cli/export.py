@@ -2,13 +2,14 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
 from mnistzoo.output import say
 
 
 @click.command("export", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
     "-o",
     "--output",

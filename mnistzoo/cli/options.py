@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
+from mnistzoo.cli import completion
 from mnistzoo.files import check_replaceable
 from mnistzoo.spec import Recipe
 
@@ -80,7 +81,11 @@ set_option = click.option(
     help="Any field of the recipe, such as rotation=10; may be repeated.",
 )
 recipe_option = click.option(
-    "--recipe", default="default", show_default=True, help="One of those that `models` lists."
+    "--recipe",
+    default="default",
+    show_default=True,
+    shell_complete=completion.recipes,
+    help="One of those that `models` lists.",
 )
 
 

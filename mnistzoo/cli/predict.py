@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
 from mnistzoo.output import say
@@ -24,7 +25,9 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 @click.argument("pictures", type=FILE, nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--model",
+    type=FILE,
     metavar="MODEL",
+    shell_complete=completion.models_or_files,
     help="A model, or an .onnx file.  [default: the installed model with the best shipped weights]",
 )
 @click.option(

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     FILE,
@@ -25,7 +26,7 @@ from mnistzoo.output import say
 
 
 @click.command("train", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @recipe_option
 @epochs_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
