@@ -73,7 +73,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'mnistzoo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_ROOMS[name]), name)
+    try:
+        return getattr(importlib.import_module(_ROOMS[name]), name)
+    except ImportError as error:
+        from mnistzoo.missing import MissingModuleError, why_not_imported
+
+        raise MissingModuleError(f"mnistzoo.{name}: {why_not_imported(error)}") from error
 
 
 def __dir__() -> list[str]:

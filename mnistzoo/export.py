@@ -152,7 +152,7 @@ def export_module(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; pip install 'mnistzoo[onnx]'")
+            raise ExportError(f"exporting needs {package}; `pip install {package}`")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")

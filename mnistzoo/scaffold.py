@@ -20,6 +20,7 @@ from packaging.version import Version
 
 from mnistzoo import __version__
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 from mnistzoo.zoo import registrations
 
 _TEMPLATES = Path(__file__).parent / "templates" / "plugin"
@@ -67,7 +68,7 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
     names, conflicts = registrations()
     if model in names or model in conflicts:
         raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
-    parent = Path(directory)
+    parent = expanded(directory)
     if not parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is no directory; make it first", str(directory))
     folder = parent / name

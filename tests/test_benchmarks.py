@@ -2,11 +2,13 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import run
 
@@ -81,7 +83,9 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     figures = found.figures["third_party"]
     expected = 1e6 * medians["test_inference[third_party-onnx-32]"]
     assert figures["inference onnx 32, us"] == expected
+    # Not what the process of the benchmarks takes: that has the optional packages loaded as well.
     assert figures["first prediction, peak_memory_mb"] > 100
+    assert figures["first prediction, above_torch_mb"] > 1
     assert "1 thread, " in found.machine and "torch" in found.machine
 
     done = run_cli(
@@ -192,3 +196,16 @@ def test_what_was_left_out_of_a_run_is_not_judged_and_stays_in_the_baseline(
     assert written["test_creation[third_party]"] == 1e9 and "test_of_old" not in written
     assert written["test_inference[third_party-eager-1]"] < 1e9
     assert regressions(result, "--baseline", baseline).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_peak_memory_is_that_of_the_fresh_process_alone() -> None:
+    code = runpy.run_path(str(BENCHMARKS / "test_models.py"))["_FIRST_PREDICTION"]
+    # The benchmark's own code, up to where it loads the model.
+    before = code.partition("from mnistzoo")[0] + "print(before)\n"
+    command = [sys.executable, "-c", before]
+    small = float(subprocess.check_output(command))
+    ballast = np.ones(800 << 20, np.uint8)  # more than torch takes by itself
+    large = float(subprocess.check_output(command))
+    assert ballast[-1] == 1
+    assert abs(large - small) < 100

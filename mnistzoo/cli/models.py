@@ -2,12 +2,13 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import json_option
 
 
 @click.command("models", cls=Command)
-@click.argument("pattern", default="*")
+@click.argument("pattern", default="*", shell_complete=completion.models)
 @json_option
 def command(pattern: str, json_file: str | None) -> int:
     """List the installed models.

@@ -3,20 +3,20 @@
 import logging
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
 from mnistzoo.data.foreign import conversion
 from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
+from mnistzoo.missing import MissingModuleError, why_not_imported
 
 _log = logging.getLogger("mnistzoo")
 _SHIPPED = Path(__file__).parent / "files"
@@ -191,8 +191,9 @@ class Dataset:
         Raises:
             DataError: if it is nowhere; lists the folders.
         """
-        folders = self._folders()
-        for folder in folders:
+        folders = []
+        for folder in self._folders():
+            folders.append(folder)
             path = find(folder, file)
             if path is not None:
                 return path
@@ -235,12 +236,14 @@ class Dataset:
             download(self.files, folder)
         return folder
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> Iterator[Path]:
         if self._definition.shipped:
-            return [_SHIPPED]
-        if self._data_dir is not None:
-            return [self._data_dir]
-        return [_SHIPPED, Path("data"), cache_dir()]
+            yield _SHIPPED
+        elif self._data_dir is not None:
+            yield self._data_dir
+        else:
+            yield from (_SHIPPED, Path("data"))
+            yield cache_dir()  # last: only this one needs platformdirs
 
     def _read(self, file: DataFile) -> NDArray[Any]:
         if self._definition.shipped or self._data_dir is not None:
@@ -263,9 +266,21 @@ def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = 
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own."""
+    """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own.
+
+    Raises:
+        MissingModuleError: if there is no platformdirs to know the platform's.
+    """
     chosen = os.environ.get("MNISTZOO_CACHE_DIR")
-    return expanded(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")
+    if chosen:
+        return expanded(chosen)
+    try:
+        import platformdirs
+    except ModuleNotFoundError as error:
+        raise MissingModuleError(
+            f"where the cache is: {why_not_imported(error)}; or name it with MNISTZOO_CACHE_DIR"
+        ) from error
+    return platformdirs.user_cache_path("mnistzoo")
 
 
 def _foreign_hint(folders: list[Path]) -> str:

@@ -464,7 +464,7 @@ def _onnx(subject: Subject) -> None:
     """The model exports to ONNX and computes the same there."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise NotApplicable(f"{package} is not installed; pip install 'mnistzoo[onnx]'")
+            raise NotApplicable(f"{package} is not installed; `pip install {package}`")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         export_module(subject.able(), subject.registration, path, own_weights=False)
