@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError, one_line
+from mnistzoo.files import expanded
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
