@@ -1,6 +1,5 @@
 """What the shell's Tab key offers: commands, options, models, recipes, files."""
 
-import logging
 import os
 import sys
 
@@ -15,7 +14,9 @@ _VARIABLE = "_MNISTZOO_COMPLETE"
 def complete(group: click.Group) -> None:
     """Answer the shell and exit, if this process was started for its completion."""
     if instruction := os.environ.get(_VARIABLE):
-        logging.disable()  # a broken plugin's line would stand in the middle of what is typed
+        if instruction.endswith("_complete"):
+            # What plugins print, or fail with, would stand in the middle of what is being typed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.exit(shell_complete(group, {}, "mnistzoo", _VARIABLE, instruction))
 
 
@@ -37,8 +38,8 @@ def models(
 def models_or_files(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Offer models, and files besides."""
-    return [*models(context, parameter, incomplete), CompletionItem(incomplete, type="file")]
+    """Offer models, or where none begins so files: bash shows one kind only."""
+    return models(context, parameter, incomplete) or [CompletionItem(incomplete, type="file")]
 
 
 def recipes(
@@ -49,8 +50,9 @@ def recipes(
 
     with stdout_for_results():
         known, _ = registrations()
-    given = context.params.get("models") or context.params.get("model") or ()
-    named = [given] if isinstance(given, str) else list(given)
-    specs = [known[name].spec for name in named or known if name in known]
+    # The option that is being completed has no value yet, so click has given up before it came to
+    # the arguments, and left them as they are.
+    named = [name for name in context.args if name in known]
+    specs = [known[name].spec for name in named or known]
     offered = {recipe for spec in specs for recipe in spec.recipes}
     return [CompletionItem(name) for name in sorted(offered) if name.startswith(incomplete)]

@@ -29,6 +29,7 @@ _LINES = {
 source completion
 COMP_WORDS=($LINE); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 if [ "${LINE: -1}" = " " ]; then COMP_WORDS+=(""); COMP_CWORD=$((COMP_CWORD + 1)); fi
+compopt() { :; }  # bash has it only while somebody types
 _mnistzoo_completion mnistzoo
 printf '%s\\n' "${COMPREPLY[@]}"
 """,
@@ -62,7 +63,9 @@ def complete(
                 }
             )
             assert (done.returncode, done.stderr) == (0, "")
-            return done.stdout.splitlines()[1::3]  # kind, value, help
+            kinds, values = done.stdout.splitlines()[::3], done.stdout.splitlines()[1::3]
+            both = zip(kinds, values, strict=True)  # each kind, value, help
+            return sorted(value for kind, value in both if kind == "plain")
         if (program := shutil.which(shell)) is None:
             pytest.skip(f"{shell} is not installed")
         done = subprocess.run(
@@ -82,7 +85,7 @@ def complete(
             timeout=60,
         )
         assert done.stderr == ""
-        return [each.partition("\t")[0] for each in done.stdout.splitlines() if each]
+        return sorted(each.partition("\t")[0] for each in done.stdout.splitlines() if each)
 
     return completing
 
