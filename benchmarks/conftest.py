@@ -1,6 +1,7 @@
 """What the suites share: every installed model as a parameter, one thread, shipped images."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,28 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: An
     machine_info["mnistzoo"] = environment(torch.device("cpu")) | {"threads": THREADS}
 
 
+_deselected: list[str] = []
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    _deselected.extend(item.name for item in items)
+
+
+def pytest_benchmark_update_json(
+    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
+) -> None:
+    """Note for ``regressions.py`` what ``-k``, or a path, left out: benchmarks or functions."""
+    session: pytest.Session = config.pluginmanager.get_plugin("session")
+    names = [*_deselected, *(item.name for item in session.items)]
+    collected = {name.partition("[")[0] for name in names}
+    defined = {
+        function
+        for file in Path(__file__).parent.glob("test_*.py")
+        for function in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    output_json["not_run"] = sorted({*_deselected, *(defined - collected)})
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> Iterator[None]:
     torch.manual_seed(0)
@@ -60,9 +83,7 @@ def facts() -> Callable[[str], dict[str, Any]]:
                 "provider": plugin.provider,
                 "params": spec.num_params,
                 "multiply_adds": multiply_adds(create_model(name)),
-                "test_accuracy": dict(spec.weights.metrics).get("test_accuracy")
-                if spec.weights
-                else None,
+                "test_accuracy": spec.declared_metrics.get("test_accuracy"),
                 "threads": THREADS,
             }
         return known[name]

@@ -5,7 +5,8 @@ Usage: python benchmarks/regressions.py RESULT.json [--baseline FILE] [--toleran
 RESULT.json is what `pytest benchmarks/ --benchmark-json RESULT.json` wrote. The baseline holds each
 benchmark's median divided by that of `test_calibration` in the same run, so that a slower machine
 moves both. Exits with 1 if one takes more than FACTOR times its share of then, or is gone; a new
-one is named and does no harm. --write makes the result the baseline.
+one is named and does no harm. What `-k` or a path left out of the run is not judged. --write makes
+the result the baseline, and keeps what was left out.
 """
 
 import argparse
@@ -28,14 +29,17 @@ def main() -> int | str:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     try:
-        now = shares(options.result)
+        now, not_run = shares(options.result)
+        then = {}
+        if options.baseline.exists() or not options.write:
+            stored = json.loads(options.baseline.read_text())
+            then = {name: float(share) for name, share in stored.items()}
+        left_out = {name for name in then if {name, name.partition("[")[0]} & not_run}
         if options.write:
+            baseline = {name: then[name] for name in left_out} | now
             with replacing(options.baseline) as stream:
-                stream.write(f"{json.dumps(now, indent=1, sort_keys=True)}\n".encode())
+                stream.write(f"{json.dumps(baseline, indent=1, sort_keys=True)}\n".encode())
             return 0
-        then = {
-            name: float(share) for name, share in json.loads(options.baseline.read_text()).items()
-        }
     except OSError as error:
         return f"regressions: {error.filename}: {error.strerror}; --write makes a baseline"
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -47,22 +51,24 @@ def main() -> int | str:
     for name, change in sorted(changes.items(), key=lambda each: -each[1]):
         verdict = "SLOWER" if change > options.tolerance else ""
         print(f"{change:6.2f}  {name}  {verdict}")
-    for name in sorted(now.keys() ^ then.keys()):
+    gone = then.keys() - now.keys() - left_out
+    for name in sorted(now.keys() - then.keys() | gone):
         print(f"   {'new' if name in now else 'GONE'}  {name}")
+    if left_out:
+        print(f"{len(left_out)} of the baseline were not part of the run")
     slower = [name for name, change in changes.items() if change > options.tolerance]
     print(
         f"{len(slower)} of {len(changes)} take over {options.tolerance} times their share of then"
     )
-    return 1 if slower or then.keys() - now.keys() else 0
+    return 1 if slower or gone else 0
 
 
-def shares(path: Path) -> dict[str, float]:
-    """Return each benchmark's median in units of the calibration's."""
-    medians = {
-        each["name"]: each["stats"]["median"] for each in json.loads(path.read_text())["benchmarks"]
-    }
+def shares(path: Path) -> tuple[dict[str, float], set[str]]:
+    """Return each benchmark's median in units of the calibration's, and the names not run."""
+    result = json.loads(path.read_text())
+    medians = {each["name"]: each["stats"]["median"] for each in result["benchmarks"]}
     unit = medians.pop(CALIBRATION)
-    return {name: median / unit for name, median in medians.items()}
+    return {name: median / unit for name, median in medians.items()}, set(result.get("not_run", ()))
 
 
 if __name__ == "__main__":

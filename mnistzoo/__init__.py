@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from mnistzoo.pictures import read_picture
     from mnistzoo.plugins import register_plugin
     from mnistzoo.runtime import Predictor
-    from mnistzoo.training import train
+    from mnistzoo.training import (
+        Callback,
+        TrainingJob,
+        TrainingResult,
+        run_training,
+        train,
+    )
     from mnistzoo.zoo import create_model, get_recipe, get_spec, list_models, load_model
 
 __version__ = "0.1.0"
@@ -22,11 +28,14 @@ __version__ = "0.1.0"
 # Imported on first use, so that a plugin or a look at the list of models never waits for torch, and
 # the Predictor works where there is none.
 _ROOMS = {
+    "Callback": "mnistzoo.training",
     "Dataset": "mnistzoo.data",
     "Evaluation": "mnistzoo.evaluation",
     "Export": "mnistzoo.export",
     "Predictor": "mnistzoo.runtime",
     "Split": "mnistzoo.data",
+    "TrainingJob": "mnistzoo.training",
+    "TrainingResult": "mnistzoo.training",
     "create_model": "mnistzoo.zoo",
     "evaluate": "mnistzoo.evaluation",
     "export_onnx": "mnistzoo.export",
@@ -39,11 +48,13 @@ _ROOMS = {
     "read_idx": "mnistzoo.data",
     "read_picture": "mnistzoo.pictures",
     "register_plugin": "mnistzoo.plugins",
+    "run_training": "mnistzoo.training",
     "train": "mnistzoo.training",
     "write_idx": "mnistzoo.data",
 }
 
 __all__ = [
+    "Callback",
     "Dataset",
     "Evaluation",
     "Export",
@@ -52,6 +63,8 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Split",
+    "TrainingJob",
+    "TrainingResult",
     "Weights",
     "create_model",
     "evaluate",
@@ -65,6 +78,7 @@ __all__ = [
     "read_idx",
     "read_picture",
     "register_plugin",
+    "run_training",
     "train",
     "write_idx",
 ]
@@ -73,7 +87,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'mnistzoo' has no attribute {name!r}")
-    return getattr(importlib.import_module(_ROOMS[name]), name)
+    try:
+        return getattr(importlib.import_module(_ROOMS[name]), name)
+    except ImportError as error:
+        from mnistzoo.missing import MissingModuleError, why_not_imported
+
+        raise MissingModuleError(f"mnistzoo.{name}: {why_not_imported(error)}") from error
 
 
 def __dir__() -> list[str]:

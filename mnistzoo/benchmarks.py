@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 
 # Numbers in ``extra_info`` that every benchmark of a model repeats.
 _OF_THE_MODEL = ("params", "multiply_adds", "test_accuracy", "threads")
@@ -47,7 +48,7 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
         BenchmarkError: if it is none, or none of its benchmarks names a model in ``extra_info``.
         OSError: if it cannot be read.
     """
-    with open(path, "rb") as stream:
+    with expanded(path).open("rb") as stream:
         content = stream.read()
     figures: dict[str, dict[str, float]] = {}
     providers: dict[str, str] = {}

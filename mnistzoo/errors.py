@@ -34,7 +34,7 @@ def describe_failure(what: str, error: BaseException, packages: Collection[str])
     """Return in one line what of a model failed, why, and in which line of the model's own code.
 
     Args:
-        what: was done, such as ``"forward() of 5 images"``.
+        what: was done, such as ``"forward() of a batch of 5"``.
         error: that it raised.
         packages: the top packages of the model's own code.
     """

@@ -154,7 +154,7 @@ def export_module(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; pip install 'mnistzoo[onnx]'")
+            raise ExportError(f"exporting needs {package}; `pip install {package}`")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
@@ -293,7 +293,7 @@ def _reason(error: BaseException) -> str:
 def _facts(registration: Registration, data: Dataset, own_weights: bool) -> dict[str, str]:
     """Return what the file is to say of itself."""
     spec, plugin = registration.spec, registration.plugin
-    shipped = spec.weights if not own_weights else None
+    measured = spec.measured if spec.weights is None else spec.weights.measured
     return {
         "model": spec.name,
         "summary": spec.summary,
@@ -304,8 +304,8 @@ def _facts(registration: Registration, data: Dataset, own_weights: bool) -> dict
         "input": "image: float32 (batch, 1, 28, 28), 0 (paper) to 1 (ink)",
         "precision": "float32",
         "weights": "a file of the user" if own_weights else "shipped with the plugin",
-        "declared_metrics": json.dumps(dict(shipped.metrics) if shipped else {}),
-        "measured": shipped.measured if shipped else "",
+        "declared_metrics": json.dumps({} if own_weights else dict(spec.declared_metrics)),
+        "measured": "" if own_weights else measured,
         "test_data_sha256": json.dumps(
             {file: sha256 for file, sha256 in data.checksums.items() if file.startswith("t10k")}
         ),

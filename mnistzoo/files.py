@@ -13,7 +13,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     """Return the path with the home folder for a leading ``~``, as a shell would.
 
     A shell does not where the path is part of a word, as in ``--json=~/facts.json``, or stands in
-    Python. Everything in mnistzoo that takes a path reads it through this.
+    Python. Every function that takes a path opens it through this.
     """
     return Path(os.path.expanduser(path))
 

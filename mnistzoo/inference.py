@@ -79,7 +79,7 @@ def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.d
         with computing_threads(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in batches:
                 inputs = to_input(batch.to(device))
-                with calling(model, f"forward() of {len(inputs)} images"):
+                with calling(model, f"forward() of a batch of {len(inputs)}"):
                     logits.append(model(inputs).float())
         return torch.cat(logits)
     finally:

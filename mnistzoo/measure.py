@@ -13,6 +13,7 @@ from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
+from mnistzoo.modules import calling
 
 _WARM_UP_SECONDS = 0.2
 _REPEATS = 30
@@ -52,6 +53,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
 
     Raises:
         MnistzooError: if the logits disagree.
+        ModelFailed: if the model raises an exception.
     """
     inputs = to_input(images)
     model.eval()
@@ -61,7 +63,8 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         nonlocal logits
         logits = model(inputs)
 
-    with computing_threads(LATENCY_THREADS), torch.inference_mode():
+    timing = calling(model, f"forward() of a batch of {len(inputs)}")
+    with computing_threads(LATENCY_THREADS), torch.inference_mode(), timing:
         microseconds = median_us(call, lambda: _wait(images.device))
     with torch.inference_mode():
         expected = predict_logits(model, images)

@@ -18,7 +18,7 @@ def calling(model: nn.Module, what: str) -> Iterator[None]:
 
     Args:
         model: whose code runs in the block.
-        what: is done with it, such as ``"forward() of 5 images"``.
+        what: is done with it, such as ``"forward() of a batch of 5"``.
 
     Raises:
         ModelFailed: for any exception but Ctrl-C and those of mnistzoo.

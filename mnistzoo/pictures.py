@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 
 _WORKING_SIZE = 1_000
 _LEAST_CONTRAST = 24  # of 255; below it, what differs from the paper is noise
@@ -70,7 +71,7 @@ def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
 
 def _pixels(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Return the picture's colours, float32 ``(height, width, 3)``, 0 to 255, made small."""
-    with open(path, "rb") as stream:
+    with expanded(path).open("rb") as stream:
         try:
             with (
                 warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 import mnistzoo
 from mnistzoo import hookspecs
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
+from mnistzoo.missing import hidden_module
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
@@ -191,6 +192,8 @@ def _require_this_version(distribution: importlib.metadata.Distribution) -> None
 def _why(error: BaseException) -> str:
     """Return why a plugin failed; what only another version of mnistzoo knows is called so."""
     found = reason(error)
+    if isinstance(error, ImportError | AttributeError) and (hidden := hidden_module(error)):
+        return f"{found}; {hidden}"
     unknown_field = isinstance(error, TypeError) and (
         "unexpected keyword argument" in found or "required keyword-only argument" in found
     )

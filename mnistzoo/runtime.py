@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError, one_line
+from mnistzoo.files import expanded
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
@@ -42,10 +43,11 @@ class Predictor:
         if isinstance(model, bytes):
             self._where, self._content, self._folder = "the model", model, ""
         else:
-            self._where = os.fspath(model)
-            with open(model, "rb") as stream:
+            path = expanded(model)
+            self._where = os.fspath(path)
+            with path.open("rb") as stream:
                 self._content = stream.read()
-            self._folder = os.path.dirname(os.path.abspath(model))
+            self._folder = os.path.dirname(os.path.abspath(path))
         self._threads = threads
         self._open()
 
@@ -54,7 +56,7 @@ class Predictor:
             import onnxruntime
         except ModuleNotFoundError as error:
             raise OnnxFileError(
-                "running ONNX files needs onnxruntime; pip install 'mnistzoo[onnx]'"
+                "running ONNX files needs onnxruntime; `pip install onnxruntime`"
             ) from error
         where = self._where
         options = onnxruntime.SessionOptions()

@@ -20,6 +20,7 @@ from packaging.version import Version
 
 from mnistzoo import __version__
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 from mnistzoo.zoo import registrations
 
 _TEMPLATES = Path(__file__).parent / "templates" / "plugin"
@@ -67,18 +68,17 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
     names, conflicts = registrations()
     if model in names or model in conflicts:
         raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
-    parent = Path(directory)
+    parent = expanded(directory)
     if not parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is no directory; make it first", str(directory))
     folder = parent / name
     if folder.exists() or folder.is_symlink():
         raise ScaffoldError(f"{folder} is there already; take another name or another --directory")
-    release = Version(__version__)
     facts = {
         "distribution": name,
         "module": module,
         "model": model,
-        "versions": f">={release.major}.{release.minor},<{release.major}.{release.minor + 1}",
+        "versions": version_range(__version__),
         "year": str(datetime.date.today().year),
     }
     try:
@@ -93,6 +93,17 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     return NewPlugin(folder, model)
+
+
+def version_range(version: str) -> str:
+    """Return the versions of mnistzoo that a plugin written for this one works with.
+
+    Those of its minor version; of a development or pre-release of the first of them, too.
+    """
+    release = Version(version)
+    first = f"{release.major}.{release.minor}"
+    earliest = first if release >= Version(first) else f"{first}.dev0"
+    return f">={earliest},<{release.major}.{release.minor + 1}"
 
 
 def _module(name: str) -> str:

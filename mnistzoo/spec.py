@@ -186,9 +186,7 @@ class Weights:
             _SHA256.fullmatch(self.sha256) is not None,
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
         )
-        for name, value in self.metrics.items():
-            _require(_is_line(name), f"weights metric {name!r} must be one line")
-            _require(0 <= value <= 1, f"weights metric {name!r} is {value}, it must be from 0 to 1")
+        _require_metrics(self.metrics, "of the weights")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +208,8 @@ class ModelSpec:
         weights: trained weights that the plugin ships, if any.
         members: names of other registered models, with shipped weights, that this one is made of;
             it is not trained and ships no weights of its own.
+        metrics: of a model with ``members``, as in :class:`Weights`.
+        measured: how they came about, as in :class:`Weights`.
         tags: free words, such as ``"convolutional"``.
         aliases: further names.
         license: SPDX identifier of the model's code and weights.
@@ -228,6 +228,8 @@ class ModelSpec:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     weights: Weights | None = None
     members: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    measured: str = ""
     tags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     license: str = ""
@@ -281,6 +283,12 @@ class ModelSpec:
                 f"recipes {where} must hold one named 'default', or be left out beside weights",
             )
         _require(
+            bool(self.members) or not (self.metrics or self.measured),
+            f"metrics and measured {where} must be left out, since they stand in its weights",
+        )
+        _require_metrics(self.metrics, where)
+        _require(_is_line(self.measured), f"measured {where} must be one line")
+        _require(
             self.weights is None or isinstance(self.weights, Weights),
             f"weights {where} must be a Weights object or None",
         )
@@ -301,6 +309,17 @@ class ModelSpec:
     def names(self) -> tuple[str, ...]:
         """The name, then the aliases."""
         return (self.name, *self.aliases)
+
+    @property
+    def declared_metrics(self) -> Mapping[str, float]:
+        """Those of the weights, or of the model with members; empty where none are declared."""
+        return self.metrics if self.weights is None else self.weights.metrics
+
+
+def _require_metrics(metrics: Mapping[str, float], where: str) -> None:
+    for name, value in metrics.items():
+        _require(_is_line(name), f"metric {name!r} {where} must be one line")
+        _require(0 <= value <= 1, f"metric {name!r} {where} is {value}, it must be from 0 to 1")
 
 
 def _is_line(text: object) -> bool:

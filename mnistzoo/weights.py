@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import replacing
+from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
 
 _STORY = "mnistzoo"
@@ -221,7 +221,7 @@ def _objects(refusal: str) -> str:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = expanded(path)
     if not path.is_file():
         raise FileNotFoundError(2, "there is no such weights file", str(path))
     return path

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistzoo.errors import MnistzooError, place, reason, suggestion
+from mnistzoo.missing import hidden_module
 from mnistzoo.plugins import Plugin, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
@@ -179,15 +180,20 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
         _require_module(model)
         return unwrapped(model)
     except ModuleNotFoundError as error:
+        needed = f"{where} needs the module {error.name or str(error)!r}"
+        if hidden := hidden_module(error):
+            raise ModelError(f"{needed}; {hidden}") from error
         raise ModelError(
-            f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
-            "install it, or the plugin again"
+            f"{needed}, which is not installed; install it, or the plugin again"
         ) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
+        why = reason(error)
+        if isinstance(error, ImportError | AttributeError) and (hidden := hidden_module(error)):
+            why = f"{why}; {hidden}"
         raise ModelError(
-            f"{where} cannot be created by {spec.factory!r}: {reason(error)}"
+            f"{where} cannot be created by {spec.factory!r}: {why}"
             f"{place(error, {module_name.partition('.')[0]})}"
         ) from error
 

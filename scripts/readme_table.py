@@ -15,15 +15,17 @@ import torch
 
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.report import percent
+from mnistzoo.weights import read_story
+from mnistzoo.zoo import weights_path
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
 MODELS = [
-    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "sprint"),
-    *("tiny1k", "tiny7k", "vit"),
+    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet"),
+    *("resnet_small", "sprint", "tiny1k", "tiny7k", "vit"),
 ]
 # How those came about that are not trained.
 MADE = {
-    "ensemble": f"made of {', '.join(get_spec('ensemble').members)}",
+    "ensemble": "`python plugins/mnistzoo-ensemble/pack.py`",
     "neighbours": "`python plugins/mnistzoo-neighbours/fit.py`",
 }
 HEADINGS = [
@@ -35,7 +37,7 @@ HEADINGS = [
     "sd",
     "seeds",
     "minutes a run",
-    "threads",
+    "on",
     "train it again",
 ]
 
@@ -43,15 +45,13 @@ HEADINGS = [
 def main() -> None:
     measured = compared(Path(sys.argv[1])) if len(sys.argv) > 1 else evaluated()
     with RUNS.open(newline="") as stream:
-        runs = [
-            row
-            for row in csv.DictReader(stream)
-            if (row["recipe"], row["images"]) == ("default", "55000")
-        ]
+        runs = [row for row in csv.DictReader(stream) if row["recipe"] == "default"]
     rows = []
     for name in MODELS:
         accuracy, low, high = measured[name]
-        own = [run for run in runs if run["model"] == name]
+        # The runs of the kind that was shipped, on all images or without the validation split.
+        images = shipped_images(name)
+        own = [run for run in runs if (run["model"], run["images"]) == (name, images)]
         found = [float(run["test_accuracy"]) for run in own]
         rows.append(
             [
@@ -63,8 +63,8 @@ def main() -> None:
                 percent(statistics.stdev(found)) if len(own) > 1 else "-",
                 str(len(own)) if own else "-",
                 minutes([float(run["seconds"]) for run in own]) if own else "-",
-                own[0]["threads"] if own else "-",
-                f"`mnistzoo compare {name} --train --seeds {len(own)}`" if own else MADE[name],
+                place(own[0]) if own else "-",
+                again(name, own) if own else MADE[name],
             ]
         )
     rows.sort(key=lambda row: -float(row[2]))
@@ -86,6 +86,25 @@ def compared(path: Path) -> dict[str, tuple[float, float, float]]:
     assert comparison["training"] is None, "these are not the shipped weights"
     models = {each["name"]: each for each in comparison["models"]}
     return {name: (models[name]["accuracy"], *models[name]["accuracy_interval"]) for name in MODELS}
+
+
+def shipped_images(name: str) -> str:
+    """Return how many images the shipped weights were trained on."""
+    story = read_story(weights_path(get_spec(name)))
+    return "60000" if story.get("final") else "55000"
+
+
+def again(name: str, runs: list[dict[str, str]]) -> str:
+    """Return the command that trains the runs again."""
+    final = " --final" if runs[0]["images"] == "60000" else ""
+    return f"`mnistzoo compare {name} --train --seeds {len(runs)}{final}`"
+
+
+def place(run: dict[str, str]) -> str:
+    """Return what a run was trained on: a GPU, or so many cores of a CPU."""
+    if run["device"].startswith("NVIDIA"):
+        return run["device"]
+    return f"{run['threads']} core{'s' if run['threads'] != '1' else ''}"
 
 
 def minutes(seconds: list[float]) -> str:

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import run
 
@@ -81,7 +83,9 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     figures = found.figures["third_party"]
     expected = 1e6 * medians["test_inference[third_party-onnx-32]"]
     assert figures["inference onnx 32, us"] == expected
+    # Not what the process of the benchmarks takes: that has the optional packages loaded as well.
     assert figures["first prediction, peak_memory_mb"] > 100
+    assert figures["first prediction, above_torch_mb"] > 1
     assert "1 thread, " in found.machine and "torch" in found.machine
 
     done = run_cli(
@@ -156,5 +160,52 @@ def test_a_slower_machine_passes_and_a_slower_benchmark_does_not(tmp_path: Path)
     plugin = write_result(tmp_path / "3.json", test_calibration=1, test_a=2, test_b=3, test_new=5)
     done = regressions(plugin, "--baseline", baseline)
     assert (done.returncode, "new  test_new" in done.stdout) == (0, True)
+    assert regressions(plugin, "--baseline", baseline, "--write").returncode == 0
+    assert set(json.loads(baseline.read_text())) == {"test_a", "test_b", "test_new"}
     nothing = write_result(tmp_path / "4.json", test_a=2)
     assert "test_calibration included" in regressions(nothing, "--baseline", baseline).stderr
+
+
+def test_what_was_left_out_of_a_run_is_not_judged_and_stays_in_the_baseline(
+    install_plugin: Callable[..., Path], run_python: Run, tmp_path: Path
+) -> None:
+    install_plugin("third-party")
+    result, baseline = tmp_path / "result.json", tmp_path / "baseline.json"
+    kept = {"test_creation[third_party]": 1e9, "test_read_idx[plain]": 1.0, "test_of_old": 1.0}
+    baseline.write_text(json.dumps(kept | {"test_inference[third_party-eager-1]": 1e9}))
+    # Left out are test_data.py by the paths, the creation by -k; test_of_old is nowhere any more.
+    done = run_python(
+        *(
+            "-m",
+            "pytest",
+            str(BENCHMARKS / "test_models.py"),
+            str(BENCHMARKS / "test_inference.py"),
+        ),
+        *(str(BENCHMARKS / "test_calibration.py"), "--benchmark-json", str(result), "-q"),
+        *("-k", "calibration or (eager and third_party)", "-p", "no:cacheprovider"),
+    )
+    assert done.returncode == 0, done.stdout
+    found = regressions(result, "--baseline", baseline)
+    assert found.returncode == 1
+    assert [line.split()[1] for line in found.stdout.splitlines() if "GONE" in line] == [
+        "test_of_old"
+    ]
+    assert "2 of the baseline were not part of the run" in found.stdout
+    assert regressions(result, "--baseline", baseline, "--write").returncode == 0
+    written = json.loads(baseline.read_text())
+    assert written["test_creation[third_party]"] == 1e9 and "test_of_old" not in written
+    assert written["test_inference[third_party-eager-1]"] < 1e9
+    assert regressions(result, "--baseline", baseline).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_peak_memory_is_that_of_the_fresh_process_alone() -> None:
+    code = runpy.run_path(str(BENCHMARKS / "test_models.py"))["_FIRST_PREDICTION"]
+    # The benchmark's own code, up to where it loads the model.
+    before = code.partition("from mnistzoo")[0] + "print(before)\n"
+    command = [sys.executable, "-c", before]
+    small = float(subprocess.check_output(command))
+    ballast = np.ones(800 << 20, np.uint8)  # more than torch takes by itself
+    large = float(subprocess.check_output(command))
+    assert ballast[-1] == 1
+    assert abs(large - small) < 100

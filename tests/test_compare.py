@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from training_runs import trained
 
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model
 from mnistzoo.cli import main
@@ -56,7 +57,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "        return super().forward(images)\n"
     )
 
-    def trained(epochs: int) -> Weights:
+    def trained_for(epochs: int) -> Weights:
         def create() -> nn.Module:
             return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
@@ -71,7 +72,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             measured="in a test",
         )
 
-    good, poor = trained(epochs=5), trained(epochs=1)
+    good, poor = trained_for(epochs=5), trained_for(epochs=1)
 
     class Plugin:
         @hookimpl

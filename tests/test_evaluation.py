@@ -21,7 +21,7 @@ from mnistzoo import (
     write_idx,
 )
 from mnistzoo.data import DataError
-from mnistzoo.inference import predict_logits, to_input
+from mnistzoo.inference import predict_logits
 
 
 def evaluation(labels: list[int], predictions: list[int], confidence: float) -> Evaluation:
@@ -176,14 +176,6 @@ def test_images_of_another_form_are_refused_with_what_converts_them(
     _, _, advice = str(caught.value).rpartition("; if ")
     advice = advice.partition(", ")[2].removesuffix(" converts them")
     assert len(Split(eval(advice, {"numpy": np, "images": images}), labels)) == 3
-
-
-def test_a_float_tensor_is_refused_and_left_as_it_is() -> None:
-    images = torch.ones(2, 1, 28, 28)
-    for use in (to_input, lambda images: predict_logits(Bright(), images)):
-        with pytest.raises(DataError, match=r"torch.float32, expected torch.uint8"):
-            use(images)
-    assert (images == 1).all()
 
 
 @given(

@@ -1,5 +1,6 @@
 """ONNX files agree with PyTorch, or are not written."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,11 +19,12 @@ from mnistzoo import (
     Predictor,
     create_model,
     export_onnx,
+    get_spec,
     load_dataset,
     load_model,
 )
 from mnistzoo.export import ExportError
-from mnistzoo.inference import predict_logits, to_tensor
+from mnistzoo.inference import predict_logits
 
 Models = Callable[..., tuple[str, Path]]
 
@@ -145,7 +147,7 @@ def model(
 
 
 def reference(name: str, weights: Path | None = None) -> NDArray[np.float32]:
-    images = to_tensor(TEST.images, torch.device("cpu"))
+    images = TEST.tensors()[0]
     return predict_logits(load_model(name, weights), images).numpy()
 
 
@@ -223,6 +225,19 @@ def test_what_cannot_be_exported_faithfully_is_not_written(
         export_onnx(name, path, weights=weights)
     assert path.read_text() == "what was there before"
     assert os.listdir(path.parent) == ["model.onnx"]
+
+
+def test_a_model_that_declares_why_it_cannot_be_exported_gives_that_reason(
+    model: Models, register: Callable[..., None], tmp_path: Path
+) -> None:
+    name, weights = model("Bessel")
+    spec = get_spec(name)
+    declared = dataclasses.replace(spec, expected_failures={"onnx": "ONNX has no Bessel functions"})
+    register(declared)
+    with pytest.raises(ExportError) as caught:
+        export_onnx(name, tmp_path / "model.onnx", weights=weights)
+    assert str(caught.value) == f"model {name!r} cannot be exported: ONNX has no Bessel functions"
+    assert "prims.bessel_j0" in str(caught.value.__cause__)
 
 
 def test_int8_is_smaller_and_as_accurate(model: Models, tmp_path: Path) -> None:

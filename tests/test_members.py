@@ -1,5 +1,6 @@
 """Models that are made of other registered models' weights."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.compare import compare
+from mnistzoo.testing import run_checks
 from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]
@@ -72,6 +74,35 @@ def test_it_stands_in_the_comparison_with_the_size_of_all_weights(
     assert row.error is None
     assert row.accuracy == 0.1135
     assert row.file_bytes == 2 * linear_weights.stat().st_size
+
+
+@pytest.mark.parametrize(("accuracy", "status"), [(0.1135, "passed"), (0.99, "failed")])
+def test_the_accuracy_that_it_declares_is_shown_and_checked(
+    accuracy: float,
+    status: str,
+    pair: ModelSpec,
+    linear_spec: Spec,
+    register: Register,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    declared = dataclasses.replace(
+        pair, metrics={"test_accuracy": accuracy}, measured="by counting the ones"
+    )
+    register(linear_spec("memberone"), linear_spec("membertwo"), declared)
+    with pytest.raises(SystemExit):
+        main(["models", "memberpair"])
+    assert f"{100 * accuracy:.2f}" in capsys.readouterr().out
+    results = {each.check: each for each in run_checks("memberpair")}
+    assert results["metrics"].status == status
+    assert results["metadata"].message == "the ModelSpec declares no license; add license='...'"
+
+
+def test_metrics_without_members_stand_in_the_weights(linear_spec: Spec) -> None:
+    for changes in ({"metrics": {"test_accuracy": 0.9}}, {"measured": "twice"}):
+        with pytest.raises(ValueError, match="must be left out, since they stand in its weights"):
+            linear_spec("self", **changes)
+    with pytest.raises(ValueError, match="metric 'test_accuracy' of model 'memberpair' is 99"):
+        dataclasses.replace(made_of("memberone"), metrics={"test_accuracy": 99})
 
 
 def test_training_it_is_an_error_that_names_its_members(

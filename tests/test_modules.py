@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,12 +20,13 @@ from mnistzoo import (
     load_dataset,
     load_model,
 )
+from mnistzoo.measure import latency_us
 from mnistzoo.modules import ModelFailed, unwrapped
 from mnistzoo.weights import load_weights, save_weights
 from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.001)
-WRAPPERS: list[Callable[[nn.Module], nn.Module]] = [
+WRAPPERS: list[Callable[[nn.Module], Any]] = [
     nn.DataParallel,
     torch.compile,
     lambda model: torch.compile(nn.DataParallel(model)),
@@ -72,13 +74,13 @@ def test_train_compare_evaluate_and_check_tell_a_models_error_in_the_same_words(
     weights = str(tmp_path / "weights.safetensors")
     shipped = ("--dataset", "mnist-10k")
     for arguments, what in (
-        (("train", "broken_net", *shipped), "Net: a training step of 64 images"),
+        (("train", "broken_net", *shipped), "Net: a training step on a batch of 64"),
         (
             ("evaluate", "broken_net", "--weights", weights, *shipped),
-            "Net: forward() of 100 images",
+            "Net: forward() of a batch of 100",
         ),
-        (("compare", "broken_net", "--train", *shipped), "Net: a training step of 64 images"),
-        (("check", "broken_net"), "forward() of 5 images"),
+        (("compare", "broken_net", "--train", *shipped), "Net: a training step on a batch of 64"),
+        (("check", "broken_net"), "forward() of a batch of 5"),
     ):
         done = run_cli(*arguments)
         assert done.returncode == 1
@@ -119,8 +121,28 @@ def test_the_exception_is_the_cause(error: BaseException, data: Split) -> None:
     ) as caught:
         trained(lambda: Failing(error), RECIPE, data)
     assert caught.value.__cause__ is error
-    with pytest.raises(ModelFailed, match=r"Failing: forward\(\) of 100 images failed: "):
+    with pytest.raises(ModelFailed, match=r"Failing: forward\(\) of a batch of 100 failed: "):
         evaluate(Failing(error), data)
+
+
+class TwoImages(nn.Module):
+    """Fails for a single image, which only a timing gives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.squeeze().flatten(1))
+
+
+def test_an_error_in_a_timing_names_the_model_too(data: Split) -> None:
+    assert len(evaluate(TwoImages(), data).labels) == len(data)
+    images = torch.tensor(data.images[:1]).unsqueeze(1)
+    with pytest.raises(
+        ModelFailed, match=r"TwoImages: forward\(\) of a batch of 1 failed: RuntimeErr"
+    ):
+        latency_us(TwoImages(), images)
 
 
 def test_ctrl_c_in_a_model_is_no_error_of_it(data: Split) -> None:
@@ -130,7 +152,7 @@ def test_ctrl_c_in_a_model_is_no_error_of_it(data: Split) -> None:
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
 def test_a_compiled_or_a_data_parallel_model_is_trained_and_saved_as_the_module_inside(
-    wrap: Callable[[nn.Module], nn.Module], data: Split, tmp_path: Path
+    wrap: Callable[[nn.Module], Any], data: Split, tmp_path: Path
 ) -> None:
     expected, _ = trained(linear, RECIPE, data, device="cpu")
     model, _ = trained(lambda: wrap(linear()), RECIPE, data, device="cpu")

@@ -13,7 +13,8 @@ from mnistzoo import list_models
 TEXT = README.read_text("utf-8")
 DISTRIBUTIONS = ",".join(path.name for path in sorted((ROOT / "plugins").iterdir()))
 FIRST_PARTY = {
-    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "sprint"),
+    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "resnet_small"),
+    *("sprint",),
     *("tiny1k", "tiny7k", "vit"),
 }
 

@@ -13,10 +13,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from mnistzoo import ModelSpec
 from mnistzoo.cli import main
-from mnistzoo.scaffold import ScaffoldError, new_plugin
+from mnistzoo.scaffold import ScaffoldError, new_plugin, version_range
 
 NAMES = st.from_regex(r"(mnistzoo-)?[a-zA-Z][a-zA-Z0-9]*([-_.]{1,2}[a-zA-Z0-9]+)*", fullmatch=True)
 
@@ -94,6 +96,26 @@ def test_a_name_that_is_taken_gives_a_folder_that_is_whole(name: str) -> None:
             *("tests/test_contract.py", "benchmarks/test_inference.py"),
             *(".github/workflows/ci.yml", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
         }
+
+
+@given(
+    release=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    suffix=st.sampled_from(
+        ["", "a1", "b2", "rc1", ".dev3", "a1.dev3", ".post1", "+local", ".dev0+g1"]
+    ),
+)
+def test_every_version_of_mnistzoo_is_in_the_range_that_it_writes(
+    release: list[int], suffix: str
+) -> None:
+    text = ".".join(map(str, release)) + suffix
+    version, versions = Version(text), SpecifierSet(version_range(text))
+    assert versions.contains(version, prereleases=True)
+    after = Version(f"{version.major}.{version.minor + 1}")
+    for other in (f"{after}", f"{after}.dev0", f"{after}a1"):
+        assert not versions.contains(other, prereleases=True)
+    assert (".dev0" in version_range(text)) == (
+        version < Version(f"{version.major}.{version.minor}")
+    )
 
 
 def test_its_workflow_is_yaml(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import sys
 import click
 
 from mnistzoo.cli.command import Group
+from mnistzoo.cli.completion import complete
 from mnistzoo.errors import MnistzooError, describe, one_line, reason
+from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
 
 _COMMANDS = (
@@ -41,6 +43,7 @@ def group(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage."""
     escape_what_cannot_be_encoded()
+    complete(group)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
@@ -88,10 +91,8 @@ def _sentence(error: BaseException) -> str:
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:
         return one_line(f"{error.filename}: {error.strerror}")
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        # As after `pip install --no-deps`, which is enough for an ONNX file alone.
-        return (
-            f"this needs the Python module {one_line(error.name)}, which is not installed; "
-            "`pip install mnistzoo` adds what mnistzoo itself needs (--debug shows where)"
-        )
+    if isinstance(error, ImportError):
+        return f"{why_not_imported(error)} (--debug shows where)"
+    if hidden := hidden_module(error):
+        return f"{hidden} (--debug shows where)"
     return f"unexpected {describe(error)} (--debug shows where)"

@@ -2,13 +2,14 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import check_writable, json_option
 from mnistzoo.output import results
 
 
 @click.command("check", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @json_option
 def command(models: tuple[str, ...], json_file: str | None) -> int:
     """Check that MODELs keep the contract of the zoo, as their plugins' own tests do.

@@ -2,8 +2,10 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
+    FILE,
     check_distinct,
     check_writable,
     data_dir_option,
@@ -22,7 +24,7 @@ from mnistzoo.output import say
 
 
 @click.command("compare", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
 @recipe_option
 @epochs_option
@@ -38,11 +40,16 @@ from mnistzoo.output import say
     "--out", metavar="DIR", help="With --train: save each run's weights there when it ends."
 )
 @json_option
-@click.option("--csv", "csv_file", metavar="FILE", help="Write the rows as CSV; - is stdout.")
-@click.option("--markdown", "markdown_file", metavar="FILE", help="Write Markdown; - is stdout.")
+@click.option(
+    "--csv", "csv_file", type=FILE, metavar="FILE", help="Write the rows as CSV; - is stdout."
+)
+@click.option(
+    "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write Markdown; - is stdout."
+)
 @click.option(
     "--benchmarks",
     "benchmarks_file",
+    type=FILE,
     metavar="FILE",
     help="Join what `pytest benchmarks/ --benchmark-json FILE` measured.",
 )

@@ -2,14 +2,18 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import data_dir_option, dataset_option, device_option, json_option
+from mnistzoo.cli.options import FILE, data_dir_option, dataset_option, device_option, json_option
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
-    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
 @dataset_option
 @data_dir_option

@@ -2,18 +2,26 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
 from mnistzoo.output import say
 
 
 @click.command("export", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
-    "-o", "--output", metavar="FILE", help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]"
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]",
 )
 @click.option(
-    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
 @click.option("--int8", is_flag=True, help="Quantise it; refused where it costs over 0.1 points.")
 @click.option("--force", is_flag=True, help="With --int8: write it whatever it costs.")

@@ -2,12 +2,13 @@
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import json_option
 
 
 @click.command("models", cls=Command)
-@click.argument("pattern", default="*")
+@click.argument("pattern", default="*", shell_complete=completion.models)
 @json_option
 def command(pattern: str, json_file: str | None) -> int:
     """List the installed models.
@@ -35,7 +36,7 @@ def command(pattern: str, json_file: str | None) -> int:
                         "summary": spec.summary,
                         "params": spec.num_params,
                         "recipes": sorted(spec.recipes),
-                        "metrics": dict(spec.weights.metrics) if spec.weights else None,
+                        "metrics": dict(spec.declared_metrics) or None,
                         "tags": list(spec.tags),
                         "license": spec.license,
                         "source": spec.source,
@@ -64,9 +65,7 @@ def command(pattern: str, json_file: str | None) -> int:
                 [
                     each.spec.name,
                     f"{each.spec.num_params:,}",
-                    percent(each.spec.weights.metrics.get("test_accuracy"))
-                    if each.spec.weights
-                    else NOTHING,
+                    percent(each.spec.declared_metrics.get("test_accuracy")),
                     ", ".join(alias for alias in each.spec.aliases if alias in names) or NOTHING,
                     ", ".join(sorted(each.spec.recipes)) or NOTHING,
                     each.plugin.provider,

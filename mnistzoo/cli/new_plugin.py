@@ -5,6 +5,7 @@ import shlex
 import click
 
 from mnistzoo.cli.command import Command
+from mnistzoo.cli.options import FOLDER
 from mnistzoo.output import say
 
 
@@ -12,6 +13,7 @@ from mnistzoo.output import say
 @click.argument("name")
 @click.option(
     "--directory",
+    type=FOLDER,
     metavar="DIR",
     default=".",
     show_default=True,

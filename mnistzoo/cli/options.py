@@ -7,7 +7,9 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
+from mnistzoo.cli import completion
 from mnistzoo.files import check_replaceable
 from mnistzoo.spec import Recipe
 
@@ -18,8 +20,31 @@ _PARSERS: dict[type, Callable[[str], Any]] = {
 }
 
 
+class PathParam(click.Path):
+    """A path, its ``~`` expanded; whether it can be used is for the command to find out."""
+
+    def __init__(self, *, folder: bool = False) -> None:
+        super().__init__(readable=False)
+        self._folder = folder
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        return os.path.expanduser(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir" if self._folder else "file")]
+
+
+FILE, FOLDER = PathParam(), PathParam(folder=True)
+
 json_option = click.option(
-    "--json", "json_file", metavar="FILE", help="Write the facts as JSON; - is stdout."
+    "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
 dataset_option = click.option(
     "--dataset",
@@ -30,6 +55,7 @@ dataset_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
+    type=FOLDER,
     metavar="DIR",
     help="The folder with MNIST's four IDX files.  [env: MNISTZOO_DATA_DIR]",
 )
@@ -55,7 +81,11 @@ set_option = click.option(
     help="Any field of the recipe, such as rotation=10; may be repeated.",
 )
 recipe_option = click.option(
-    "--recipe", default="default", show_default=True, help="One of those that `models` lists."
+    "--recipe",
+    default="default",
+    show_default=True,
+    shell_complete=completion.recipes,
+    help="One of those that `models` lists.",
 )
 
 

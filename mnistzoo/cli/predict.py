@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import check_distinct, check_writable, json_option
+from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
 from mnistzoo.output import say
 
 if TYPE_CHECKING:
@@ -21,14 +22,19 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @click.command("predict", cls=Command)
-@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
+@click.argument("pictures", type=FILE, nargs=-1, required=True, metavar="PICTURE...")
 @click.option(
     "--model",
+    type=FILE,
     metavar="MODEL",
+    shell_complete=completion.models_or_files,
     help="A model, or an .onnx file.  [default: the installed model with the best shipped weights]",
 )
 @click.option(
-    "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
 @json_option
 def command(
@@ -95,9 +101,9 @@ def _best_model() -> str:
     from mnistzoo.zoo import ModelError, get_spec, list_models
 
     accuracies = {
-        name: weights.metrics.get("test_accuracy", 0.0)
+        name: metrics.get("test_accuracy", 0.0)
         for name in list_models()
-        if (weights := get_spec(name).weights) is not None
+        if (metrics := get_spec(name).declared_metrics)
     }
     if not accuracies:
         raise ModelError(

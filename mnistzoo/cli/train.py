@@ -7,8 +7,11 @@ from pathlib import Path
 
 import click
 
+from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
+    FILE,
+    FOLDER,
     check_distinct,
     check_writable,
     data_dir_option,
@@ -27,7 +30,7 @@ from mnistzoo.output import say
 
 
 @click.command("train", cls=Command)
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @recipe_option
 @epochs_option
 @click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
@@ -41,12 +44,16 @@ from mnistzoo.output import say
 @click.option(
     "-o",
     "--output",
+    type=FILE,
     metavar="FILE.safetensors",
     help="Where to save the weights.  [default: MODEL-RECIPE-seedN.safetensors, with what you "
     "change in the name]",
 )
 @click.option(
-    "--checkpoint", metavar="DIR", help="Save the state of the run there after every epoch."
+    "--checkpoint",
+    type=FOLDER,
+    metavar="DIR",
+    help="Save the state of the run there after every epoch.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on from the checkpoint; from the start if there is none yet."

@@ -4,14 +4,13 @@ import logging
 import operator
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
-import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
 from mnistzoo.data.foreign import conversion
@@ -19,9 +18,15 @@ from mnistzoo.data.sources import DataError, DataFile, download, find, read_veri
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input, how_to_convert
+from mnistzoo.missing import MissingModuleError, why_not_imported
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.utils.data import Dataset as TorchDataset
+
+    _TorchDataset = TorchDataset[tuple[Tensor, int]]
+else:
+    _TorchDataset = object  # the data can be had where torch is not installed
 
 _log = logging.getLogger("mnistzoo")
 _SHIPPED = Path(__file__).parent / "files"
@@ -73,7 +78,7 @@ DATASETS = tuple(_DEFINITIONS)
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(_TorchDataset):
     """Images and their labels: a data set as ``torch.utils.data.DataLoader`` takes it.
 
     ``split[3]`` is an image, float32 ``(1, 28, 28)`` from 0 to 1, and its label, an int;
@@ -223,8 +228,9 @@ class Dataset:
         Raises:
             DataError: if it is nowhere; lists the folders.
         """
-        folders = self._folders()
-        for folder in folders:
+        folders = []
+        for folder in self._folders():
+            folders.append(folder)
             path = find(folder, file)
             if path is not None:
                 return path
@@ -267,12 +273,14 @@ class Dataset:
             download(self.files, folder)
         return folder
 
-    def _folders(self) -> list[Path]:
+    def _folders(self) -> Iterator[Path]:
         if self._definition.shipped:
-            return [_SHIPPED]
-        if self._data_dir is not None:
-            return [self._data_dir]
-        return [_SHIPPED, Path("data"), cache_dir()]
+            yield _SHIPPED
+        elif self._data_dir is not None:
+            yield self._data_dir
+        else:
+            yield from (_SHIPPED, Path("data"))
+            yield cache_dir()  # last: only this one needs platformdirs
 
     def _read(self, file: DataFile) -> NDArray[Any]:
         if self._definition.shipped or self._data_dir is not None:
@@ -295,9 +303,21 @@ def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = 
 
 
 def cache_dir() -> Path:
-    """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own."""
+    """Return the folder for downloads: ``MNISTZOO_CACHE_DIR``, or else the platform's own.
+
+    Raises:
+        MissingModuleError: if there is no platformdirs to know the platform's.
+    """
     chosen = os.environ.get("MNISTZOO_CACHE_DIR")
-    return expanded(chosen) if chosen else platformdirs.user_cache_path("mnistzoo")
+    if chosen:
+        return expanded(chosen)
+    try:
+        import platformdirs
+    except ModuleNotFoundError as error:
+        raise MissingModuleError(
+            f"where the cache is: {why_not_imported(error)}; or name it with MNISTZOO_CACHE_DIR"
+        ) from error
+    return platformdirs.user_cache_path("mnistzoo")
 
 
 def _foreign_hint(folders: list[Path]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnistzoo.data.idx import idx_bytes, read_idx, write_idx
 from mnistzoo.errors import MnistzooError
+from mnistzoo.missing import MissingModuleError, why_not_imported
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -126,10 +127,13 @@ def download(
 def _fetch_from_mirror(
     url: str, files: Sequence[DataFile], answer_within: float, into: Path
 ) -> None:
-    import requests
-    from pooch import HTTPDownloader
+    try:
+        import requests
+        from pooch import HTTPDownloader
 
-    from mnistzoo.data.progress import DownloadBar
+        from mnistzoo.data.progress import DownloadBar
+    except ImportError as error:
+        raise MissingModuleError(why_not_imported(error)) from error
 
     with DownloadBar() as bar:
         fetch = HTTPDownloader(timeout=answer_within, progressbar=bar)

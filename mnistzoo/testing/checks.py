@@ -110,8 +110,9 @@ def _metadata(subject: Subject) -> None:
         raise CheckFailed(
             f"license is {spec.license!r}, expected an SPDX identifier; write 'MIT', say"
         ) from None
-    if spec.weights is not None and not spec.weights.measured:
-        raise CheckFailed("the weights do not say how their metrics came about; add measured='...'")
+    measured = spec.measured if spec.weights is None else spec.weights.measured
+    if (spec.weights is not None or spec.metrics) and not measured:
+        raise CheckFailed("it is not said how the metrics came about; add measured='...'")
     if unknown := spec.expected_failures.keys() - CHECKS.keys():
         raise CheckFailed(
             f"expected_failures names {min(unknown)!r}, which is no check; the checks are "
@@ -183,7 +184,7 @@ def _output(subject: Subject) -> None:
     for count in (5, 1):
         images = subject.images(count)
         given = images.clone()
-        with torch.no_grad(), subject.calling(f"forward() of {count} images"):
+        with torch.no_grad(), subject.calling(f"forward() of a batch of {count}"):
             logits = model(given)
         if not isinstance(logits, Tensor):
             raise CheckFailed(
@@ -280,7 +281,7 @@ def _training_mode(subject: Subject) -> None:
     model.train()
     _require_mode(model, training=True)
     given = images.clone()
-    with torch.no_grad(), subject.calling("forward() of 5 images in training mode"):
+    with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
     _require_unchanged(given, images)
     if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
@@ -409,13 +410,15 @@ def _pickling_free(subject: Subject) -> None:
 
 @_check("metrics", "weights")
 def _metrics(subject: Subject) -> None:
-    """The shipped weights have the declared test accuracy."""
+    """The shipped weights, or those of the members, have the declared test accuracy."""
     spec = subject.spec
-    if spec.weights is None:
+    if spec.weights is None and not spec.members:
         raise NotApplicable("the plugin ships no weights")
-    declared = spec.weights.metrics.get("test_accuracy")
+    if spec.members and not spec.metrics:
+        raise NotApplicable("the plugin declares no metrics of what is made of other models")
+    declared = spec.declared_metrics.get("test_accuracy")
     if declared is None:
-        raise CheckFailed("the weights declare no metric 'test_accuracy'; add it to metrics")
+        raise CheckFailed("no metric 'test_accuracy' is declared; add it to metrics")
     with subject.calling("evaluating the shipped weights"):
         found = evaluate(subject.shipped(), subject.test).accuracy
     if abs(found - declared) > _METRIC_TOLERANCE:
@@ -423,6 +426,8 @@ def _metrics(subject: Subject) -> None:
             f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
             f"`mnistzoo evaluate {spec.name}` shows"
         )
+    if spec.weights is None:
+        return
     metrics = read_story(weights_path(spec)).get("metrics")
     told = metrics.get("test_accuracy", declared) if isinstance(metrics, dict) else declared
     if told != declared:
@@ -459,7 +464,7 @@ def _onnx(subject: Subject) -> None:
     """The model exports to ONNX and computes the same there."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise NotApplicable(f"{package} is not installed; pip install 'mnistzoo[onnx]'")
+            raise NotApplicable(f"{package} is not installed; `pip install {package}`")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         export_module(subject.able(), subject.registration, path, own_weights=False)

@@ -191,7 +191,7 @@ class Subject:
         mode is a fault of its own.
         """
         seeded = torch.random.fork_rng(devices=[])
-        with seeded, torch.no_grad(), self.calling(f"forward() of {len(images)} images"):
+        with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
             torch.manual_seed(0)
             logits: Tensor = model(images.clone())
         return logits

@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -15,7 +14,7 @@ from torch import nn
 
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import check_replaceable, replacing
+from mnistzoo.files import check_replaceable, expanded, replacing
 from mnistzoo.spec import Recipe
 from mnistzoo.training.state import TrainingState
 
@@ -50,7 +49,7 @@ class Checkpoint:
         device: torch.device,
         model: nn.Module,
     ) -> None:
-        self.path = Path(folder) / _FILE
+        self.path = expanded(folder) / _FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
         check_replaceable(self.path)
         pixels = hashlib.sha256(data.images.tobytes())

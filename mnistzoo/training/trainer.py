@@ -71,7 +71,8 @@ def fit(
     """Create a model and train it.
 
     Args:
-        create: makes the model, from the recipe's seed.
+        create: makes the model, from the recipe's seed. A copy of it sees a few images more than
+            the training's (:func:`~mnistzoo.cpu.prefer_channels_last`).
         name: of the model, for the callbacks.
         recipe: how to train.
         data: the images to train on.
@@ -150,7 +151,7 @@ def _epochs(
                 inputs = augment(inputs, recipe, state.distortion)
             else:
                 inputs = crop_middle(inputs, recipe.crop)
-            with calling(state.model, f"a training step of {len(batch)} images"):
+            with calling(state.model, f"a training step on a batch of {len(batch)}"):
                 loss = loss_of(inputs, labels.index_select(0, batch))
                 state.model.zero_grad()
                 loss.backward()
@@ -207,7 +208,7 @@ def _loss(
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         if teacher is None:
             return loss
-        with mixed_precision, torch.no_grad():
+        with mixed_precision, torch.no_grad(), calling(teacher, "forward() as the teacher"):
             taught = teacher(inputs)
         # Times temperature squared, so that the gradient keeps its size (arXiv 1503.02531).
         softened = (taught.float() / recipe.temperature).softmax(1)

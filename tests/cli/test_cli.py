@@ -312,6 +312,33 @@ def test_data_verify_shows_each_checksum_and_path(
     assert {verdict for _, _, verdict in lines} == {"OK"}
 
 
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("models --json=~/facts.json", "facts.json"),
+        ("compare clitest --csv=~/rows.csv", "rows.csv"),
+        ("compare clitest --markdown=~/rows.md", "rows.md"),
+        ("export clitest -o ~/net.onnx", "net.onnx"),
+        ("new-plugin my-net --directory=~", "my-net"),
+        ("data download --data-dir=~/mnist", "mnist"),
+    ],
+)
+def test_a_tilde_is_the_home_folder_in_every_option(
+    line: str, written: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    if written == "mnist":  # without a network the folder is all that comes of it
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        assert call(*line.split()) == 1
+    else:
+        assert call(*line.split()) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert (home / written).exists()
+
+
 def test_the_module_and_the_script_are_the_same_command(run_cli: Run) -> None:
     script = Path(sysconfig.get_path("scripts"), "mnistzoo")
     by_script = run([script, "--version"], check=True)

@@ -142,6 +142,7 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
     failed = run_python("-c", code, "predict", name, "--model", "linear")
     assert failed.returncode == 1
     assert failed.stderr == (
-        "mnistzoo: this needs the Python module torch, which is not installed; "
-        "`pip install mnistzoo` adds what mnistzoo itself needs (--debug shows where)\n"
+        "mnistzoo: this needs the Python module torch, which is not installed; `pip install torch` "
+        "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs (--debug "
+        "shows where)\n"
     )

@@ -667,7 +667,7 @@ def test_a_model_of_a_notebook_is_checked(
     assert found["pickling_free"]["status"] == "not applicable"
     assert found["pickling_free"]["message"] == "the module of the factory is no file"
     assert {each["check"] for each in found.values() if each["status"] == "failed"} == {"output"}
-    assert "forward() of 5 images failed: ValueError: no (" in found["output"]["message"]
+    assert "forward() of a batch of 5 failed: ValueError: no (" in found["output"]["message"]
     assert "line 9)" in found["output"]["message"]
 
 

@@ -111,7 +111,7 @@ def assert_same(
     ):
         assert torch.equal(found, expected), f"{name} differs"
     found_epochs, expected_epochs = (
-        [(epoch.number, epoch.loss, epoch.validation_accuracy) for epoch in story.epochs]
+        [(epoch.number, epoch.loss, epoch.validation_accuracy) for epoch in story.history]
         for _, story in (resumed, whole)
     )
     assert found_epochs == expected_epochs
@@ -164,12 +164,16 @@ def test_a_run_may_be_stopped_in_every_epoch(
     assert_same(run(recipe, tmp_path, resume=True), whole)
 
 
+def pair(result: TrainingResult) -> tuple[nn.Module, TrainingResult]:
+    return result.model, result
+
+
 def test_a_resumed_run_that_is_interrupted_has_the_model_of_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(TrainingInterrupted) as first:
         run(folder=tmp_path, on_step=stop_at(2 * STEPS + 1))
     with pytest.raises(TrainingInterrupted) as second:
         run(folder=tmp_path, resume=True, on_step=stop_at(2 * STEPS + 2))
-    assert_same((second.value.model, second.value.run), (first.value.model, first.value.run))
+    assert_same(pair(second.value.result), pair(first.value.result))
 
 
 def test_ctrl_c_between_two_epochs_loses_neither(tmp_path: Path) -> None:
@@ -188,6 +192,8 @@ def test_ctrl_c_between_two_epochs_loses_neither(tmp_path: Path) -> None:
 _KILLED = """\
 import os, runpy, sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(sys.argv[1]).parents[1]))  # tests/, as pytest sees it
 
 def kill(step):
     if step == int(sys.argv[3]):
@@ -226,8 +232,8 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     again = run(folder=tmp_path, resume=True, on_step=called.append, on_epoch=called.append)
     assert called == []
     assert_same(again, finished)
-    assert [epoch.seconds for epoch in again[1].epochs] == [
-        epoch.seconds for epoch in finished[1].epochs
+    assert [epoch.seconds for epoch in again[1].history] == [
+        epoch.seconds for epoch in finished[1].history
     ]
     assert file.read_bytes() == before
 
@@ -235,7 +241,7 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
 def test_time_goes_on_where_it_stopped(tmp_path: Path) -> None:
     stopped(tmp_path)
     _, story = run(folder=tmp_path, resume=True)
-    times = [epoch.seconds for epoch in story.epochs]
+    times = [epoch.seconds for epoch in story.history]
     assert times == sorted(set(times))
 
 
@@ -376,7 +382,7 @@ def test_another_number_of_threads_is_a_warning(
             torch.set_num_threads(number)
     (message,) = caplog.messages
     assert f"threads {number}, not {number + 1}" in message
-    assert len(story.epochs) == 3
+    assert len(story.history) == 3
 
 
 def test_the_log_says_where_a_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -171,44 +171,38 @@ def test_an_interrupted_comparison_shows_writes_and_saves_what_is_finished(
 
 
 _SEEDS = """\
-import dataclasses, json
+import json
 import torch
-from mnistzoo import Dataset, get_recipe, get_spec, load_dataset
-from mnistzoo.training.runs import train_seeds
-
-class Few(Dataset):
-    train = load_dataset("mnist-10k").train[:1000]
-    validation = load_dataset("mnist-10k").validation[:500]
+from mnistzoo import TrainingJob
+from mnistzoo.training.jobs import run_jobs
 
 if __name__ == "__main__":
-    recipe = dataclasses.replace(get_recipe(get_spec("twin")), batch_size=64, epochs=2, threads=1)
-    recipes = [dataclasses.replace(recipe, seed=seed) for seed in (3, 0, 2)]
-    stories = []
+    jobs = [
+        TrainingJob(
+            model="twin",
+            overrides={"batch_size": 512, "epochs": 2, "threads": 1, "seed": seed},
+            dataset="mnist-10k",
+            device="cpu",
+        )
+        for seed in (3, 0, 2)
+    ]
+    told = []
     for cores in (1, 2):
         torch.set_num_threads(cores)
-        runs = list(
-            train_seeds(
-                "twin",
-                recipes,
-                Few("mnist-10k"),
-                device="cpu",
-                cores=cores,
-                show_progress=cores == 2,
-            )
-        )
-        stories.append(
+        results = run_jobs(jobs, threads=1, cores=cores, show_progress=cores == 2)
+        told.append(
             [
                 {
-                    "seed": run.recipe.seed,
-                    "losses": [epoch.loss for epoch in run.epochs],
-                    "validation": [epoch.validation_accuracy for epoch in run.epochs],
-                    "weights": {k: v.tolist() for k, v in model.state_dict().items()},
-                    "training": model.training,
+                    "seed": result.recipe.seed,
+                    "losses": [epoch.loss for epoch in result.history],
+                    "validation": [epoch.validation_accuracy for epoch in result.history],
+                    "weights": {k: v.tolist() for k, v in result.model.state_dict().items()},
+                    "training": result.model.training,
                 }
-                for model, run in runs
+                for result in results
             ]
         )
-    print(json.dumps(stories))
+    print(json.dumps(told))
 """
 
 

@@ -40,6 +40,13 @@ class SmallNet(nn.Module):
         return self.head(self.dropout(features))
 
 
+class Uncopied(SmallNet):
+    """Takes the training's images alone: no copy of it tries out a layout on others."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+        raise TypeError("it records the images")
+
+
 class Recorded:
     """A training run, and the weights and buffers of its model before it and after each step."""
 
@@ -131,7 +138,7 @@ def test_denormals_are_flushed_only_while_training(data: Split) -> None:
 def test_every_image_is_seen_once_an_epoch_and_the_last_batch_may_be_smaller(data: Split) -> None:
     batches: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             batches.append(images.detach().clone())
             return super().forward(images)
@@ -233,13 +240,13 @@ def test_cuda_is_an_error_where_there_is_none_and_auto_is_the_cpu(data: Split) -
     with pytest.raises(DeviceError, match="no CUDA device"):
         trained(SmallNet, RECIPE, data[:64], device="cuda")
     _, run = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:64])
-    assert run.device == "cpu"
+    assert run.provenance.environment["device"] == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 def test_cuda_trains_by_the_same_code(data: Split, validation: Split) -> None:
     model, run = trained(SmallNet, RECIPE, data, validation, device="cuda")
-    assert run.device == "cuda"
+    assert run.provenance.environment["device"] == torch.cuda.get_device_name()
     assert run.validation_accuracy == evaluate(model, validation, device="cuda").accuracy > 0.85
 
 
@@ -253,7 +260,7 @@ def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(data: S
 def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None:
     sizes: list[int] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             sizes.append(len(images))
             return super().forward(images)
@@ -295,7 +302,7 @@ def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -
     assert same_weights(first, second)
     batches: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             batches.append(images.detach().clone())
             return super().forward(images)
@@ -313,7 +320,7 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
     learned: list[Tensor] = []
     judged: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             (learned if self.training else judged).append(images.detach().clone())
             return super().forward(images)
@@ -424,7 +431,7 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
     learned: set[torch.dtype] = set()
     judged: set[torch.dtype] = set()
 
-    class Watched(SmallNet):
+    class Watched(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             logits = super().forward(images)
             (learned if self.training else judged).add(logits.dtype)
@@ -433,7 +440,7 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
     model, run = trained(Watched, recipe, data[:2000], validation)
     used = torch.bfloat16 if cpu_computes_bfloat16() else torch.float32
     assert (learned, judged) == ({used}, {torch.float32})
-    assert f"torch.{run.precision}" == str(used)
+    assert f"torch.{run.provenance.precision}" == str(used)
     assert run.history[1].loss < run.history[0].loss < math.log(10)
     assert (run.validation_accuracy or 0) > 0.6
     assert {tensor.dtype for tensor in model.state_dict().values()} == {
@@ -441,7 +448,7 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
         torch.int64,
     }
     full, _ = trained(SmallNet, RECIPE, data[:2000])
-    assert same_weights(model, full) == (run.precision == "float32")
+    assert same_weights(model, full) == (run.provenance.precision == "float32")
 
 
 @pytest.mark.skipif(

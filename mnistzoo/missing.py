@@ -1,0 +1,109 @@
+"""Why a module cannot be imported or used: it is not installed, or a file hides it."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+from mnistzoo.errors import MnistzooError, describe, one_line
+
+_DISTRIBUTIONS = {"PIL": "pillow"}  # where the name of the module is not that of the distribution
+
+
+class MissingModuleError(MnistzooError, ImportError):
+    """A module that mnistzoo needs is not installed, or hidden by a file of the same name."""
+
+
+def why_not_imported(error: ImportError) -> str:
+    """Return in one sentence why an import failed and what to do next."""
+    if hidden := hidden_module(error):
+        return hidden
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return f"unexpected {describe(error)}"
+    sentence = f"this needs the Python module {one_line(error.name)}, which is not installed"
+    module = error.name.partition(".")[0]
+    if module in _own_requirements():
+        # As after `pip install --no-deps`, which is enough for an ONNX file alone.
+        sentence += (
+            f"; `pip install {_DISTRIBUTIONS.get(module, module)}` installs it, and `pip install "
+            ".` in a clone of mnistzoo all that mnistzoo needs"
+        )
+    return sentence
+
+
+def hidden_module(error: BaseException) -> str:
+    """Return which file hides a module that is meant, and what to do; empty if none does.
+
+    A ``numpy.py`` in the folder is imported in place of numpy, and fails in ways of its own.
+
+    Args:
+        error: what went wrong; a module whose import it ended is found through its traceback.
+    """
+    loaded = dict(_loaded(error))
+    for name in sorted(loaded):
+        if name in sys.stdlib_module_names and not _is_installed(loaded[name]):
+            return _hides(loaded[name], name)
+    # Imported late: it needs modules that may be hidden themselves.
+    from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+
+    providers = packages_distributions()
+    for name in sorted(loaded.keys() & {*providers, *_own_requirements()}):
+        if _is_installed(loaded[name]):
+            continue
+        try:
+            known = distribution(providers.get(name, [_DISTRIBUTIONS.get(name, name)])[0])
+        except PackageNotFoundError:
+            return _hides(loaded[name], name)
+        # One that names no modules is an editable installation, which may lie anywhere.
+        if name in providers and not _lies_in(loaded[name], str(known.locate_file(""))):
+            return _hides(loaded[name], name)
+    return ""
+
+
+def _hides(file: str, name: str) -> str:
+    return one_line(
+        f"{file} hides the Python module {name}, which is imported by that name; rename the file, "
+        "or work in another folder"
+    )
+
+
+def _loaded(error: BaseException | None) -> Iterator[tuple[str, str]]:
+    """Yield the top-level modules that are loaded or whose import failed, and their files."""
+    namespaces = [
+        vars(module) for module in list(sys.modules.values()) if hasattr(module, "__dict__")
+    ]
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None:
+            namespaces.append(trace.tb_frame.f_globals)
+            trace = trace.tb_next
+        error = error.__cause__ or error.__context__
+    for namespace in namespaces:
+        name, file = namespace.get("__name__"), namespace.get("__file__")
+        if isinstance(name, str) and isinstance(file, str) and "." not in name:
+            yield name, file
+
+
+def _is_installed(file: str) -> bool:
+    """Say whether the file is where Python's own modules or installed ones lie."""
+    folders = os.path.realpath(file).split(os.sep)
+    if "site-packages" in folders or "dist-packages" in folders:
+        return True
+    return _lies_in(file, os.path.dirname(os.__file__))
+
+
+def _lies_in(file: str, folder: str) -> bool:
+    return os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep)
+
+
+def _own_requirements() -> set[str]:
+    """Return the modules that mnistzoo's own metadata require, in any of its extras."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = requires("mnistzoo") or []
+    except PackageNotFoundError:  # run from a clone that is not installed
+        return set()
+    names = {found[0] for line in lines if (found := re.match(r"[\w.-]+", line))}
+    modules = {distribution: module for module, distribution in _DISTRIBUTIONS.items()}
+    return {modules.get(name, name.replace("-", "_")) for name in names}
