@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.spec import ModelSpec, Recipe, Weights
+from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
 
 if TYPE_CHECKING:
     from mnistzoo.data import Dataset, Split, load_dataset, read_idx, write_idx
@@ -44,7 +44,9 @@ _ROOMS = {
 }
 
 __all__ = [
+    "Augmentation",
     "Dataset",
+    "Distillation",
     "Evaluation",
     "Export",
     "MnistzooError",

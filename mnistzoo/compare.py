@@ -53,10 +53,8 @@ class TrainingPlan:
 
     def recipes(self, spec: ModelSpec) -> list[Recipe]:
         """Return the recipe of each run."""
-        recipe = dataclasses.replace(get_recipe(spec, self.recipe), **self.overrides)
-        return [
-            dataclasses.replace(recipe, seed=recipe.seed + offset) for offset in range(self.seeds)
-        ]
+        recipe = get_recipe(spec, self.recipe).replace(**self.overrides)
+        return [recipe.replace(seed=recipe.seed + offset) for offset in range(self.seeds)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ With --only-record the runs go into the table and nothing is shipped.
 
 import argparse
 import csv
-import dataclasses
 import hashlib
 import statistics
 from pathlib import Path
@@ -35,10 +34,9 @@ def main() -> None:
     (model,) = {story["model"] for story in stories.values()}
     (recipe,) = {story["recipe_name"] for story in stories.values()}
     for path, story in stories.items():
-        expected = dataclasses.asdict(get_spec(model).recipes[recipe])
-        known = {name: value for name, value in expected.items() if name in story["recipe"]}
-        assert story["recipe"] == known | {"seed": story["seed"]}, f"{path}: another recipe"
-        assert story["epochs_completed"] == expected["epochs"], f"{path} was interrupted"
+        declared = get_spec(model).recipes[recipe].replace(seed=story["seed"])
+        assert declared.replace(**story["recipe"]) == declared, f"{path}: another recipe"
+        assert story["epochs_completed"] == declared.epochs, f"{path} was interrupted"
     if not options.only_record:
         assert not any(story["final"] for story in stories.values()), "no validation accuracy"
         ship(model, stories)

@@ -1,6 +1,5 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
-import dataclasses
 from typing import Any
 
 import click
@@ -122,7 +121,7 @@ def command(
         "plugin": registration.plugin.distribution,
         "plugin_version": registration.plugin.version,
         "recipe_name": recipe,
-        "recipe": dataclasses.asdict(chosen),
+        "recipe": chosen.flat(),
         "seed": chosen.seed,
         "epochs_completed": len(run.epochs),
         "final": final,

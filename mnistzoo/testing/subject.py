@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import math
 import tempfile
@@ -98,8 +97,7 @@ class Subject:
         """Train by the default recipe on so many images, two epochs or more until so many steps."""
         recipe = self.spec.recipes["default"]
         batch_size = min(recipe.batch_size, _LARGEST_BATCH)
-        recipe = dataclasses.replace(
-            recipe,
+        recipe = recipe.replace(
             epochs=max(2, math.ceil(steps / math.ceil(images / batch_size))),
             batch_size=batch_size,
             compile=False,

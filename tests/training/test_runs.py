@@ -38,7 +38,8 @@ class Diverging(Net):
 
 _PLUGIN = """\
 recipe = Recipe(
-    epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01, shift=1, ema_decay=0.5
+    epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01, ema_decay=0.5,
+    augmentation=mnistzoo.Augmentation(shift=1)
 )
 
 @hookimpl
@@ -111,8 +112,8 @@ class Few(Dataset):
     validation = load_dataset("mnist-10k").validation[:500]
 
 if __name__ == "__main__":
-    recipe = dataclasses.replace(get_recipe(get_spec("twin")), batch_size=64, epochs=2, threads=1)
-    recipes = [dataclasses.replace(recipe, seed=seed) for seed in (3, 0, 2)]
+    recipe = get_recipe(get_spec("twin")).replace(batch_size=64, epochs=2, threads=1)
+    recipes = [recipe.replace(seed=seed) for seed in (3, 0, 2)]
     stories = []
     for cores in (1, 2):
         torch.set_num_threads(cores)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="resnet",
@@ -18,11 +18,7 @@ SPEC = ModelSpec(
             weight_decay=0.0005,
             schedule="one-cycle",
             label_smoothing=0.05,
-            rotation=10,
-            scale=0.1,
-            shift=2,
-            shear=10,
-            elastic=0.5,
+            augmentation=Augmentation(rotation=10, scale=0.1, shift=2, shear=10, elastic=0.5),
             precision="bfloat16",
             threads=1,
         )
