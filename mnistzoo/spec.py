@@ -215,10 +215,11 @@ class Weights:
     """A safetensors file inside the plugin, and what was measured of it.
 
     Attributes:
-        file: its path relative to the folder of the module that holds the factory.
+        file: its path relative to the folder of the factory's module, and inside it.
         sha256: of the file, 64 lower-case hexadecimal digits.
-        metrics: name to value; ``"test_accuracy"`` (0 to 1) on the official 10,000 test images.
-        measured: how the metrics came about: recipe, seed, data, device, versions.
+        metrics: name to value, 0 to 1; ``"test_accuracy"`` on the 10,000 official test images must
+            be there for the check ``metrics``.
+        measured: how the metrics came about, in one line: recipe, images, seed, versions.
 
     Raises:
         ValueError: if the path leaves the plugin or the checksum is no SHA-256.
@@ -267,7 +268,7 @@ class ModelSpec:
             it is not trained and ships no weights of its own.
         tags: free words, such as ``"convolutional"``.
         aliases: further names.
-        license: SPDX identifier of the model's code and weights.
+        license: SPDX identifier of the model's code and weights, such as ``"MIT"``.
         source: where the architecture comes from: a paper, an address.
         expected_failures: names of checks (see :mod:`mnistzoo.testing`) that the model cannot pass,
             each with the reason.
