@@ -16,7 +16,7 @@ from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset,
 from mnistzoo.export import ExportError, export_onnx
 from mnistzoo.inference import computing_threads
 from mnistzoo.measure import environment, multiply_adds
-from mnistzoo.zoo import get_registration
+from mnistzoo.registry import get_registration
 
 THREADS = 1
 

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from mnistzoo.evaluation import Evaluation, evaluate
     from mnistzoo.export import Export, export_onnx
     from mnistzoo.hookspecs import hookimpl
+    from mnistzoo.models import create_model, load_model
     from mnistzoo.pictures import read_picture
     from mnistzoo.plugins import register_plugin
+    from mnistzoo.registry import get_recipe, get_spec, list_models
     from mnistzoo.runtime import Predictor
     from mnistzoo.training import train
-    from mnistzoo.zoo import create_model, get_recipe, get_spec, list_models, load_model
 
 __version__ = "0.1.0"
 
@@ -27,15 +28,15 @@ _ROOMS = {
     "Export": "mnistzoo.export",
     "Predictor": "mnistzoo.runtime",
     "Split": "mnistzoo.data",
-    "create_model": "mnistzoo.zoo",
+    "create_model": "mnistzoo.models",
     "evaluate": "mnistzoo.evaluation",
     "export_onnx": "mnistzoo.export",
-    "get_recipe": "mnistzoo.zoo",
-    "get_spec": "mnistzoo.zoo",
+    "get_recipe": "mnistzoo.registry",
+    "get_spec": "mnistzoo.registry",
     "hookimpl": "mnistzoo.hookspecs",
-    "list_models": "mnistzoo.zoo",
+    "list_models": "mnistzoo.registry",
     "load_dataset": "mnistzoo.data",
-    "load_model": "mnistzoo.zoo",
+    "load_model": "mnistzoo.models",
     "read_idx": "mnistzoo.data",
     "read_picture": "mnistzoo.pictures",
     "register_plugin": "mnistzoo.plugins",

@@ -18,16 +18,11 @@ from mnistzoo.errors import reason
 from mnistzoo.evaluation import Evaluation, evaluate, holm, mcnemar, wilson_interval
 from mnistzoo.inference import resolve_device, to_tensor
 from mnistzoo.measure import environment, latency_us, multiply_adds
+from mnistzoo.models import load_model, weights_size
+from mnistzoo.registry import Registration, get_recipe, get_registration
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.training.runs import train_seeds
 from mnistzoo.weights import to_bytes
-from mnistzoo.zoo import (
-    Registration,
-    get_recipe,
-    get_registration,
-    load_model,
-    weights_size,
-)
 
 _BATCH = 256
 _log = logging.getLogger("mnistzoo")

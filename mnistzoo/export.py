@@ -25,9 +25,10 @@ from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inference import BATCH_SIZE, predict_logits, to_tensor
 from mnistzoo.measure import environment, median_us
+from mnistzoo.models import load_model
 from mnistzoo.quantization import quantise
+from mnistzoo.registry import Registration, get_registration
 from mnistzoo.runtime import Predictor
-from mnistzoo.zoo import Registration, get_registration, load_model
 
 if TYPE_CHECKING:
     import onnx

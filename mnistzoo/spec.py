@@ -257,9 +257,11 @@ class ModelSpec:
     Attributes:
         name: how users ask for it, ``[a-z][a-z0-9_]*``.
         summary: one line.
-        factory: ``"package.module:callable"``; imported on first use, called without arguments,
-            returns the ``torch.nn.Module``; with ``members`` it is called with theirs.
-        num_params: the exact number of its parameters; every creation is checked against it.
+        factory: ``"package.module:callable"``; imported on first use, returns the
+            ``torch.nn.Module``. It is called with the modules of the ``members``, if there are any,
+            and with the keywords of ``create_model``; each has a default, ``num_classes`` 10.
+        num_params: the exact number of its parameters; a model that is created without keywords is
+            checked against it.
         recipes: by name; ``"default"`` must be there, and ``"reference"``
             where a published recipe exists. A model that mnistzoo does not train has none: one with
             ``members``, or one that ships weights which came about in another way.

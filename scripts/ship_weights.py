@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mnistzoo import get_spec
+from mnistzoo.models import create_model
 from mnistzoo.weights import load_weights, read_story, save_weights
-from mnistzoo.zoo import create_model
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
 PLUGINS = Path(__file__).parent.parent / "plugins"

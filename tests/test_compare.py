@@ -15,6 +15,7 @@ from torch import nn
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model, train
 from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
+from mnistzoo.registry import ModelError
 from mnistzoo.report import (
     comparison_notes,
     comparison_table,
@@ -22,7 +23,6 @@ from mnistzoo.report import (
     write_json,
     write_markdown,
 )
-from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
 DATA = load_dataset("mnist-10k")

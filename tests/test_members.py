@@ -11,7 +11,7 @@ import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.compare import compare
-from mnistzoo.zoo import ModelError
+from mnistzoo.registry import ModelError
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]

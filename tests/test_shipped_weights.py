@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mnistzoo import evaluate, get_spec, list_models, load_dataset, load_model
+from mnistzoo.models import weights_path
 from mnistzoo.spec import recipe_fields
 from mnistzoo.weights import read_story
-from mnistzoo.zoo import weights_path
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ROOT.parent / "shared" / "mnist"

@@ -65,7 +65,7 @@ def command(
 
     The test set is used once, at the end.
     """
-    from mnistzoo.zoo import get_recipe, get_registration
+    from mnistzoo.registry import get_recipe, get_registration
 
     registration = get_registration(model)
     name = registration.spec.name

@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from mnistzoo.errors import describe
 from mnistzoo.evaluation import evaluate
 from mnistzoo.export import export_onnx
+from mnistzoo.models import build, create_model, load_model, weights_path
+from mnistzoo.registry import describe_conflict
 from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, deep_copy
 from mnistzoo.weights import load_weights, read_story, save_weights
-from mnistzoo.zoo import build, create_model, describe_conflict, load_model, weights_path
 
 # Other versions of torch and other processors round differently, and may flip a few images.
 _METRIC_TOLERANCE = 0.0005

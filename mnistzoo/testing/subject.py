@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.models import create_model, load_model
+from mnistzoo.registry import Registration, get_registration, registry
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingRun, train
 from mnistzoo.weights import save_weights
-from mnistzoo.zoo import Registration, create_model, get_registration, load_model, registrations
 
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
@@ -45,7 +46,7 @@ class Subject:
     """
 
     def __init__(self, name: str) -> None:
-        _, conflicts = registrations()
+        conflicts = registry().conflicts
         contested = conflicts.get(name)
         self.registration = contested[0] if contested else get_registration(name)
         self.contested: dict[str, list[Registration]] = {

@@ -13,10 +13,10 @@ from torch import nn
 
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.models import create_model
 from mnistzoo.spec import Recipe
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.training.trainer import TrainingRun, train
-from mnistzoo.zoo import create_model
 
 
 def train_registered(

@@ -23,12 +23,12 @@ from mnistzoo.inference import (
     to_input,
     to_tensor,
 )
+from mnistzoo.models import load_model
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
-from mnistzoo.zoo import load_model
 
 _log = logging.getLogger("mnistzoo")
 

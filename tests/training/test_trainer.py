@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
 from mnistzoo.inference import DeviceError
+from mnistzoo.registry import ModelError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
 from mnistzoo.training.augment import crop_middle
 from mnistzoo.training.trainer import cpu_computes_bfloat16
-from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]

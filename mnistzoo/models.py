@@ -1,0 +1,183 @@
+"""From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnistzoo.errors import reason
+from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
+from mnistzoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def create_model(name: str, **arguments: Any) -> "nn.Module":
+    """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    Args:
+        name: of the model, or an alias.
+        arguments: go to the model's factory, such as ``num_classes=26``.
+
+    Raises:
+        ModelError: if there is no such model, its factory fails or does not take the arguments, or,
+            without arguments, its parameters are not as many as declared.
+    """
+    registration = get_registration(name)
+    model = build(registration, create_model, **arguments)
+    if not arguments:
+        _require_declared_size(model, registration)
+    return model
+
+
+def build(
+    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
+) -> "nn.Module":
+    """Call a model's factory with those that it is made of, without counting its parameters.
+
+    Raises:
+        ModelError: if the factory is not there, fails, does not take the arguments, or returns
+            something else.
+    """
+    spec, provider = registration.spec, registration.plugin.provider
+    where = f"model {spec.name!r} of {provider}"
+    module_name, _, attribute = spec.factory.partition(":")
+    try:
+        for name in spec.members:
+            if get_spec(name).members:
+                raise ModelError(f"its member {name!r} is itself made of others; name those")
+        factory = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            factory = getattr(factory, part)
+        refused = _refused(factory, arguments)
+        if not refused:
+            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
+            _require_module(model)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{where} needs the module {error.name or str(error)!r}, which is not installed; "
+            "install it, or the plugin again"
+        ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the zoo
+        raise ModelError(
+            f"{where} cannot be created by {spec.factory!r}: {reason(error)}"
+        ) from error
+    if refused:
+        raise ModelError(
+            f"{where} does not take {', '.join(refused)}; leave that out, or add it to the "
+            f"arguments of {spec.factory!r}"
+        )
+    return model
+
+
+def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
+    """Return the names of the arguments that a factory has no place for."""
+    if not arguments:
+        return []
+    parameters = inspect.signature(factory).parameters  # type: ignore[arg-type]
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return []
+    by_keyword = {name for name, each in parameters.items() if each.kind in _BY_KEYWORD}
+    return [name for name in arguments if name not in by_keyword]
+
+
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
+    found = sum(parameter.numel() for parameter in model.parameters())
+    spec = registration.spec
+    if found != spec.num_params:
+        raise ModelError(
+            f"model {spec.name!r} of {registration.plugin.provider} declares "
+            f"{spec.num_params:,} parameters but has {found:,}; correct num_params in its ModelSpec"
+        )
+
+
+def _require_module(model: object) -> None:
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
+
+
+def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+    """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    Args:
+        name: of the model, or an alias.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
+            the weights that the plugin ships, or those of the model's members.
+
+    Raises:
+        ModelError: if the model cannot be created or ships no weights.
+        WeightsError: if the file is not what it should be.
+        OSError: if the file cannot be read.
+    """
+    import torch
+
+    from mnistzoo.weights import load_weights
+
+    registration = get_registration(name)
+    spec = registration.spec
+    if weights is None and spec.members:
+        model = build(registration, load_model)
+        _require_declared_size(model, registration)
+    else:
+        model = create_model(name)
+        if weights is None:
+            path = weights_path(spec)
+            assert spec.weights is not None  # weights_path raised if so
+            load_weights(model, path, spec.weights.sha256)
+        else:
+            load_weights(model, weights)
+    # As the trainer leaves it: convolutions run faster channels last.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval()
+
+
+def weights_size(spec: ModelSpec) -> int:
+    """Return how many bytes of shipped weights a model loads, those of its members included.
+
+    Raises:
+        ModelError: if some are missing.
+    """
+    if spec.members:
+        return sum(weights_size(get_spec(member)) for member in spec.members)
+    return weights_path(spec).stat().st_size
+
+
+def weights_path(spec: ModelSpec) -> Path:
+    """Return the file with the weights that a model's plugin ships.
+
+    Raises:
+        ModelError: if it ships none.
+    """
+    if spec.weights is None:
+        raise ModelError(
+            f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
+            f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
+        )
+    try:
+        module = find_spec(spec.factory.partition(":")[0])
+    except Exception as error:  # the package's own, which is imported for it
+        raise ModelError(
+            f"model {spec.name!r}: its module {spec.factory!r} cannot be found: {reason(error)}"
+        ) from error
+    if module is None or module.origin is None or not module.has_location:
+        raise ModelError(f"model {spec.name!r}: its module {spec.factory!r} cannot be found")
+    folder = Path(module.origin).parent
+    path = folder / spec.weights.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
+    return path
