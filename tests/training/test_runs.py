@@ -37,9 +37,11 @@ class Diverging(Net):
 """
 
 _PLUGIN = """\
+from mnistzoo import Augmentation
+
 recipe = Recipe(
     epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01, ema_decay=0.5,
-    augmentation=mnistzoo.Augmentation(shift=1)
+    augmentation=Augmentation(shift=1)
 )
 
 @hookimpl

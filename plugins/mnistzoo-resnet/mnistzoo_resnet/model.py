@@ -10,16 +10,16 @@ class ResNet(nn.Module):
     Every normalisation directly follows a convolution, so it can be folded into it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         self.stem = _conv(1, 32, kernel_size=5, stride=2)
         self.block1 = ResidualBlock(32, 64, stride=1)
         self.block2 = ResidualBlock(64, 128, stride=2)
         self.block3 = ResidualBlock(128, 224, stride=2)
-        self.head = nn.Linear(224, 10)
+        self.head = nn.Linear(224, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
+        """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         features = F.relu(self.stem(images))
         features = self.block3(self.block2(self.block1(features)))
         return self.head(features.mean((2, 3)))
