@@ -1,79 +1,29 @@
-"""mnistzoo: handwritten-digit classifiers as plugins, compared honestly."""
+"""mnistzoo: handwritten-digit classifiers as plugins, compared honestly.
 
+``__init__.pyi`` says what is public and where it lives: once, for type checkers and for this file.
+"""
+
+import ast
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mnistzoo.errors import MnistzooError
-from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
-
-if TYPE_CHECKING:
-    from mnistzoo.data import Dataset, Split, load_dataset, read_idx, write_idx
-    from mnistzoo.evaluation import Evaluation, evaluate
-    from mnistzoo.export import Export, export_onnx
-    from mnistzoo.hookspecs import hookimpl
-    from mnistzoo.models import create_model, load_model
-    from mnistzoo.pictures import read_picture
-    from mnistzoo.plugins import register_plugin
-    from mnistzoo.registry import get_recipe, get_spec, list_models
-    from mnistzoo.runtime import Predictor
-    from mnistzoo.training import train
-
-__version__ = "0.1.0"
-
-# Imported on first use, so that a plugin or a look at the list of models never waits for torch, and
-# the Predictor works where there is none.
+with open(f"{__path__[0]}/__init__.pyi", encoding="utf-8") as _stream:
+    _STUB = ast.parse(_stream.read())
 _ROOMS = {
-    "Dataset": "mnistzoo.data",
-    "Evaluation": "mnistzoo.evaluation",
-    "Export": "mnistzoo.export",
-    "Predictor": "mnistzoo.runtime",
-    "Split": "mnistzoo.data",
-    "create_model": "mnistzoo.models",
-    "evaluate": "mnistzoo.evaluation",
-    "export_onnx": "mnistzoo.export",
-    "get_recipe": "mnistzoo.registry",
-    "get_spec": "mnistzoo.registry",
-    "hookimpl": "mnistzoo.hookspecs",
-    "list_models": "mnistzoo.registry",
-    "load_dataset": "mnistzoo.data",
-    "load_model": "mnistzoo.models",
-    "read_idx": "mnistzoo.data",
-    "read_picture": "mnistzoo.pictures",
-    "register_plugin": "mnistzoo.plugins",
-    "train": "mnistzoo.training",
-    "write_idx": "mnistzoo.data",
+    alias.name: statement.module
+    for statement in _STUB.body
+    if isinstance(statement, ast.ImportFrom)
+    for alias in statement.names
 }
-
-__all__ = [
-    "Augmentation",
-    "Dataset",
-    "Distillation",
-    "Evaluation",
-    "Export",
-    "MnistzooError",
-    "ModelSpec",
-    "Predictor",
-    "Recipe",
-    "Split",
-    "Weights",
-    "create_model",
-    "evaluate",
-    "export_onnx",
-    "get_recipe",
-    "get_spec",
-    "hookimpl",
-    "list_models",
-    "load_dataset",
-    "load_model",
-    "read_idx",
-    "read_picture",
-    "register_plugin",
-    "train",
-    "write_idx",
-]
+__all__ = list(_ROOMS)
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name on first use.
+
+    So a plugin, or a look at the list of models, never waits for torch, and the Predictor works
+    where there is none.
+    """
     if name not in _ROOMS:
         raise AttributeError(f"module 'mnistzoo' has no attribute {name!r}")
     return getattr(importlib.import_module(_ROOMS[name]), name)

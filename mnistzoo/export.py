@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe
 from mnistzoo.evaluation import Evaluation

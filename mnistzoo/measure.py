@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import computing_threads, predict_logits, to_input
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError
 from mnistzoo.registry import registry
 

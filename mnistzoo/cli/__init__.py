@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from mnistzoo._version import __version__
+
 _COMMANDS = (
     *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
     *("new-plugin", "check"),
@@ -32,7 +34,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mnistzoo")
+@click.version_option(__version__, prog_name="mnistzoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; works anywhere.")
 def group(debug: bool) -> None:
     """A zoo of handwritten-digit classifiers: train, evaluate and compare them."""
