@@ -12,20 +12,13 @@ import sys
 from pathlib import Path
 
 import torch
+from first_party import PLUGINS, first_party, folder_of
 
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.report import percent
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
-MODELS = [
-    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "sprint"),
-    *("tiny1k", "tiny7k", "vit"),
-]
-# How those came about that are not trained.
-MADE = {
-    "ensemble": f"made of {', '.join(get_spec('ensemble').members)}",
-    "neighbours": "`python plugins/mnistzoo-neighbours/fit.py`",
-}
+MODELS = first_party()
 HEADINGS = [
     "model",
     "parameters",
@@ -64,7 +57,7 @@ def main() -> None:
                 str(len(own)) if own else "-",
                 minutes([float(run["seconds"]) for run in own]) if own else "-",
                 own[0]["threads"] if own else "-",
-                f"`mnistzoo compare {name} --train --seeds {len(own)}`" if own else MADE[name],
+                f"`mnistzoo compare {name} --train --seeds {len(own)}`" if own else made(name),
             ]
         )
     rows.sort(key=lambda row: -float(row[2]))
@@ -86,6 +79,15 @@ def compared(path: Path) -> dict[str, tuple[float, float, float]]:
     assert comparison["training"] is None, "these are not the shipped weights"
     models = {each["name"]: each for each in comparison["models"]}
     return {name: (models[name]["accuracy"], *models[name]["accuracy_interval"]) for name in MODELS}
+
+
+def made(name: str) -> str:
+    """Return how a model came about that is not trained."""
+    if members := get_spec(name).members:
+        return f"made of {', '.join(members)}"
+    folder = folder_of(name)
+    assert folder is not None
+    return f"`python {folder.relative_to(PLUGINS.parent)}/fit.py`"
 
 
 def minutes(seconds: list[float]) -> str:

@@ -17,12 +17,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from first_party import folder_of
+
 from mnistzoo import get_spec
 from mnistzoo.models import create_model
 from mnistzoo.weights import load_weights, read_story, save_weights
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
-PLUGINS = Path(__file__).parent.parent / "plugins"
 
 
 def main() -> None:
@@ -102,9 +103,9 @@ def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
     story["seeds"] = [each["seed"] for each in stories.values()]
     trained = create_model(model)
     load_weights(trained, path)
-    module = spec.factory.partition(".")[0]
-    (folder,) = PLUGINS.glob(f"*/{module}")
-    target = folder / f"{model}.safetensors"
+    folder = folder_of(model)
+    assert folder is not None, f"{model} is not of plugins/"
+    target = folder / spec.factory.partition(".")[0] / f"{model}.safetensors"
     save_weights(trained, target, story)
     metrics = {name: round(value, 6) for name, value in story["metrics"].items()}
     print(f"""weights=Weights(

@@ -9,30 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from first_party import first_party
 
-from mnistzoo import evaluate, get_spec, list_models, load_dataset, load_model
+from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
 from mnistzoo.spec import recipe_fields
 from mnistzoo.weights import read_story
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ROOT.parent / "shared" / "mnist"
-SHIPPED = [
-    name
-    for name in (
-        "lenet5",
-        "mnistconvnet",
-        "mnistnet",
-        "resnet",
-        "sprint",
-        "tiny1k",
-        "tiny7k",
-        "vit",
-    )
-    if name in list_models()
-]
-# Fitted, not trained: it has no recipe and no runs.
-FITTED = [name for name in ("neighbours",) if name in list_models()]
+SHIPPED = [name for name in first_party() if get_spec(name).weights and get_spec(name).recipes]
+# Fitted, not trained: they have no recipe and no runs.
+FITTED = [name for name in first_party() if get_spec(name).weights and not get_spec(name).recipes]
 KNOWN = {"test_accuracy", "validation_accuracy", "test_accuracy_mean", "test_accuracy_sd"}
 # Other versions of torch and other processors round differently, and may flip a few images.
 TOLERANCE = 0.0005
@@ -86,6 +75,12 @@ def test_the_weights_were_trained_by_the_default_recipe_as_it_is_now(name: str) 
     later = {field: defaults[field] for field in defaults.keys() - story["recipe"].keys()}
     assert recipe.replace(**later | story["recipe"]) == recipe
     assert story["epochs_completed"] == recipe.epochs
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, *FITTED])
+def test_an_architecture_takes_another_number_of_classes(name: str) -> None:
+    model = create_model(name, num_classes=26).eval()
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
 
 
 def test_all_shipped_weights_together_stay_below_15_megabytes() -> None:
