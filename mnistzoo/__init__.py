@@ -5,7 +5,6 @@
 
 import ast
 import importlib
-from typing import Any
 
 with open(f"{__path__[0]}/__init__.pyi", encoding="utf-8") as _stream:
     _STUB = ast.parse(_stream.read())
@@ -18,7 +17,7 @@ _ROOMS = {
 __all__ = list(_ROOMS)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name on first use.
 
     So a plugin, or a look at the list of models, never waits for torch, and the Predictor works
