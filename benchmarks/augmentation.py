@@ -16,8 +16,7 @@ import torch
 
 from mnistzoo import Recipe, Split, create_model, get_recipe, get_spec, load_dataset, train
 from mnistzoo.provenance import environment
-
-NONE = {"rotation": 0, "scale": 0, "shift": 0, "shear": 0, "elastic": 0, "erasing": 0}
+from mnistzoo.spec import Augmentation
 
 
 def main() -> None:
@@ -29,8 +28,8 @@ def main() -> None:
     data = load_dataset("mnist-10k").train[: options.images]
     print(environment(torch.device("cpu")) | {"threads": torch.get_num_threads()})
     for name in options.models:
-        recipe = dataclasses.replace(get_recipe(get_spec(name)), epochs=1)
-        plain = dataclasses.replace(recipe, **NONE)  # type: ignore[arg-type]
+        recipe = get_recipe(get_spec(name)).replace(epochs=1)
+        plain = dataclasses.replace(recipe, augmentation=Augmentation())
         seconds(name, recipe, data)
         rounds = [
             (seconds(name, plain, data), seconds(name, recipe, data)) for _ in range(options.rounds)

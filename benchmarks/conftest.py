@@ -18,7 +18,7 @@ from mnistzoo.cpu import computing_threads
 from mnistzoo.export import ExportError, export_onnx
 from mnistzoo.measure import multiply_adds
 from mnistzoo.provenance import environment
-from mnistzoo.zoo import get_registration
+from mnistzoo.registry import get_registration
 
 THREADS = 1
 

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from mnistzoo import Dataset, load_dataset, read_idx, write_idx
 from mnistzoo.inputs import to_input
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import Augmentation
 from mnistzoo.training.augment import augment
 
 
@@ -56,12 +56,10 @@ def test_augment(benchmark: BenchmarkFixture, kind: str, data: Dataset) -> None:
         "elastic": {"elastic": 0.5},
         "erasing": {"erasing": 0.5},
     }
-    recipe = Recipe(
-        epochs=1, batch_size=128, optimizer="adam", learning_rate=0.001, **strengths[kind]
-    )
+    amount = Augmentation(**strengths[kind])
     images = to_input(data.train[:128].tensors()[0])
     generator = torch.Generator().manual_seed(0)
-    changed = benchmark(augment, images, recipe, generator)
+    changed = benchmark(augment, images, amount, generator)
     assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
     assert not torch.equal(changed, images)
 

@@ -1,90 +1,28 @@
-"""mnistzoo: handwritten-digit classifiers as plugins, compared honestly."""
+"""mnistzoo: handwritten-digit classifiers as plugins, compared honestly.
 
+``__init__.pyi`` says what is public and where it lives: once, for type checkers and for this file.
+"""
+
+import ast
 import importlib
-from typing import TYPE_CHECKING, Any
 
-from mnistzoo.errors import MnistzooError
-from mnistzoo.spec import ModelSpec, Recipe, Weights
-
-if TYPE_CHECKING:
-    from mnistzoo.data import Dataset, Split, load_dataset, read_idx, write_idx
-    from mnistzoo.evaluation import Evaluation, evaluate
-    from mnistzoo.export import Export, export_onnx
-    from mnistzoo.hookspecs import hookimpl
-    from mnistzoo.pictures import read_picture
-    from mnistzoo.plugins import register_plugin
-    from mnistzoo.runtime import Predictor
-    from mnistzoo.training import (
-        Callback,
-        TrainingJob,
-        TrainingResult,
-        run_training,
-        train,
-    )
-    from mnistzoo.zoo import create_model, get_recipe, get_spec, list_models, load_model
-
-__version__ = "0.1.0"
-
-# Imported on first use, so that a plugin or a look at the list of models never waits for torch, and
-# the Predictor works where there is none.
+with open(f"{__path__[0]}/__init__.pyi", encoding="utf-8") as _stream:
+    _STUB = ast.parse(_stream.read())
 _ROOMS = {
-    "Callback": "mnistzoo.training",
-    "Dataset": "mnistzoo.data",
-    "Evaluation": "mnistzoo.evaluation",
-    "Export": "mnistzoo.export",
-    "Predictor": "mnistzoo.runtime",
-    "Split": "mnistzoo.data",
-    "TrainingJob": "mnistzoo.training",
-    "TrainingResult": "mnistzoo.training",
-    "create_model": "mnistzoo.zoo",
-    "evaluate": "mnistzoo.evaluation",
-    "export_onnx": "mnistzoo.export",
-    "get_recipe": "mnistzoo.zoo",
-    "get_spec": "mnistzoo.zoo",
-    "hookimpl": "mnistzoo.hookspecs",
-    "list_models": "mnistzoo.zoo",
-    "load_dataset": "mnistzoo.data",
-    "load_model": "mnistzoo.zoo",
-    "read_idx": "mnistzoo.data",
-    "read_picture": "mnistzoo.pictures",
-    "register_plugin": "mnistzoo.plugins",
-    "run_training": "mnistzoo.training",
-    "train": "mnistzoo.training",
-    "write_idx": "mnistzoo.data",
+    alias.name: statement.module
+    for statement in _STUB.body
+    if isinstance(statement, ast.ImportFrom)
+    for alias in statement.names
 }
-
-__all__ = [
-    "Callback",
-    "Dataset",
-    "Evaluation",
-    "Export",
-    "MnistzooError",
-    "ModelSpec",
-    "Predictor",
-    "Recipe",
-    "Split",
-    "TrainingJob",
-    "TrainingResult",
-    "Weights",
-    "create_model",
-    "evaluate",
-    "export_onnx",
-    "get_recipe",
-    "get_spec",
-    "hookimpl",
-    "list_models",
-    "load_dataset",
-    "load_model",
-    "read_idx",
-    "read_picture",
-    "register_plugin",
-    "run_training",
-    "train",
-    "write_idx",
-]
+__all__ = list(_ROOMS)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    """Import a public name on first use.
+
+    So a plugin, or a look at the list of models, never waits for torch, and the Predictor works
+    where there is none.
+    """
     if name not in _ROOMS:
         raise AttributeError(f"module 'mnistzoo' has no attribute {name!r}")
     try:

@@ -23,20 +23,15 @@ from mnistzoo.evaluation import Evaluation, evaluate
 from mnistzoo.files import check_replaceable
 from mnistzoo.inference import resolve_device
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
+from mnistzoo.models import load_model, weights_size
 from mnistzoo.provenance import environment
+from mnistzoo.registry import Registration, get_recipe, get_registration
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import holm, mcnemar, wilson_interval
 from mnistzoo.training import TrainingInterrupted, TrainingJob, TrainingResult
 from mnistzoo.training.jobs import run_jobs
 from mnistzoo.weights import save_weights, to_bytes
-from mnistzoo.zoo import (
-    Registration,
-    get_recipe,
-    get_registration,
-    load_model,
-    weights_size,
-)
 
 _BATCH = 256
 _log = logging.getLogger("mnistzoo")
@@ -62,10 +57,8 @@ class TrainingPlan:
 
     def recipes(self, spec: ModelSpec) -> list[Recipe]:
         """Return the recipe of each run."""
-        recipe = dataclasses.replace(get_recipe(spec, self.recipe), **self.overrides)
-        return [
-            dataclasses.replace(recipe, seed=recipe.seed + offset) for offset in range(self.seeds)
-        ]
+        recipe = get_recipe(spec, self.recipe).replace(**self.overrides)
+        return [recipe.replace(seed=recipe.seed + offset) for offset in range(self.seeds)]
 
 
 @dataclass(frozen=True)

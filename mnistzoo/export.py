@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
@@ -26,10 +26,11 @@ from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
 from mnistzoo.measure import median_us
+from mnistzoo.models import load_model
 from mnistzoo.provenance import environment
 from mnistzoo.quantization import quantise
+from mnistzoo.registry import Registration, get_registration
 from mnistzoo.runtime import Predictor
-from mnistzoo.zoo import Registration, get_registration, load_model
 
 if TYPE_CHECKING:
     import onnx

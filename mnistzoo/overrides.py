@@ -1,6 +1,5 @@
 """Fields of a recipe that got another value, found and said."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +8,11 @@ from mnistzoo.spec import Recipe
 
 def changed_fields(recipe: Recipe, changed: Recipe) -> dict[str, Any]:
     """Return the fields, but for the seed, that have another value in the second recipe."""
+    before = recipe.flat()
     return {
-        field.name: getattr(changed, field.name)
-        for field in dataclasses.fields(Recipe)
-        if field.name != "seed" and getattr(changed, field.name) != getattr(recipe, field.name)
+        name: value
+        for name, value in changed.flat().items()
+        if name != "seed" and value != before[name]
     }
 
 

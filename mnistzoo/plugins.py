@@ -19,8 +19,8 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-import mnistzoo
 from mnistzoo import hookspecs
+from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.missing import hidden_module
 from mnistzoo.spec import ModelSpec
@@ -178,14 +178,14 @@ def _require_this_version(distribution: importlib.metadata.Distribution) -> None
             requirement = Requirement(text)
         except InvalidRequirement:
             continue  # pip would have refused it, so nobody relies on it
-        if canonicalize_name(requirement.name) != mnistzoo.__name__:
+        if canonicalize_name(requirement.name) != "mnistzoo":
             continue
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        if not requirement.specifier.contains(mnistzoo.__version__, prereleases=True):
+        if not requirement.specifier.contains(__version__, prereleases=True):
             raise PluginError(
                 f"it is built for mnistzoo{requirement.specifier}, but this is mnistzoo "
-                f"{mnistzoo.__version__}; install versions of the two that fit"
+                f"{__version__}; install versions of the two that fit"
             )
 
 
@@ -202,7 +202,7 @@ def _why(error: BaseException) -> str:
     if unknown_field or unknown_name or unknown_hook:
         return (
             f"{found}; it is misspelt, or the plugin is built for another version than mnistzoo "
-            f"{mnistzoo.__version__}"
+            f"{__version__}"
         )
     return found
 

@@ -1,8 +1,8 @@
 """The name of the file that holds a training run's weights."""
 
 from mnistzoo.overrides import as_settings, changed_fields
+from mnistzoo.registry import Registration, get_recipe
 from mnistzoo.spec import Recipe
-from mnistzoo.zoo import Registration, get_recipe
 
 
 def file_name(

@@ -18,10 +18,10 @@ from pathlib import Path
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
-from mnistzoo.zoo import registrations
+from mnistzoo.registry import registry
 
 _TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 _MODULE = re.compile(r"[a-z][a-z0-9_]*")
@@ -65,8 +65,8 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
             f"{name!r} gives the model {model!r}, which cannot name one; begin with a letter after "
             "mnistzoo-"
         )
-    names, conflicts = registrations()
-    if model in names or model in conflicts:
+    known = registry()
+    if model in known.registrations or model in known.conflicts:
         raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
     parent = expanded(directory)
     if not parent.is_dir():

@@ -3,11 +3,14 @@
 Standard library only: importing a plugin must not import torch.
 """
 
+import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from pathlib import PurePosixPath
-from typing import Literal, get_args
+from typing import Any, Literal
+
+from mnistzoo.fields import check, flat_name, within
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
@@ -16,16 +19,68 @@ Precision = Literal["float32", "bfloat16"]
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CHOICES = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
-_MOST = {
-    "final_rate": 1,
-    "rotation": 180,
-    "shift": 28,
-    "elastic": 28,
-    "erasing": 1,
-    "teacher_weight": 1,
-}
-_BELOW = {"label_smoothing": 1, "scale": 1, "shear": 90, "ema_decay": 1}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """How training images are distorted by chance, each in its own way.
+
+    Attributes:
+        rotation: the largest angle by which an image is turned, either way, in degrees.
+        scale: the largest change of width, and of height, as a fraction of it.
+        shift: the largest shift, across and down, in pixels.
+        shear: the largest angle by which upright lines are slanted, in degrees.
+        elastic: standard deviation of a smooth distortion, across and down, in pixels.
+        erasing: probability that a rectangle of 4 to 12 pixels a side is blackened.
+        crop: side of a square window, at a random place in the image, that is scaled up to 28x28,
+            in pixels; 28 takes the whole image. In evaluation the model itself has to scale up the
+            middle of its images.
+        plain_epochs: how many of the last epochs are without augmentation (with ``crop`` they see
+            the middle), at most all.
+
+    Raises:
+        ValueError: if a value is outside its range.
+    """
+
+    rotation: float = field(default=0.0, metadata=within(0, 180))
+    scale: float = field(default=0.0, metadata=within(0, 1, "left"))
+    shift: float = field(default=0.0, metadata=within(0, 28))
+    shear: float = field(default=0.0, metadata=within(0, 90, "left"))
+    elastic: float = field(default=0.0, metadata=within(0, 28))
+    erasing: float = field(default=0.0, metadata=within(0, 1))
+    crop: float = field(default=28.0, metadata=within(1, 28))
+    plain_epochs: int = field(default=0, metadata=within(0, 2**31 - 1))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Distillation:
+    """A trained model whose logits on the same images are learned along with the labels.
+
+    After Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv
+    1503.02531.
+
+    Attributes:
+        teacher: name of a registered model with shipped weights.
+        weight: the teacher's share of the loss.
+        temperature: divides teacher's and model's logits before their cross entropy.
+
+    Raises:
+        ValueError: if a value is outside its range.
+    """
+
+    teacher: str
+    weight: float = field(default=0.5, metadata=within(0, 1) | {"flat": "teacher_weight"})
+    temperature: float = field(default=2.0, metadata=within(0, closed="neither"))
+
+    def __post_init__(self) -> None:
+        check(self)
+        _require(
+            _NAME.fullmatch(self.teacher) is not None,
+            f"teacher is {self.teacher!r}, it must be the name of a model",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,126 +88,126 @@ class Recipe:
     """How a model is trained: data for the trainer, never code.
 
     Attributes:
-        epochs: passes over the training images, at least 1.
-        batch_size: images a step, at least 1; the last batch of an epoch may be smaller.
-        optimizer: ``"adam"``, ``"adamw"`` or ``"sgd"`` (Nesterov momentum 0.9).
-        learning_rate: the highest learning rate of the schedule, above 0.
+        epochs: passes over the training images.
+        batch_size: images a step; the last batch of an epoch may be smaller.
+        optimizer: ``"sgd"`` is with Nesterov momentum 0.9.
+        learning_rate: the highest learning rate of the schedule.
         weight_decay: the optimizer's own kind: L2 for adam and sgd, decoupled for adamw.
-        schedule: ``"constant"``; ``"cosine"``: a cosine fall to zero (arXiv 1608.03983);
+        schedule: ``"cosine"``: a cosine fall to ``final_rate`` (arXiv 1608.03983);
             ``"one-cycle"``: a linear rise over the first quarter of the steps before it (after
             arXiv 1708.07120); ``"step"``: a tenth after half of the steps and again after three
             quarters (as arXiv 1512.03385 trains on CIFAR-10).
-        final_rate: where ``cosine`` and ``one-cycle`` end, as a share of ``learning_rate``, 0 to 1.
-        label_smoothing: from 0 up to, not including, 1 (arXiv 1512.00567).
-        rotation: the largest angle by which an image is turned, either way, in degrees, 0 to 180.
-        scale: the largest change of width, and of height, as a fraction of it, from 0 below 1.
-        shift: the largest shift, across and down, in pixels, 0 to 28.
-        shear: the largest angle by which upright lines are slanted, in degrees, from 0 below 90.
-        elastic: standard deviation of the smooth distortion, across and down, in pixels, 0 to 28.
-        erasing: probability that a rectangle of an image is erased, 0 to 1.
-        crop: side of a square window, at a random place in the image, that is scaled up to 28x28,
-            in pixels, 1 to 28; 28 takes the whole image. In evaluation the model itself has to
-            scale up the middle of its images.
-        plain_epochs: how many of the last epochs are without augmentation (with ``crop`` they see
-            the middle), from 0 to ``epochs``.
+        final_rate: where ``"cosine"`` and ``"one-cycle"`` end, as a share of ``learning_rate``.
+        label_smoothing: share of each label that is spread over all classes (arXiv 1512.00567).
         ema_decay: of the exponential moving average of weights and buffers that becomes the trained
-            model, from 0 (no averaging) below 1; it is lower in the first steps.
-        clip_norm: the gradient's largest norm, above 0; longer ones are scaled down to it.
-            None: no clipping.
+            model; 0 does not average. It is lower in the first steps.
+        clip_norm: the gradient's largest norm; longer ones are scaled down to it. None does not
+            clip.
         precision: ``"bfloat16"`` runs convolutions and matrix products of the training steps in
             mixed precision, on a CPU only if it has the arithmetic, since it is several times
             slower without; weights and evaluation stay float32.
         compile: run the training steps through ``torch.compile``.
-        teacher: name of a registered model with shipped weights whose logits on the same images are
-            learned along with the labels (arXiv 1503.02531). None: no distillation.
-        teacher_weight: the teacher's share of the loss, 0 to 1.
-        temperature: divides teacher's and model's logits before their cross entropy, above 0.
-        threads: of the CPU, at least 1; the weights depend on it in their last bits. More are worth
-            it for large nets on an idle machine. None: torch's own number, which is every core.
+        threads: of the CPU; the weights depend on it in their last bits. More are worth it for
+            large nets on an idle machine. None: torch's own number, which is every core.
         seed: of the initial weights, the order of the images, dropout and augmentation.
+        augmentation: of the training images.
+        distillation: from a teacher, or None.
 
     Raises:
         ValueError: if a value is outside its range.
     """
 
-    epochs: int
-    batch_size: int
+    epochs: int = field(metadata=within(1, 2**31 - 1))
+    batch_size: int = field(metadata=within(1, 2**31 - 1))
     optimizer: Optimizer
-    learning_rate: float
-    weight_decay: float = 0.0
+    learning_rate: float = field(metadata=within(0, closed="neither"))
+    weight_decay: float = field(default=0.0, metadata=within(0))
     schedule: Schedule = "constant"
-    final_rate: float = 0.0
-    label_smoothing: float = 0.0
-    rotation: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    shear: float = 0.0
-    elastic: float = 0.0
-    erasing: float = 0.0
-    crop: float = 28.0
-    plain_epochs: int = 0
-    ema_decay: float = 0.0
-    clip_norm: float | None = None
+    final_rate: float = field(default=0.0, metadata=within(0, 1))
+    label_smoothing: float = field(default=0.0, metadata=within(0, 1, "left"))
+    ema_decay: float = field(default=0.0, metadata=within(0, 1, "left"))
+    clip_norm: float | None = field(default=None, metadata=within(0, closed="neither"))
     precision: Precision = "float32"
     compile: bool = False
-    teacher: str | None = None
-    teacher_weight: float = 0.5
-    temperature: float = 2.0
-    threads: int | None = 1
-    seed: int = 0
+    threads: int | None = field(default=1, metadata=within(1, 2**31 - 1))
+    seed: int = field(default=0, metadata=within(0, 2**63 - 1))
+    augmentation: Augmentation = Augmentation()
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            value, known = getattr(self, name), get_args(choices)
-            _require(value in known, f"{name} is {value!r}, it must be one of {known}")
-        for name in ("epochs", "batch_size", "threads"):
-            value = getattr(self, name)
-            _require(
-                (isinstance(value, int) and 1 <= value < 2**31)
-                or (value is None and name == "threads"),
-                f"{name} is {value!r}, it must be a whole number of at least 1",
-            )
-        numbers = ("learning_rate", "temperature", "clip_norm", "weight_decay", "crop")
-        for name in (*numbers, *_MOST, *_BELOW):
-            value = getattr(self, name)
-            _require(
-                isinstance(value, int | float) or (value is None and name == "clip_norm"),
-                f"{name} is {value!r}, it must be a number",
-            )
-        for name in ("learning_rate", "temperature", "clip_norm"):
-            value = getattr(self, name)
-            _require(
-                (value is None and name == "clip_norm") or 0 < value < float("inf"),
-                f"{name} is {value!r}, it must be above 0 and finite",
-            )
-        decay = self.weight_decay
+        check(self)
+        plain = self.augmentation.plain_epochs
         _require(
-            0 <= decay < float("inf"), f"weight_decay is {decay}, it must be at least 0 and finite"
+            plain <= self.epochs,
+            f"plain_epochs is {plain}, it must be at most {self.epochs}, the number of epochs",
         )
-        for name, most in _MOST.items():
-            value = getattr(self, name)
-            _require(0 <= value <= most, f"{name} is {value}, it must be from 0 to {most}")
-        for name, limit in _BELOW.items():
-            value = getattr(self, name)
-            _require(
-                0 <= value < limit, f"{name} is {value}, it must be at least 0 and below {limit}"
-            )
-        _require(1 <= self.crop <= 28, f"crop is {self.crop}, it must be from 1 to 28")
-        plain = self.plain_epochs
-        _require(
-            isinstance(plain, int) and 0 <= plain <= self.epochs,
-            f"plain_epochs is {plain!r}, it must be a whole number from 0 to {self.epochs}, the "
-            "number of epochs",
+
+    def flat(self) -> dict[str, int | float | str | None]:
+        """Return all values by the names that :meth:`replace` takes, in one level.
+
+        Without distillation the three fields of it are None.
+        """
+        own, augmentation = _values(self), _values(self.augmentation)
+        taught = dict.fromkeys(map(flat_name, fields(Distillation)))
+        if self.distillation is not None:
+            taught = _values(self.distillation)
+        return {name: own[name] for name in own if name not in _GROUPS} | augmentation | taught
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """Return the recipe with other values in some fields.
+
+        Args:
+            changes: by the names of the fields, those of ``augmentation`` as if they were the
+                recipe's own; those of ``distillation`` are ``teacher``, ``teacher_weight`` and
+                ``temperature``. ``teacher=None`` ends it, whatever else is given of it.
+
+        Raises:
+            TypeError: if there is no such field.
+            ValueError: if a value is outside its range, or belongs to a teacher and there is none.
+        """
+        for name in changes:
+            if name not in recipe_fields():
+                raise TypeError(
+                    f"a recipe has no field {name!r}; it has {', '.join(recipe_fields())}"
+                )
+        values = self.flat() | changes
+        taught = {
+            name: values[name]
+            for name in map(flat_name, fields(Distillation))
+            if values[name] is not None
+        }
+        if taught and values["teacher"] is None and "teacher" not in changes:
+            raise ValueError(f"there is no teacher for {', '.join(taught)}; set teacher too")
+        return Recipe(
+            **_part(Recipe, values),
+            augmentation=Augmentation(**_part(Augmentation, values)),
+            distillation=Distillation(**_part(Distillation, taught))
+            if "teacher" in taught
+            else None,
         )
-        _require(isinstance(self.compile, bool), f"compile is {self.compile!r}, not True or False")
-        _require(
-            self.teacher is None or _NAME.fullmatch(self.teacher) is not None,
-            f"teacher is {self.teacher!r}, it must be the name of a model",
-        )
-        _require(
-            isinstance(self.seed, int) and 0 <= self.seed < 2**63,
-            f"seed is {self.seed}, it must be a whole number from 0 to 2**63 - 1",
-        )
+
+
+_GROUPS = ("augmentation", "distillation")
+
+
+@functools.cache
+def recipe_fields() -> dict[str, Field[Any]]:
+    """Return the fields of a recipe and of its two groups, by the names of :meth:`Recipe.flat`.
+
+    A field's ``type`` is its kind; a number's range stands in its metadata, as ``"interval"``.
+    """
+    found = (*fields(Recipe), *fields(Augmentation), *fields(Distillation))
+    return {flat_name(each): each for each in found if each.name not in _GROUPS}
+
+
+def _values(group: Recipe | Augmentation | Distillation) -> dict[str, Any]:
+    return {flat_name(each): getattr(group, each.name) for each in fields(group)}
+
+
+def _part(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a group, out of all values by their flat names."""
+    found = {each.name: flat_name(each) for each in fields(kind)}
+    return {own: values[flat] for own, flat in found.items() if flat in values}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,10 +215,11 @@ class Weights:
     """A safetensors file inside the plugin, and what was measured of it.
 
     Attributes:
-        file: its path relative to the folder of the module that holds the factory.
+        file: its path relative to the folder of the factory's module, and inside it.
         sha256: of the file, 64 lower-case hexadecimal digits.
-        metrics: name to value; ``"test_accuracy"`` (0 to 1) on the official 10,000 test images.
-        measured: how the metrics came about: recipe, seed, data, device, versions.
+        metrics: name to value, 0 to 1; ``"test_accuracy"`` on the 10,000 official test images must
+            be there for the check ``metrics``.
+        measured: how the metrics came about, in one line: recipe, images, seed, versions.
 
     Raises:
         ValueError: if the path leaves the plugin or the checksum is no SHA-256.
@@ -199,9 +255,11 @@ class ModelSpec:
     Attributes:
         name: how users ask for it, ``[a-z][a-z0-9_]*``.
         summary: one line.
-        factory: ``"package.module:callable"``; imported on first use, called without arguments,
-            returns the ``torch.nn.Module``; with ``members`` it is called with theirs.
-        num_params: the exact number of its parameters; every creation is checked against it.
+        factory: ``"package.module:callable"``; imported on first use, returns the
+            ``torch.nn.Module``. It is called with the modules of the ``members``, if there are any,
+            and with the keywords of ``create_model``; each has a default, ``num_classes`` 10.
+        num_params: the exact number of its parameters; a model that is created without keywords is
+            checked against it.
         recipes: by name; ``"default"`` must be there, and ``"reference"``
             where a published recipe exists. A model that mnistzoo does not train has none: one with
             ``members``, or one that ships weights which came about in another way.
@@ -212,7 +270,7 @@ class ModelSpec:
         measured: how they came about, as in :class:`Weights`.
         tags: free words, such as ``"convolutional"``.
         aliases: further names.
-        license: SPDX identifier of the model's code and weights.
+        license: SPDX identifier of the model's code and weights, such as ``"MIT"``.
         source: where the architecture comes from: a paper, an address.
         expected_failures: names of checks (see :mod:`mnistzoo.testing`) that the model cannot pass,
             each with the reason.

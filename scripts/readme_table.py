@@ -12,22 +12,15 @@ import sys
 from pathlib import Path
 
 import torch
+from first_party import PLUGINS, first_party, folder_of
 
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
+from mnistzoo.models import weights_path
 from mnistzoo.report import percent
 from mnistzoo.weights import read_story
-from mnistzoo.zoo import weights_path
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
-MODELS = [
-    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet"),
-    *("resnet_small", "sprint", "tiny1k", "tiny7k", "vit"),
-]
-# How those came about that are not trained.
-MADE = {
-    "ensemble": "`python plugins/mnistzoo-ensemble/pack.py`",
-    "neighbours": "`python plugins/mnistzoo-neighbours/fit.py`",
-}
+MODELS = first_party()
 HEADINGS = [
     "model",
     "parameters",
@@ -64,7 +57,7 @@ def main() -> None:
                 str(len(own)) if own else "-",
                 minutes([float(run["seconds"]) for run in own]) if own else "-",
                 place(own[0]) if own else "-",
-                again(name, own) if own else MADE[name],
+                again(name, own) if own else made(name),
             ]
         )
     rows.sort(key=lambda row: -float(row[2]))
@@ -105,6 +98,14 @@ def place(run: dict[str, str]) -> str:
     if run["device"].startswith("NVIDIA"):
         return run["device"]
     return f"{run['threads']} core{'s' if run['threads'] != '1' else ''}"
+
+
+def made(name: str) -> str:
+    """Return how a model came about that is not trained: by a script in its plugin's folder."""
+    folder = folder_of(name)
+    assert folder is not None
+    (script,) = folder.glob("*.py")
+    return f"`python {script.relative_to(PLUGINS.parent)}`"
 
 
 def minutes(seconds: list[float]) -> str:

@@ -15,12 +15,12 @@ trained on the full MNIST.
 import argparse
 import copy
 import csv
-import dataclasses
 import hashlib
 import statistics
 from pathlib import Path
 from typing import Any
 
+from first_party import folder_of
 from torch import nn
 
 from mnistzoo import evaluate, get_recipe, get_spec, load_dataset, load_model
@@ -28,7 +28,6 @@ from mnistzoo.report import counted
 from mnistzoo.weights import read_story, save_weights
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
-PLUGINS = Path(__file__).parent.parent / "plugins"
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def what_is_wrong(story: dict[str, Any], *, ship: bool) -> str:
     if "training_images" not in story:
         return "does not say how many images it was trained on; train it again"
     recipe = get_recipe(get_spec(story["model"]), story["recipe_name"])
-    if story["recipe"] != dataclasses.asdict(recipe) | {"seed": story["seed"]}:
+    if recipe.replace(**story["recipe"]) != recipe.replace(seed=story["seed"]):
         return f"was not trained by the recipe {story['recipe_name']} as it is now; train it again"
     if not story["complete"]:
         return f"was stopped after epoch {story['epochs_completed']}; train it to its end"
@@ -120,9 +119,9 @@ def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
     if len(found) > 1:
         story["metrics"] |= {"test_accuracy_sd": statistics.stdev(found)}
     story["seeds"] = [each["seed"] for each in stories.values()]
-    module = spec.factory.partition(":")[0].partition(".")[0]
-    (folder,) = PLUGINS.glob(f"*/{module}")
-    target = folder / f"{model}.safetensors"
+    folder = folder_of(model)
+    assert folder is not None, f"{model} is not of plugins/"
+    target = folder / spec.factory.partition(":")[0].partition(".")[0] / f"{model}.safetensors"
     save_weights(smallest(load_model(model, path)), target, story)
     metrics = {name: round(value, 6) for name, value in story["metrics"].items()}
     print(f"""weights=Weights(

@@ -315,7 +315,7 @@ def test_a_hostile_exception_text_stays_one_printable_line(
 @pytest.mark.parametrize(
     "code",
     [
-        "from mnistzoo.zoo import ModelError\n"
+        "from mnistzoo.registry import ModelError\n"
         "raise ModelError('a\\x1b[2J\\nmnistzoo: all is well')",
         "raise type('\\x1b[2JEvil', (Exception,), {})",
         "from mnistzoo import MnistzooError\n"

@@ -17,6 +17,7 @@ from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_datase
 from mnistzoo.cli import main
 from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
+from mnistzoo.registry import ModelError
 from mnistzoo.report import (
     comparison_notes,
     comparison_table,
@@ -25,7 +26,6 @@ from mnistzoo.report import (
     write_markdown,
 )
 from mnistzoo.weights import read_story
-from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
 DATA = load_dataset("mnist-10k")

@@ -12,8 +12,8 @@ import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.compare import compare
+from mnistzoo.registry import ModelError
 from mnistzoo.testing import run_checks
-from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]

@@ -22,8 +22,8 @@ from mnistzoo import (
 )
 from mnistzoo.measure import latency_us
 from mnistzoo.modules import ModelFailed, unwrapped
+from mnistzoo.registry import ModelError
 from mnistzoo.weights import load_weights, save_weights
-from mnistzoo.zoo import ModelError
 
 RECIPE = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.001)
 WRAPPERS: list[Callable[[nn.Module], Any]] = [

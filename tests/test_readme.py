@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 from documents import PIP, README, ROOT, blocks, commands, run
+from first_party import FOLDERS, first_party
 
-from mnistzoo import list_models
+from mnistzoo.plugins import load_plugins
 
 TEXT = README.read_text("utf-8")
-DISTRIBUTIONS = ",".join(path.name for path in sorted((ROOT / "plugins").iterdir()))
-FIRST_PARTY = {
-    *("ensemble", "lenet5", "mnistconvnet", "mnistnet", "neighbours", "resnet", "resnet_small"),
-    *("sprint",),
-    *("tiny1k", "tiny7k", "vit"),
-}
+DISTRIBUTIONS = ",".join(FOLDERS)
+FIRST_PARTY = set(first_party())
 
 pytestmark = pytest.mark.skipif(
-    not set(list_models()) >= FIRST_PARTY, reason="the README's models are not installed"
+    not FOLDERS or not {plugin.distribution for plugin in load_plugins()} >= FOLDERS.keys(),
+    reason="the README's models are not installed",
 )
 
 

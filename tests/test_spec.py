@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mnistzoo import ModelSpec, Recipe, Weights
+from mnistzoo import Augmentation, Distillation, ModelSpec, Recipe, Weights
+from mnistzoo.spec import recipe_fields
 
 Spec = Callable[..., ModelSpec]
 
@@ -19,7 +22,7 @@ def recipe(**changes: Any) -> Recipe:
         "optimizer": "adam",
         "learning_rate": 0.001,
     }
-    return Recipe(**declared | changes)
+    return Recipe(**declared, distillation=Distillation(teacher="resnet")).replace(**changes)
 
 
 def weights(**changes: Any) -> Weights:
@@ -189,6 +192,8 @@ def test_a_metric_from_0_to_1_is_taken(value: float) -> None:
     [
         ("epochs", 0),
         ("epochs", -1),
+        ("epochs", 1.0),
+        ("epochs", True),
         ("batch_size", 0),
         ("optimizer", "lion"),
         ("learning_rate", 0),
@@ -204,6 +209,9 @@ def test_a_metric_from_0_to_1_is_taken(value: float) -> None:
         ("label_smoothing", float("nan")),
         ("rotation", -1),
         ("rotation", 180.1),
+        ("rotation", "10"),
+        ("rotation", True),
+        ("rotation", None),
         ("rotation", float("nan")),
         ("scale", -0.1),
         ("scale", 1),
@@ -240,6 +248,7 @@ def test_a_metric_from_0_to_1_is_taken(value: float) -> None:
         ("compile", "false"),
         ("compile", 1),
         ("compile", None),
+        ("teacher", 7),
         ("teacher", ""),
         ("teacher", "Big-Net"),
         ("teacher", "../net"),
@@ -316,7 +325,61 @@ def test_a_recipe_value_outside_its_range_is_refused(field: str, value: Any) -> 
     ],
 )
 def test_a_recipe_value_at_the_end_of_its_range_is_taken(field: str, value: Any) -> None:
-    assert getattr(recipe(**{field: value}), field) == value
+    assert recipe(**{field: value}).flat()[field] == value
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            "epochs": st.integers(3, 9),
+            "clip_norm": st.none() | st.floats(0.1, 9),
+            "rotation": st.floats(0, 180),
+            "plain_epochs": st.integers(0, 3),
+            "teacher": st.none() | st.sampled_from(["resnet", "vit"]),
+        },
+    ),
+    temperature=st.floats(0.1, 9),
+)
+@settings(derandomize=True, deadline=None)
+def test_flat_values_and_replace_are_inverse(changes: dict[str, Any], temperature: float) -> None:
+    taught = recipe(epochs=3, temperature=temperature)
+    changed = taught.replace(**changes)
+    flat = changed.flat()
+    assert list(flat) == list(recipe_fields())
+    assert taught.replace(**flat) == changed and recipe().replace(**flat) == changed
+    assert {name: flat[name] for name in changes} == changes
+    kept = flat.keys() - changes.keys() - {"teacher_weight", "temperature"}
+    assert all(flat[name] == taught.flat()[name] for name in kept)
+    assert flat["temperature"] == (None if flat["teacher"] is None else temperature)
+
+
+def test_a_recipe_without_its_teacher_has_no_distillation() -> None:
+    assert recipe(teacher="vit", teacher_weight=1).distillation == Distillation(
+        teacher="vit", weight=1
+    )
+    plain = recipe(teacher=None)
+    assert plain.distillation is None
+    with pytest.raises(ValueError, match="no teacher for temperature; set teacher"):
+        plain.replace(temperature=3)
+    assert recipe(teacher=None, teacher_weight=0.1) == plain
+
+
+@pytest.mark.parametrize("name", ["rotaton", "augmentation", "distillation", "weight"])
+def test_replace_refuses_what_is_no_field(name: str) -> None:
+    with pytest.raises(TypeError, match=f"no field '{name}'; it has epochs, "):
+        recipe(**{name: 1})
+
+
+def test_the_groups_of_a_recipe_check_themselves() -> None:
+    with pytest.raises(ValueError, match="rotation is 181, it must be a number from 0 to 180"):
+        Augmentation(rotation=181)
+    with pytest.raises(ValueError, match="scale is 1, it must be a number from 0 to below 1"):
+        Augmentation(scale=1)
+    with pytest.raises(ValueError, match="teacher_weight is 2, it must be a number from 0 to 1"):
+        Distillation(teacher="resnet", weight=2)
+    with pytest.raises(ValueError, match="augmentation is None, it must be of type Augmentation"):
+        dataclasses.replace(recipe(), augmentation=None)  # type: ignore[arg-type]
 
 
 def test_what_a_plugin_declared_cannot_be_changed(linear_spec: Spec) -> None:

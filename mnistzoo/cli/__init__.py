@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from mnistzoo._version import __version__
 from mnistzoo.cli.command import Group
 from mnistzoo.cli.completion import complete
 from mnistzoo.errors import MnistzooError, describe, one_line, reason
@@ -34,7 +35,7 @@ class _Commands(Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mnistzoo")
+@click.version_option(__version__, prog_name="mnistzoo")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; works anywhere.")
 def group(debug: bool) -> None:
     """A zoo of handwritten-digit classifiers: train, evaluate and compare them."""

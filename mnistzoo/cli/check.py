@@ -23,13 +23,13 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     import functools
     import sys
 
+    from mnistzoo.registry import ModelError, list_models, registry
     from mnistzoo.report import write_json
     from mnistzoo.testing.checks import CHECKS
     from mnistzoo.testing.runner import count, run_check
     from mnistzoo.testing.subject import Subject
-    from mnistzoo.zoo import ModelError, list_models, registrations
 
-    _, conflicts = registrations()
+    conflicts = registry().conflicts
     contested = {each.spec.name for claimants in conflicts.values() for each in claimants}
     chosen = list(dict.fromkeys(models)) or sorted({*list_models(), *contested})
     if not chosen:

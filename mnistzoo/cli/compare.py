@@ -89,16 +89,10 @@ def command(
     check_writable(*files)
 
     from mnistzoo.benchmarks import read_benchmarks
-    from mnistzoo.zoo import (
-        ModelError,
-        describe_conflict,
-        get_spec,
-        list_models,
-        registrations,
-    )
+    from mnistzoo.registry import ModelError, describe_conflict, get_spec, list_models, registry
 
     benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
-    _, conflicts = registrations()
+    conflicts = registry().conflicts
     for name, claimants in conflicts.items():
         click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
     names = list(models) or [

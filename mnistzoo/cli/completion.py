@@ -24,10 +24,10 @@ def models(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offer the installed models and their aliases that begin so."""
-    from mnistzoo.zoo import registrations
+    from mnistzoo.registry import registry
 
     with stdout_for_results():  # the shell reads stdout
-        names, _ = registrations()
+        names = registry().registrations
     return [
         CompletionItem(name, help=names[name].spec.summary)
         for name in sorted(names)
@@ -46,10 +46,10 @@ def recipes(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Offer the recipes of the models that the line names, or of all if it names none yet."""
-    from mnistzoo.zoo import registrations
+    from mnistzoo.registry import registry
 
     with stdout_for_results():
-        known, _ = registrations()
+        known = registry().registrations
     # The option that is being completed has no value yet, so click has given up before it came to
     # the arguments, and left them as they are.
     named = [name for name in context.args if name in known]

@@ -33,8 +33,9 @@ def command(
     """
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
+    from mnistzoo.models import load_model
+    from mnistzoo.registry import get_spec
     from mnistzoo.report import show_evaluation, write_json
-    from mnistzoo.zoo import get_spec, load_model
 
     name = get_spec(model).name
     evaluation = evaluate(

@@ -38,7 +38,7 @@ def command(
     if force and not int8:
         raise click.UsageError("--force needs --int8")
 
-    from mnistzoo.zoo import get_spec
+    from mnistzoo.registry import get_spec
 
     name = get_spec(model).name
     output = output or f"{name}{'-int8' if int8 else ''}.onnx"

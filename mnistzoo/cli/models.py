@@ -17,13 +17,14 @@ def command(pattern: str, json_file: str | None) -> int:
     """
     from mnistzoo.errors import suggestion
     from mnistzoo.plugins import load_plugins
+    from mnistzoo.registry import describe_conflict, list_models, registry
     from mnistzoo.report import NOTHING, Table, percent, write_json
-    from mnistzoo.zoo import describe_conflict, list_models, registrations
 
-    names, conflicts = registrations()
+    known = registry()
+    names = known.registrations
     found = [names[name] for name in list_models(pattern)]
     problems = [f"{p.provider} failed to load: {p.error}" for p in load_plugins() if p.error]
-    for name, claimants in conflicts.items():
+    for name, claimants in known.conflicts.items():
         problems.append(describe_conflict(name, claimants))
         click.echo(f"mnistzoo: {problems[-1]}", err=True)
     if json_file:

@@ -1,17 +1,17 @@
 """Options that several commands share."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import click
 from click.shell_completion import CompletionItem
 
 from mnistzoo.cli import completion
+from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import Recipe, recipe_fields
 
 _PARSERS: dict[type, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],
@@ -131,22 +131,22 @@ def overrides(settings: tuple[str, ...], **values: Any) -> dict[str, Any]:
 
 def _parse_setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    kinds = get_type_hints(Recipe)
-    if name not in kinds or not value:
+    known = recipe_fields()
+    if name not in known or not value:
         raise click.UsageError(
-            f"--set {text}: give FIELD=VALUE, where FIELD is one of {', '.join(kinds)}"
+            f"--set {text}: give FIELD=VALUE, where FIELD is one of {', '.join(known)}"
         )
-    kind = kinds[name]
-    kinds_of_value = get_args(kind) or (kind,)
-    if NoneType in kinds_of_value and value.lower() == "none":
+    field = known[name]
+    kinds = get_args(field.type) or (field.type,)
+    # Without a teacher there is no distillation.
+    if value.lower() == "none" and (NoneType in kinds or name == "teacher"):
         return name, None
     try:
-        for known, parse in _PARSERS.items():
-            if known in kinds_of_value:
+        for kind, parse in _PARSERS.items():
+            if kind in kinds:
                 return name, parse(value)
     except (ValueError, KeyError):
-        wanted = " or ".join(each.__name__.removesuffix("Type").lower() for each in kinds_of_value)
-        raise click.UsageError(f"--set {text}: {name} must be of type {wanted}") from None
+        raise click.UsageError(f"--set {text}: {name} must be {expected(field)}") from None
     return name, value
 
 
@@ -157,6 +157,6 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         click.UsageError: if a value is outside its range.
     """
     try:
-        return dataclasses.replace(recipe, **changes)
+        return recipe.replace(**changes)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -15,19 +15,20 @@ def command(json_file: str | None) -> None:
     Creates each model once to see whether it works.
     """
     from mnistzoo.errors import format_traceback
+    from mnistzoo.models import create_model
     from mnistzoo.plugins import Plugin, load_plugins
+    from mnistzoo.registry import ModelError, describe_conflict, registry
     from mnistzoo.report import NOTHING, Table, write_json
-    from mnistzoo.zoo import ModelError, create_model, describe_conflict, registrations
 
-    names, conflicts = registrations()
+    known = registry()
 
     def problems(plugin: Plugin) -> list[tuple[str, str]]:
         """Return the plugin's problems, each a sentence and a traceback."""
         found = [(plugin.error, plugin.traceback)] if plugin.error else []
         for spec in plugin.specs:
-            contested = [name for name in spec.names if name in conflicts]
-            found += [(describe_conflict(name, conflicts[name]), "") for name in contested]
-            if spec.name in names:
+            contested = [name for name in spec.names if name in known.conflicts]
+            found += [(describe_conflict(name, known.conflicts[name]), "") for name in contested]
+            if spec.name in known.registrations:
                 try:
                     create_model(spec.name)
                 except ModelError as error:

@@ -98,7 +98,7 @@ def _is_file(model: str) -> bool:
 
 def _best_model() -> str:
     """Return the installed model whose plugin declares the highest accuracy on the test set."""
-    from mnistzoo.zoo import ModelError, get_spec, list_models
+    from mnistzoo.registry import ModelError, get_spec, list_models
 
     accuracies = {
         name: metrics.get("test_accuracy", 0.0)
@@ -123,7 +123,7 @@ def _classifier(model: str, weights: str | None) -> "Classify":
     import torch
 
     from mnistzoo.inference import predict_logits
-    from mnistzoo.zoo import load_model
+    from mnistzoo.models import load_model
 
     loaded = load_model(model, weights)
 

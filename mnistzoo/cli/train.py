@@ -81,7 +81,7 @@ def command(
     The test set is used once, at the end. A run that is stopped saves the weights of its last
     complete epoch in a file whose name says so.
     """
-    from mnistzoo.zoo import get_recipe, get_registration
+    from mnistzoo.registry import get_recipe, get_registration
 
     registration = get_registration(model)
     name = registration.spec.name

@@ -24,6 +24,8 @@ from torch.nn import functional as F
 from mnistzoo.errors import describe
 from mnistzoo.evaluation import evaluate
 from mnistzoo.export import export_module
+from mnistzoo.models import weights_path
+from mnistzoo.registry import describe_conflict
 from mnistzoo.testing.subject import (
     CHANCE_LOSS,
     CheckFailed,
@@ -33,7 +35,6 @@ from mnistzoo.testing.subject import (
     learned,
 )
 from mnistzoo.weights import load_weights, read_story, save_weights
-from mnistzoo.zoo import describe_conflict, weights_path
 
 # Other versions of torch and other processors round differently, and may flip a few images.
 _METRIC_TOLERANCE = 0.0005
@@ -92,14 +93,21 @@ def _check(name: str, *needs: str) -> Callable[[Callable[[Subject], None]], obje
 
 @_check("names")
 def _names(subject: Subject) -> None:
-    """No other model claims the name or an alias."""
+    """No other model claims the name or an alias.
+
+    Mend: take another name, or uninstall the other plugin.
+    """
     if subject.contested:
         raise CheckFailed("; ".join(describe_conflict(*each) for each in subject.contested.items()))
 
 
 @_check("metadata")
 def _metadata(subject: Subject) -> None:
-    """Summary, licence, source and the story of the weights are declared."""
+    """``summary``, ``license`` (an SPDX identifier), ``source`` and ``measured`` are there;
+    ``expected_failures`` names checks that exist.
+
+    Mend: fill them in.
+    """
     spec = subject.spec
     for field in ("summary", "license", "source"):
         if not getattr(spec, field):
@@ -122,7 +130,10 @@ def _metadata(subject: Subject) -> None:
 
 @_check("import")
 def _import(subject: Subject) -> None:
-    """Importing the plugin, and its hook, leave torch unimported."""
+    """Importing the plugin and calling its hook leave torch unimported.
+
+    Mend: import torch in the factory's module only.
+    """
     plugin = subject.registration.plugin
     if not plugin.version:
         raise NotApplicable("the plugin is registered in this process, not installed")
@@ -156,13 +167,19 @@ def _import(subject: Subject) -> None:
 
 @_check("factory")
 def _factory(subject: Subject) -> None:
-    """The factory is found and returns a torch.nn.Module."""
+    """The factory is found and returns a ``torch.nn.Module``.
+
+    Mend: correct ``factory``.
+    """
     subject.created()
 
 
 @_check("parameters", "factory")
 def _parameters(subject: Subject) -> None:
-    """The declared number of parameters is the real one."""
+    """``num_params`` is the real number.
+
+    Mend: write the number in the message.
+    """
     found = sum(parameter.numel() for parameter in subject.created().parameters())
     if found != subject.spec.num_params:
         raise CheckFailed(
@@ -173,13 +190,21 @@ def _parameters(subject: Subject) -> None:
 
 @_check("weights", "factory")
 def _weights(subject: Subject) -> None:
-    """The shipped weights have the declared checksum and fit the model."""
+    """The shipped file has the declared checksum and fits the model.
+
+    Mend: declare the file's ``sha256`` anew after each training; ship the weights of this
+    architecture.
+    """
     subject.shipped()
 
 
 @_check("output", "factory")
 def _output(subject: Subject) -> None:
-    """Batches of 1 and 5 images give finite logits, float32 (N, 10), and stay as they are."""
+    """1 and 5 images give finite float32 logits ``(N, 10)``, not probabilities, and the images
+    stay as they are.
+
+    Mend: no reshape with a fixed batch size; no in-place operation on the input.
+    """
     model = subject.ready()
     for count in (5, 1):
         images = subject.images(count)
@@ -214,7 +239,10 @@ def _output(subject: Subject) -> None:
 
 @_check("deterministic", "output")
 def _deterministic(subject: Subject) -> None:
-    """In evaluation mode the same images give the same logits."""
+    """In evaluation mode the same images give the same logits.
+
+    Mend: draw random numbers only while ``self.training``.
+    """
     model, images = subject.ready(), subject.images(5)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), subject.calling("forward()"):
         same = torch.equal(model(images.clone()), model(images.clone()))
@@ -227,7 +255,10 @@ def _deterministic(subject: Subject) -> None:
 
 @_check("batch_mates", "deterministic")
 def _batch_mates(subject: Subject) -> None:
-    """In evaluation mode an image's logits do not depend on the others of its batch."""
+    """In evaluation mode an image's logits do not depend on the rest of its batch.
+
+    Mend: compute nothing over the batch's dimension.
+    """
     model, images = subject.ready(), subject.images(5)
     together = subject.logits(model, images)
     alone = torch.cat([subject.logits(model, image) for image in images.split(1)])
@@ -243,7 +274,10 @@ def _batch_mates(subject: Subject) -> None:
 
 @_check("state_dict", "deterministic")
 def _state_dict(subject: Subject) -> None:
-    """Weights saved as safetensors and loaded into a new model give the same logits."""
+    """Weights saved and loaded into a new model give the same logits.
+
+    Mend: keep every tensor as ``nn.Parameter`` or with ``register_buffer()``.
+    """
     model, images = subject.ready(), subject.images(5)
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
@@ -269,7 +303,10 @@ def _state_dict(subject: Subject) -> None:
 
 @_check("training_mode", "output")
 def _training_mode(subject: Subject) -> None:
-    """Training mode gives logits too and leaves parameters alone; evaluation changes no state."""
+    """Training mode gives logits too and changes no parameter; evaluation changes nothing.
+
+    Mend: return only logits in both modes; change buffers only while ``self.training``.
+    """
     model, images = subject.ready(), subject.images(5)
     before = _state(model)
     subject.logits(model, images)
@@ -306,7 +343,10 @@ def _training_mode(subject: Subject) -> None:
 
 @_check("gradients", "training_mode")
 def _gradients(subject: Subject) -> None:
-    """Training reaches every parameter that is not frozen."""
+    """Training reaches every parameter that is not frozen.
+
+    Mend: no ``.detach()`` or ``torch.no_grad()`` on the way; remove unused layers.
+    """
     if not subject.spec.recipes:
         raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
     model = subject.created()
@@ -333,7 +373,10 @@ def _gradients(subject: Subject) -> None:
 
 @_check("deep_copy", "deterministic")
 def _deep_copy(subject: Subject) -> None:
-    """copy.deepcopy gives an independent model with the same logits."""
+    """``copy.deepcopy`` gives an independent model with the same logits.
+
+    Mend: share no tensors through globals or closures.
+    """
     model, images = subject.ready(), subject.images(5)
     before = subject.logits(model, images)
     copied = deep_copy(subject, model)
@@ -353,7 +396,11 @@ def _deep_copy(subject: Subject) -> None:
 
 @_check("device", "output")
 def _device(subject: Subject) -> None:
-    """The model computes on the device that it is moved to."""
+    """The model computes on the device that it is moved to: CUDA, or where there is none torch's
+    ``meta``, which overlooks a product with a tensor left behind.
+
+    Mend: ``register_buffer()``; create tensors with ``device=images.device``.
+    """
     name = "cuda" if torch.cuda.is_available() else "meta"  # which has shapes and devices, no data
     model = subject.ready()
     # Since a factory may return the same model again; what cannot be copied is told elsewhere.
@@ -399,7 +446,10 @@ def _device(subject: Subject) -> None:
 
 @_check("pickling_free")
 def _pickling_free(subject: Subject) -> None:
-    """The package holds no pickle."""
+    """The package holds no pickle.
+
+    Mend: ship safetensors only.
+    """
     for path in sorted(subject.package.rglob("*")):
         if path.is_file() and _is_pickle(path):
             raise CheckFailed(
@@ -410,7 +460,11 @@ def _pickling_free(subject: Subject) -> None:
 
 @_check("metrics", "weights")
 def _metrics(subject: Subject) -> None:
-    """The shipped weights, or those of the members, have the declared test accuracy."""
+    """The shipped weights, or those of the members, have the declared test accuracy, to 0.05
+    points; the file's metadata says no other.
+
+    Mend: declare what ``mnistzoo evaluate MODEL`` shows.
+    """
     spec = subject.spec
     if spec.weights is None and not spec.members:
         raise NotApplicable("the plugin ships no weights")
@@ -439,7 +493,11 @@ def _metrics(subject: Subject) -> None:
 
 @_check("training", "state_dict", "training_mode")
 def _training(subject: Subject) -> None:
-    """A short run of the default recipe learns, and the same seed gives the same weights again."""
+    """A short run of the default recipe learns, and the same seed gives the same weights again, bit
+    for bit.
+
+    Mend: another ``learning_rate``; logits, not probabilities; random numbers from torch only.
+    """
     if not subject.spec.recipes:
         raise NotApplicable("the model has no recipe, so mnistzoo does not train it")
     result = subject.trained
@@ -461,7 +519,10 @@ def _training(subject: Subject) -> None:
 
 @_check("onnx", "batch_mates")
 def _onnx(subject: Subject) -> None:
-    """The model exports to ONNX and computes the same there."""
+    """The model exports to ONNX and computes the same there.
+
+    Mend: the message names what does not export; without ``mnistzoo[onnx]`` it is not applicable.
+    """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise NotApplicable(f"{package} is not installed; `pip install {package}`")

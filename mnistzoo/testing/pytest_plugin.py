@@ -22,8 +22,8 @@ class ModelCheck:
         return f"{self.model}-{self.check}"
 
     def __call__(self) -> None:
+        from mnistzoo.registry import ModelError
         from mnistzoo.testing.runner import run_check
-        from mnistzoo.zoo import ModelError
 
         __tracebackhide__ = True
         try:
@@ -93,8 +93,8 @@ def pytest_collection_modifyitems(
         pytest.UsageError: if no model has one of the names.
     """
     if models := config.getoption("mnistzoo_check"):
+        from mnistzoo.registry import ModelError
         from mnistzoo.testing.subject import Subject
-        from mnistzoo.zoo import ModelError
 
         try:
             for model in models:

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import math
 from collections.abc import Iterator
@@ -16,18 +15,11 @@ from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.inputs import to_input
+from mnistzoo.models import build, create_model, load_model, weights_path
+from mnistzoo.registry import Registration, get_registration, registry
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingResult, train
 from mnistzoo.weights import load_weights
-from mnistzoo.zoo import (
-    Registration,
-    build,
-    create_model,
-    get_registration,
-    load_model,
-    registrations,
-    weights_path,
-)
 
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
@@ -55,7 +47,7 @@ class Subject:
     """
 
     def __init__(self, name: str) -> None:
-        _, conflicts = registrations()
+        conflicts = registry().conflicts
         contested = conflicts.get(name)
         self.registration = contested[0] if contested else get_registration(name)
         self.contested: dict[str, list[Registration]] = {
@@ -135,8 +127,7 @@ class Subject:
         """Train by the default recipe on so many images, two epochs or more until so many steps."""
         recipe = self.spec.recipes["default"]
         batch_size = min(recipe.batch_size, _LARGEST_BATCH)
-        recipe = dataclasses.replace(
-            recipe,
+        recipe = recipe.replace(
             epochs=max(2, math.ceil(steps / math.ceil(images / batch_size))),
             batch_size=batch_size,
             compile=False,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import Augmentation
 
 _SIDE = 28
 _PIXEL = 2 / _SIDE  # in the coordinates of grid_sample, where the image reaches from -1 to 1
@@ -15,36 +15,36 @@ _SMOOTHNESS = 4.0  # pixels: the standard deviation that Simard et al. give thei
 _ERASED_SIDES = (4, 12)  # pixels, from and to
 
 
-def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, amount: Augmentation, generator: torch.Generator) -> Tensor:
     """Return the images turned, scaled, shifted, slanted, bent, cropped or partly erased by chance.
 
-    Every image draws its own amounts: uniformly from minus to plus what the recipe says for the
-    affine part, the elastic distortion from a normal distribution (after Simard, Steinkraus and
+    Every image draws its own amounts: uniformly from minus to plus its amount for the affine
+    part, the elastic distortion from a normal distribution (after Simard, Steinkraus and
     Platt, "Best practices for convolutional neural networks", ICDAR 2003), and with probability
     ``erasing`` a rectangle of 4 to 12 pixels a side that is blackened (after arXiv 1708.04896).
-    What comes in from outside an image is black too. Of what the recipe leaves at 0 nothing is
-    computed and no random number drawn.
+    What comes in from outside an image is black too. Of what is 0 nothing is computed and no
+    random number drawn.
 
     Args:
         images: float32 ``(N, 1, 28, 28)``, 0 to 1.
-        recipe: its fields from ``rotation`` to ``crop``.
+        amount: of each distortion; ``plain_epochs`` is the trainer's affair.
         generator: on the device of the images.
 
     Returns:
         float32 ``(N, 1, 28, 28)``, 0 to 1.
     """
-    affine = recipe.rotation or recipe.scale or recipe.shift or recipe.shear
-    if affine or recipe.elastic or recipe.crop < _SIDE:
-        transform = _affine(len(images), recipe, generator)
-        if recipe.crop < _SIDE:
-            transform = _crop(transform, recipe.crop / _SIDE, generator)
+    affine = amount.rotation or amount.scale or amount.shift or amount.shear
+    if affine or amount.elastic or amount.crop < _SIDE:
+        transform = _affine(len(images), amount, generator)
+        if amount.crop < _SIDE:
+            transform = _crop(transform, amount.crop / _SIDE, generator)
         grid = F.affine_grid(transform, list(images.shape), align_corners=False)
-        if recipe.elastic:
-            grid += _bend(len(images), generator).mul_(recipe.elastic * _PIXEL)
+        if amount.elastic:
+            grid += _bend(len(images), generator).mul_(amount.elastic * _PIXEL)
         images = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
         images.clamp_(0, 1)  # interpolation may round to a hair above 1
-    if recipe.erasing:
-        images = images.masked_fill(_rectangle(len(images), recipe.erasing, generator), 0)
+    if amount.erasing:
+        images = images.masked_fill(_rectangle(len(images), amount.erasing, generator), 0)
     return images
 
 
@@ -65,13 +65,13 @@ def crop_middle(images: Tensor, side: float) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False).clamp_(0, 1)
 
 
-def _affine(count: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
+def _affine(count: int, amount: Augmentation, generator: torch.Generator) -> Tensor:
     """Return the maps from output to input coordinates, ``(N, 2, 3)``."""
-    amount = torch.rand(6, count, generator=generator, device=generator.device).mul_(2).sub_(1)
-    angle = amount[0] * math.radians(recipe.rotation)
-    slant = (amount[1] * math.radians(recipe.shear)).tan()
-    width, height = 1 + amount[2:4] * recipe.scale
-    across, down = amount[4:6] * (recipe.shift * _PIXEL)
+    drawn = torch.rand(6, count, generator=generator, device=generator.device).mul_(2).sub_(1)
+    angle = drawn[0] * math.radians(amount.rotation)
+    slant = (drawn[1] * math.radians(amount.shear)).tan()
+    width, height = 1 + drawn[2:4] * amount.scale
+    across, down = drawn[4:6] * (amount.shift * _PIXEL)
     cos, sin = angle.cos(), angle.sin()
     # Turned back, then straightened, then scaled back: the inverse of what the image undergoes.
     return torch.stack(

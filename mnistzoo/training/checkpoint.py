@@ -1,6 +1,5 @@
 """A checkpoint: one file from which a training run goes on, bit for bit."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -56,7 +55,7 @@ class Checkpoint:
         pixels.update(data.labels.tobytes())
         # What the run is: another value is another run.
         self._run = {
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.flat(),
             "training images (SHA-256)": pixels.hexdigest(),
             "device": device.type,
         }

@@ -1,7 +1,6 @@
 """``train``, and a training run as data that can be sent to another process."""
 
 import copy
-import dataclasses
 import functools
 import logging
 import os
@@ -15,15 +14,16 @@ from torch import nn
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import resolve_device
+from mnistzoo.models import create_model
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
+from mnistzoo.registry import ModelError, get_recipe, get_registration
 from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
-from mnistzoo.zoo import ModelError, create_model, get_recipe, get_registration
 
 _log = logging.getLogger("mnistzoo")
 
@@ -143,6 +143,7 @@ def train(
         ModelError: if the model has no such recipe, or the recipe's teacher cannot be loaded.
         ModelFailed: if the model raises an exception.
         OSError: if the checkpoint cannot be written.
+        TypeError: if a recipe has no such field.
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.
     """
@@ -201,7 +202,7 @@ class _Run:
             registration = get_registration(model)
             spec, plugin = registration.spec, registration.plugin
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
-            chosen = _replaced(base, fields)
+            chosen = base.replace(**fields)
             return cls(
                 functools.partial(create_model, spec.name),
                 spec.name,
@@ -218,16 +219,7 @@ class _Run:
                 f"{name} is not registered, so it has no recipe {recipe!r}; give a Recipe"
             )
         create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
-        return cls(create, name, _replaced(recipe, fields))
-
-
-def _replaced(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
-    known = {each.name for each in dataclasses.fields(Recipe)}
-    if unknown := fields.keys() - known:
-        raise ValueError(
-            f"a recipe has no field {min(unknown)!r}; it has {', '.join(sorted(known))}"
-        )
-    return dataclasses.replace(recipe, **fields)
+        return cls(create, name, recipe.replace(**fields))
 
 
 def _images(
@@ -279,7 +271,7 @@ def _provenance(
         plugin_version=run.plugin_version,
         recipe_name=run.recipe_name,
         overrides=run.overrides,
-        recipe=dataclasses.asdict(run.recipe),
+        recipe=run.recipe.flat(),
         seed=run.recipe.seed,
         epochs_completed=len(fitted.history),
         complete=len(fitted.history) == run.recipe.epochs,

@@ -14,11 +14,11 @@ from torch import nn
 from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
+from mnistzoo.models import create_model
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.job import TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.training.result import TrainingResult
-from mnistzoo.zoo import create_model
 
 
 def run_jobs(

@@ -20,6 +20,7 @@ from mnistzoo.cpu import (
 from mnistzoo.data import Split
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
+from mnistzoo.models import load_model
 from mnistzoo.modules import calling
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle
@@ -27,7 +28,6 @@ from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
-from mnistzoo.zoo import load_model
 
 _log = logging.getLogger("mnistzoo")
 
@@ -147,10 +147,10 @@ def _epochs(
         shuffled = torch.randperm(len(data), generator=state.order).to(state.device)
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
-            if number <= recipe.epochs - recipe.plain_epochs:
-                inputs = augment(inputs, recipe, state.distortion)
+            if number <= recipe.epochs - recipe.augmentation.plain_epochs:
+                inputs = augment(inputs, recipe.augmentation, state.distortion)
             else:
-                inputs = crop_middle(inputs, recipe.crop)
+                inputs = crop_middle(inputs, recipe.augmentation.crop)
             with calling(state.model, f"a training step on a batch of {len(batch)}"):
                 loss = loss_of(inputs, labels.index_select(0, batch))
                 state.model.zero_grad()
@@ -197,7 +197,8 @@ def _loss(
     """Return the function from inputs and labels to the loss of one step."""
     # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
     forward = torch.compile(model, dynamic=False) if recipe.compile else model
-    teacher = None if recipe.teacher is None else load_model(recipe.teacher).to(device)
+    distillation = recipe.distillation
+    teacher = None if distillation is None else load_model(distillation.teacher).to(device)
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
@@ -206,14 +207,15 @@ def _loss(
             logits = forward(inputs)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        if teacher is None:
+        if distillation is None or teacher is None:
             return loss
         with mixed_precision, torch.no_grad(), calling(teacher, "forward() as the teacher"):
             taught = teacher(inputs)
         # Times temperature squared, so that the gradient keeps its size (arXiv 1503.02531).
-        softened = (taught.float() / recipe.temperature).softmax(1)
-        imitation = F.cross_entropy(logits / recipe.temperature, softened) * recipe.temperature**2
-        return torch.lerp(loss, imitation, recipe.teacher_weight)
+        temperature = distillation.temperature
+        softened = (taught.float() / temperature).softmax(1)
+        imitation = F.cross_entropy(logits / temperature, softened) * temperature**2
+        return torch.lerp(loss, imitation, distillation.weight)
 
     return loss_of
 

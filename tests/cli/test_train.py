@@ -17,7 +17,15 @@ import pytest
 import torch
 from processes import read_until
 
-from mnistzoo import ModelSpec, Recipe, evaluate, load_dataset, load_model
+from mnistzoo import (
+    Augmentation,
+    Distillation,
+    ModelSpec,
+    Recipe,
+    evaluate,
+    load_dataset,
+    load_model,
+)
 from mnistzoo.cli import main
 from mnistzoo.weights import read_story
 
@@ -157,7 +165,7 @@ def test_set_replaces_what_a_recipe_says_even_by_none(
         learning_rate=0.001,
         clip_norm=1,
         precision="bfloat16",
-        teacher="clitrain",
+        distillation=Distillation(teacher="clitrain"),
     )
     register(linear_spec("clitrain", recipes={"default": recipe}))
     settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=2")
@@ -173,14 +181,14 @@ WRONG_SETTINGS = [
     ("rotation", "FIELD=VALUE"),
     ("rotation=", "FIELD=VALUE"),
     ("=10", "FIELD=VALUE"),
-    ("rotation=far", "rotation must be of type float"),
-    ("rotation=none", "rotation must be of type float"),
-    ("threads=1.5", "threads must be of type int or none"),
-    ("clip_norm=off", "clip_norm must be of type float or none"),
-    ("compile=maybe", "compile must be of type bool"),
-    ("compile=none", "compile must be of type bool"),
-    ("rotation=181", "rotation is 181.0, it must be from 0 to 180"),
-    ("rotation=nan", "rotation is nan, it must be from 0 to 180"),
+    ("rotation=far", "rotation must be a number from 0 to 180"),
+    ("rotation=none", "rotation must be a number from 0 to 180"),
+    ("threads=1.5", "threads must be a whole number from 1"),
+    ("clip_norm=off", "clip_norm must be a number above 0 or None"),
+    ("compile=maybe", "compile must be True or False"),
+    ("compile=none", "compile must be True or False"),
+    ("rotation=181", "rotation is 181.0, it must be a number from 0 to 180"),
+    ("rotation=nan", "rotation is nan, it must be a number from 0 to 180"),
     ("precision=float16", "precision is 'float16', it must be one of"),
     ("schedule=none", "schedule is 'none', it must be one of"),
     ("threads=0", "threads is 0, it must be"),
@@ -330,7 +338,12 @@ def stopping(
     monkeypatch.syspath_prepend(code)
     monkeypatch.delitem(sys.modules, "stopping_net", raising=False)
     recipe = Recipe(
-        epochs=3, batch_size=1000, optimizer="adam", learning_rate=0.01, shift=1, threads=1
+        epochs=3,
+        batch_size=1000,
+        optimizer="adam",
+        learning_rate=0.01,
+        threads=1,
+        augmentation=Augmentation(shift=1),
     )
     register(
         linear_spec(

@@ -17,11 +17,12 @@ import torch
 
 from mnistzoo import ModelSpec, Recipe, Weights
 from mnistzoo.cli import main
+from mnistzoo.models import load_model
+from mnistzoo.registry import ModelError
 from mnistzoo.testing import Result, run_checks
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.runner import count, run_check
 from mnistzoo.weights import save_weights
-from mnistzoo.zoo import ModelError, load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

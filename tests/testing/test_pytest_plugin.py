@@ -153,7 +153,7 @@ def test_pytest_elsewhere_loads_neither_torch_nor_the_checks(
         "import sys\n\n"
         "def test_modules(pytestconfig):\n"
         "    assert pytestconfig.pluginmanager.hasplugin('mnistzoo')\n"
-        "    heavy = {'torch', 'numpy', 'mnistzoo.zoo', 'mnistzoo.testing.checks'}\n"
+        "    heavy = {'torch', 'numpy', 'mnistzoo.registry', 'mnistzoo.testing.checks'}\n"
         "    assert not heavy & sys.modules.keys()\n"
     )
     done = run_python("-m", "pytest", "-p", "no:cacheprovider")

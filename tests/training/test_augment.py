@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mnistzoo import Recipe, load_dataset
+from mnistzoo import Augmentation, load_dataset
 from mnistzoo.training.augment import augment, crop_middle
 
-RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=0.1)
 EVERYTHING: dict[str, Any] = {
     "rotation": 20,
     "scale": 0.2,
@@ -26,12 +25,8 @@ EVERYTHING: dict[str, Any] = {
 MIDDLE = 13.5  # of 28 pixels that count from 0
 PLACES = torch.arange(28.0)
 
-recipes = st.builds(
-    Recipe,
-    epochs=st.just(1),
-    batch_size=st.just(1),
-    optimizer=st.just("sgd"),
-    learning_rate=st.just(0.1),
+amounts = st.builds(
+    Augmentation,
     rotation=st.floats(0, 180),
     scale=st.floats(0, 1, exclude_max=True),
     shift=st.floats(0, 28),
@@ -44,8 +39,7 @@ seeds = st.integers(0, 2**63 - 1)  # torch's generator on the CPU heeds the last
 
 
 def augmented(images: Tensor, seed: int = 0, **strengths: Any) -> Tensor:
-    recipe = dataclasses.replace(RECIPE, **strengths)
-    return augment(images, recipe, torch.Generator().manual_seed(seed))
+    return augment(images, Augmentation(**strengths), torch.Generator().manual_seed(seed))
 
 
 def digits(count: int) -> Tensor:
@@ -84,28 +78,28 @@ def widths(profiles: Tensor) -> Tensor:
     return (shares * (PLACES - middle) ** 2).sum(1).sqrt()
 
 
-@given(recipe=recipes, seed=seeds, count=st.integers(1, 5))
+@given(amount=amounts, seed=seeds, count=st.integers(1, 5))
 @settings(derandomize=True, deadline=None, max_examples=60)
 def test_images_stay_images_and_the_callers_are_left_alone(
-    recipe: Recipe, seed: int, count: int
+    amount: Augmentation, seed: int, count: int
 ) -> None:
     images = torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(count))
     before = images.clone()
-    result = augment(images, recipe, torch.Generator().manual_seed(seed))
+    result = augment(images, amount, torch.Generator().manual_seed(seed))
     assert (result.shape, result.dtype) == (images.shape, torch.float32)
     assert ((result >= 0) & (result <= 1)).all()  # NaN is neither
     assert torch.equal(images, before)
 
 
-@given(recipe=recipes, seed=seeds)
+@given(amount=amounts, seed=seeds)
 @settings(derandomize=True, deadline=None, max_examples=30)
 def test_the_same_seed_draws_the_same_and_another_seed_something_else(
-    recipe: Recipe, seed: int
+    amount: Augmentation, seed: int
 ) -> None:
-    recipe = dataclasses.replace(recipe, elastic=recipe.elastic + 0.5 * (recipe.elastic < 0.5))
+    amount = dataclasses.replace(amount, elastic=amount.elastic + 0.5 * (amount.elastic < 0.5))
     images = ramp() * 0.5 + 0.5
     first, again, other = (
-        augment(images, recipe, torch.Generator().manual_seed(each))
+        augment(images, amount, torch.Generator().manual_seed(each))
         for each in (seed, seed, seed ^ 1)
     )
     assert torch.equal(first, again)
@@ -124,7 +118,7 @@ def test_without_strengths_the_very_images_come_back_and_nothing_is_drawn() -> N
     images = digits(3)
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    assert augment(images, RECIPE, generator) is images
+    assert augment(images, Augmentation(), generator) is images
     assert torch.equal(generator.get_state(), before)
 
 

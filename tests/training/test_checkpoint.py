@@ -1,6 +1,5 @@
 """A run that was stopped and went on is the run that was never stopped, bit for bit."""
 
-import dataclasses
 import logging
 import subprocess
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from training_runs import trained
 
-from mnistzoo import ModelSpec, Recipe, Split, load_dataset
+from mnistzoo import Augmentation, ModelSpec, Recipe, Split, load_dataset
 from mnistzoo.training import TrainingInterrupted, TrainingResult
 from mnistzoo.training.checkpoint import CheckpointError
 
@@ -33,12 +32,7 @@ RECIPE = Recipe(
     learning_rate=0.01,
     weight_decay=0.01,
     schedule="one-cycle",
-    rotation=10,
-    scale=0.1,
-    shift=2,
-    shear=5,
-    elastic=1,
-    erasing=0.5,
+    augmentation=Augmentation(rotation=10, scale=0.1, shift=2, shear=5, elastic=1, erasing=0.5),
     ema_decay=0.9,
     clip_norm=1,
     threads=1,
@@ -46,8 +40,8 @@ RECIPE = Recipe(
 )
 RECIPES = {
     "adam": RECIPE,
-    "adamw": dataclasses.replace(RECIPE, optimizer="adamw"),
-    "sgd": dataclasses.replace(RECIPE, optimizer="sgd"),
+    "adamw": RECIPE.replace(optimizer="adamw"),
+    "sgd": RECIPE.replace(optimizer="sgd"),
     "plain": Recipe(epochs=3, batch_size=64, optimizer="adam", learning_rate=0.01, threads=1),
 }
 
@@ -219,7 +213,7 @@ def test_a_student_goes_on_as_if_it_were_not_stopped(
     register: Register, linear_spec: Spec, tmp_path: Path
 ) -> None:
     register(linear_spec("ones"))
-    recipe = dataclasses.replace(RECIPE, teacher="ones")
+    recipe = RECIPE.replace(teacher="ones")
     stopped(tmp_path, recipe)
     assert_same(run(recipe, tmp_path, resume=True), run(recipe))
 
@@ -298,7 +292,7 @@ def test_an_existing_checkpoint_is_not_replaced_unasked(tmp_path: Path) -> None:
 def test_the_checkpoint_of_another_recipe_is_refused(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    other = dataclasses.replace(RECIPE, **changes)
+    other = RECIPE.replace(**changes)
     refused(f"another run: {message}", stopped(tmp_path), recipe=other)
 
 
@@ -368,7 +362,7 @@ def test_weights_are_no_checkpoint(tmp_path: Path) -> None:
 def test_another_number_of_threads_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, threads=None)
+    recipe = RECIPE.replace(threads=None)
     stopped(tmp_path, recipe)
     with caplog.at_level(logging.WARNING, "mnistzoo"):
         with pytest.raises(TrainingInterrupted):

@@ -74,7 +74,7 @@ def test_training_does_not_import_the_compiler() -> None:
 import sys, torch, mnistzoo
 recipe = mnistzoo.Recipe(
     epochs=1, batch_size=64, optimizer="adamw", learning_rate=0.001, clip_norm=1, ema_decay=0.9,
-    rotation=5, elastic=1, erasing=0.1,
+    augmentation=mnistzoo.Augmentation(rotation=5, elastic=1, erasing=0.1),
 )
 data = mnistzoo.load_dataset("mnist-10k")
 create = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))

@@ -58,8 +58,11 @@ class Diverging(Net):
 """
 
 _PLUGIN = """\
+from mnistzoo import Augmentation
+
 recipe = Recipe(
-    epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01, shift=1, ema_decay=0.5
+    epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01, ema_decay=0.5,
+    augmentation=Augmentation(shift=1)
 )
 
 @hookimpl

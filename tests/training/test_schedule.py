@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import pytest
@@ -9,9 +8,9 @@ from mnistzoo import Recipe
 from mnistzoo.training.schedule import learning_rate
 
 CONSTANT = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=0.5)
-COSINE = dataclasses.replace(CONSTANT, schedule="cosine")
-ONE_CYCLE = dataclasses.replace(CONSTANT, schedule="one-cycle")
-STEP = dataclasses.replace(CONSTANT, schedule="step")
+COSINE = CONSTANT.replace(schedule="cosine")
+ONE_CYCLE = CONSTANT.replace(schedule="one-cycle")
+STEP = CONSTANT.replace(schedule="step")
 
 
 @given(steps=st.integers(1, 1000))
@@ -61,7 +60,7 @@ def test_step_falls_to_a_tenth_after_half_and_after_three_quarters() -> None:
 
 @pytest.mark.parametrize("recipe", [COSINE, ONE_CYCLE], ids=["cosine", "one-cycle"])
 def test_the_falling_schedules_end_at_their_final_rate(recipe: Recipe) -> None:
-    floored = dataclasses.replace(recipe, final_rate=0.1)
+    floored = recipe.replace(final_rate=0.1)
     rates = [learning_rate(floored, step, 1000) for step in range(1000)]
     assert max(rates) == 0.5
     assert rates[-1] == pytest.approx(0.05, rel=1e-4)

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 import os
 import shutil
@@ -15,9 +14,9 @@ from training_runs import trained
 from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model
 from mnistzoo.cpu import computing_threads, cpu_computes_bfloat16
 from mnistzoo.inference import DeviceError
+from mnistzoo.registry import ModelError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
 from mnistzoo.training.augment import crop_middle
-from mnistzoo.zoo import ModelError
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
@@ -104,7 +103,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(data: Split) -> None:
     first, _ = trained(SmallNet, RECIPE, data[:1000])
     torch.rand(3)  # what a caller draws in between changes nothing
     second, _ = trained(SmallNet, RECIPE, data[:1000])
-    other, _ = trained(SmallNet, dataclasses.replace(RECIPE, seed=4), data[:1000])
+    other, _ = trained(SmallNet, RECIPE.replace(seed=4), data[:1000])
     assert same_weights(first, second)
     assert not same_weights(first, other)
 
@@ -120,7 +119,7 @@ def test_the_callers_random_state_is_left_alone(data: Split) -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:128])
+    trained(SmallNet, RECIPE.replace(epochs=1), data[:128])
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -129,7 +128,7 @@ def test_denormals_are_flushed_only_while_training(data: Split) -> None:
         return bool(torch.tensor(1e-310, dtype=torch.float64).mul(1) == 0)
 
     during: list[bool] = []
-    recipe = dataclasses.replace(RECIPE, epochs=1)
+    recipe = RECIPE.replace(epochs=1)
     trained(SmallNet, recipe, data[:128], on_step=lambda _: during.append(flushed()))
     assert during == [True, True]
     assert not flushed()
@@ -143,7 +142,7 @@ def test_every_image_is_seen_once_an_epoch_and_the_last_batch_may_be_smaller(dat
             batches.append(images.detach().clone())
             return super().forward(images)
 
-    recipe = dataclasses.replace(RECIPE, epochs=2, batch_size=64)
+    recipe = RECIPE.replace(epochs=2, batch_size=64)
     trained(Recorder, recipe, data[:150])
     assert [len(batch) for batch in batches] == [64, 64, 22] * 2
     expected = np.sort(data.images[:150].reshape(150, -1).astype(np.float32).sum(1) / 255)
@@ -179,8 +178,8 @@ def test_every_optimizer_and_schedule_lowers_the_loss(
 
 def test_weight_decay_and_label_smoothing_take_effect(data: Split) -> None:
     plain, _ = trained(SmallNet, RECIPE, data[:1000])
-    decayed, _ = trained(SmallNet, dataclasses.replace(RECIPE, weight_decay=0.1), data[:1000])
-    smoothed, _ = trained(SmallNet, dataclasses.replace(RECIPE, label_smoothing=0.3), data[:1000])
+    decayed, _ = trained(SmallNet, RECIPE.replace(weight_decay=0.1), data[:1000])
+    smoothed, _ = trained(SmallNet, RECIPE.replace(label_smoothing=0.3), data[:1000])
 
     def size(model: nn.Module) -> float:
         return sum(float(weight.detach().square().sum()) for weight in model.parameters())
@@ -207,10 +206,10 @@ class TurnsNan(SmallNet):
 
 
 def test_a_loss_of_nan_names_epoch_and_step_and_keeps_the_last_good_state(data: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=3)
+    recipe = RECIPE.replace(epochs=3)
     with pytest.raises(TrainingDiverged, match="epoch 2, step 3;") as caught:
         trained(lambda: TurnsNan(at_step=10 + 3), recipe, data[:640])
-    good, run = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
+    good, run = trained(SmallNet, RECIPE.replace(epochs=1), data[:640])
     assert [epoch.loss for epoch in caught.value.result.history] == [run.history[0].loss]
     assert same_weights(caught.value.result.model, good)
     assert not caught.value.result.model.training
@@ -230,7 +229,7 @@ def test_ctrl_c_keeps_the_epoch_that_was_complete(data: Split) -> None:
 
     with pytest.raises(TrainingInterrupted, match="in epoch 2") as caught:
         trained(SmallNet, RECIPE, data[:640], on_step=interrupt)
-    good, _ = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:640])
+    good, _ = trained(SmallNet, RECIPE.replace(epochs=1), data[:640])
     assert len(caught.value.result.history) == 1
     assert same_weights(caught.value.result.model, good)
 
@@ -239,7 +238,7 @@ def test_ctrl_c_keeps_the_epoch_that_was_complete(data: Split) -> None:
 def test_cuda_is_an_error_where_there_is_none_and_auto_is_the_cpu(data: Split) -> None:
     with pytest.raises(DeviceError, match="no CUDA device"):
         trained(SmallNet, RECIPE, data[:64], device="cuda")
-    _, run = trained(SmallNet, dataclasses.replace(RECIPE, epochs=1), data[:64])
+    _, run = trained(SmallNet, RECIPE.replace(epochs=1), data[:64])
     assert run.provenance.environment["device"] == "cpu"
 
 
@@ -265,7 +264,7 @@ def test_a_single_image_left_over_joins_the_batch_before_it(data: Split) -> None
             sizes.append(len(images))
             return super().forward(images)
 
-    trained(Recorder, dataclasses.replace(RECIPE, epochs=1), data[:129])
+    trained(Recorder, RECIPE.replace(epochs=1), data[:129])
     assert sizes == [64, 65]
 
 
@@ -287,15 +286,15 @@ AUGMENTATION: dict[str, Any] = {
 
 @pytest.mark.parametrize("field", AUGMENTATION)
 def test_each_augmentation_changes_the_training(field: str, data: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=1)
+    recipe = RECIPE.replace(epochs=1)
     plain, _ = trained(SmallNet, recipe, data[:128])
-    changed = dataclasses.replace(recipe, **{field: AUGMENTATION[field]})
+    changed = recipe.replace(**{field: AUGMENTATION[field]})
     augmented, _ = trained(SmallNet, changed, data[:128])
     assert not same_weights(plain, augmented)
 
 
 def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, **AUGMENTATION)
+    recipe = RECIPE.replace(**AUGMENTATION)
     first, _ = trained(SmallNet, recipe, data[:500])
     torch.rand(3)
     second, _ = trained(SmallNet, recipe, data[:500])
@@ -308,7 +307,7 @@ def test_augmentation_is_repeated_bit_for_bit_and_differs_by_seed(data: Split) -
             return super().forward(images)
 
     for seed in (3, 4):
-        shifted = dataclasses.replace(RECIPE, epochs=2, batch_size=2, shift=2, seed=seed)
+        shifted = RECIPE.replace(epochs=2, batch_size=2, shift=2, seed=seed)
         trained(Recorder, shifted, data[:2])
     masses = [batch.sum(2).flatten(1).sort(0).values for batch in batches]  # whatever the order
     assert not any(torch.equal(one, other) for one, other in pairwise(masses))
@@ -325,7 +324,7 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
             (learned if self.training else judged).append(images.detach().clone())
             return super().forward(images)
 
-    recipe = dataclasses.replace(RECIPE, epochs=1, erasing=1)
+    recipe = RECIPE.replace(epochs=1, erasing=1)
     trained(Recorder, recipe, data[:64], validation[:64])
     (images,) = learned
     assert (images.dtype, images.shape) == (torch.float32, (64, 1, 28, 28))
@@ -345,9 +344,7 @@ def test_the_last_epochs_are_plain_where_the_recipe_says_so(crop: float, data: S
             seen.append(images.detach().clone())
             return super().forward(images)
 
-    recipe = dataclasses.replace(
-        RECIPE, epochs=3, batch_size=16, rotation=20, crop=crop, plain_epochs=2
-    )
+    recipe = RECIPE.replace(epochs=3, batch_size=16, rotation=20, crop=crop, plain_epochs=2)
     trained(Recorder, recipe, data[:16])
     masses = [batch.sum((1, 2, 3)).sort().values for batch in seen]
     inputs = crop_middle(torch.tensor(data.images[:16]).unsqueeze(1) / 255, crop)
@@ -358,7 +355,7 @@ def test_the_last_epochs_are_plain_where_the_recipe_says_so(crop: float, data: S
 
 
 def test_the_result_is_the_average_of_weights_and_buffers_over_the_steps(data: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, ema_decay=0.8)
+    recipe = RECIPE.replace(ema_decay=0.8)
     recorded = Recorded(recipe, data[:1000])
     expected = recorded.states[0]
     for step, state in enumerate(recorded.states[1:], start=1):
@@ -379,7 +376,7 @@ def test_the_result_is_the_average_of_weights_and_buffers_over_the_steps(data: S
 
 def test_averaging_changes_nothing_in_the_model_that_learns(data: Split) -> None:
     plain = Recorded(RECIPE, data[:500])
-    averaged = Recorded(dataclasses.replace(RECIPE, ema_decay=0.9), data[:500])
+    averaged = Recorded(RECIPE.replace(ema_decay=0.9), data[:500])
     assert [epoch.loss for epoch in averaged.run.history] == [
         epoch.loss for epoch in plain.run.history
     ]
@@ -388,7 +385,7 @@ def test_averaging_changes_nothing_in_the_model_that_learns(data: Split) -> None
 
 
 def test_validation_judges_the_average(data: Split, validation: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
+    recipe = RECIPE.replace(ema_decay=0.9)
     model, run = trained(SmallNet, recipe, data[:1000], validation)
     assert run.validation_accuracy == evaluate(model, validation).accuracy
 
@@ -398,10 +395,10 @@ def test_ctrl_c_keeps_the_average_of_the_epoch_that_was_complete(data: Split) ->
         if step == 15:
             raise KeyboardInterrupt
 
-    recipe = dataclasses.replace(RECIPE, ema_decay=0.9)
+    recipe = RECIPE.replace(ema_decay=0.9)
     with pytest.raises(TrainingInterrupted) as caught:
         trained(SmallNet, recipe, data[:640], on_step=interrupt)
-    good, _ = trained(SmallNet, dataclasses.replace(recipe, epochs=1), data[:640])
+    good, _ = trained(SmallNet, recipe.replace(epochs=1), data[:640])
     assert same_weights(caught.value.result.model, good)
     assert not caught.value.result.model.training
 
@@ -410,7 +407,7 @@ def test_clipping_bounds_the_length_of_a_step(data: Split) -> None:
     momentum, rate, norm = 0.9, 0.1, 0.01
     plain = Recipe(epochs=2, batch_size=64, optimizer="sgd", learning_rate=rate)
     free = Recorded(plain, data[:640]).step_lengths()
-    clipped = Recorded(dataclasses.replace(plain, clip_norm=norm), data[:640]).step_lengths()
+    clipped = Recorded(plain.replace(clip_norm=norm), data[:640]).step_lengths()
     assert len(clipped) == 20
     # Nesterov: a gradient counts once at once, and by its share of the momentum.
     assert clipped[0] == pytest.approx(rate * norm * (1 + momentum), rel=1e-3)
@@ -420,14 +417,14 @@ def test_clipping_bounds_the_length_of_a_step(data: Split) -> None:
 
 def test_gradients_within_the_norm_are_not_clipped(data: Split) -> None:
     plain, _ = trained(SmallNet, RECIPE, data[:500])
-    clipped, _ = trained(SmallNet, dataclasses.replace(RECIPE, clip_norm=1e6), data[:500])
+    clipped, _ = trained(SmallNet, RECIPE.replace(clip_norm=1e6), data[:500])
     assert same_weights(plain, clipped)
 
 
 def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
     data: Split, validation: Split
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, precision="bfloat16")
+    recipe = RECIPE.replace(precision="bfloat16")
     learned: set[torch.dtype] = set()
     judged: set[torch.dtype] = set()
 
@@ -455,9 +452,9 @@ def test_bfloat16_is_used_where_the_processor_computes_it_and_leaves_float32(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
 )
 def test_compiling_gives_about_the_same_weights(data: Split) -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=1)
+    recipe = RECIPE.replace(epochs=1)
     plain, _ = trained(linear, recipe, data[:256])
-    compiled, _ = trained(linear, dataclasses.replace(recipe, compile=True), data[:256])
+    compiled, _ = trained(linear, recipe.replace(compile=True), data[:256])
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for name, tensor in compiled.state_dict().items():
         torch.testing.assert_close(tensor, plain.state_dict()[name], rtol=1e-3, atol=1e-5)
@@ -467,7 +464,7 @@ def test_compiling_gives_about_the_same_weights(data: Split) -> None:
 def taught(register: Register, linear_spec: Spec) -> Recipe:
     """Return a recipe with a teacher that takes every image for a one."""
     register(linear_spec("ones"))
-    return dataclasses.replace(RECIPE, learning_rate=0.005, teacher="ones", teacher_weight=1)
+    return RECIPE.replace(learning_rate=0.005, teacher="ones", teacher_weight=1)
 
 
 def test_a_student_imitates_its_teacher_not_the_labels(taught: Recipe, data: Split) -> None:
@@ -481,7 +478,7 @@ def test_a_student_imitates_its_teacher_not_the_labels(taught: Recipe, data: Spl
 
 
 def test_half_a_teacher_leaves_room_for_the_labels(taught: Recipe, data: Split) -> None:
-    student, _ = trained(linear, dataclasses.replace(taught, teacher_weight=0.5), data[:1000])
+    student, _ = trained(linear, taught.replace(teacher_weight=0.5), data[:1000])
     assert evaluate(student, data[:1000]).accuracy > 0.6
 
 
@@ -489,8 +486,8 @@ def test_half_a_teacher_leaves_room_for_the_labels(taught: Recipe, data: Split) 
 def test_the_loss_is_shared_between_labels_and_teacher(
     weight: float, temperature: float, taught: Recipe, data: Split
 ) -> None:
-    recipe = dataclasses.replace(
-        taught, epochs=1, teacher_weight=weight, temperature=temperature, label_smoothing=0.1
+    recipe = taught.replace(
+        epochs=1, teacher_weight=weight, temperature=temperature, label_smoothing=0.1
     )
     part = data[:64]
     untrained: list[dict[str, Tensor]] = []
@@ -516,7 +513,7 @@ def test_a_teacher_that_is_not_there_or_has_no_weights_is_an_error(
 ) -> None:
     register(linear_spec("unlearned", weights=None))
     for teacher, message in (("nobody", "no model 'nobody'"), ("unlearned", "no weights")):
-        recipe = dataclasses.replace(RECIPE, teacher=teacher)
+        recipe = RECIPE.replace(teacher=teacher)
         with pytest.raises(ModelError, match=message):
             trained(SmallNet, recipe, data[:64])
 
@@ -525,7 +522,7 @@ def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Spli
     before = torch.get_num_threads()
     wanted = before + 1
     during: set[int] = set()
-    recipe = dataclasses.replace(RECIPE, threads=wanted)
+    recipe = RECIPE.replace(threads=wanted)
     trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {wanted}
     assert torch.get_num_threads() == before
@@ -541,7 +538,7 @@ def test_threads_are_the_recipes_while_training_and_the_callers_again(data: Spli
 def test_without_threads_the_callers_number_stays(data: Split) -> None:
     before = torch.get_num_threads()
     during: set[int] = set()
-    recipe = dataclasses.replace(RECIPE, threads=None)
+    recipe = RECIPE.replace(threads=None)
     trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {before}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="lenet5",
@@ -16,10 +16,7 @@ SPEC = ModelSpec(
             optimizer="adamw",
             learning_rate=0.005,
             schedule="one-cycle",
-            rotation=8,
-            scale=0.08,
-            shift=1,
-            shear=8,
+            augmentation=Augmentation(rotation=8, scale=0.08, shift=1, shear=8),
             threads=1,
         )
     },

@@ -17,23 +17,35 @@ class Neighbours(nn.Module):
     copied as any net's is. No optimizer changes them: ``fit.py`` computes them.
 
     Args:
+        num_classes: how many logits an image gets.
         stored: how many images are remembered.
         components: numbers that describe an image.
         neighbours: how many of the nearest have a vote.
     """
 
-    def __init__(self, stored: int = 55_000, components: int = 50, neighbours: int = 8) -> None:
+    def __init__(
+        self,
+        num_classes: int = 10,
+        stored: int = 55_000,
+        components: int = 50,
+        neighbours: int = 8,
+    ) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.neighbours = neighbours
         # Until they are loaded: random, since of equal points none would be nearer than another.
         self.mean = _fixed(torch.rand(28 * 28))
         self.components = _fixed(torch.randn(28 * 28, components))
         self.points = _fixed(torch.randint(-127, 128, (stored, components), dtype=torch.int8))
-        self.labels = _fixed(torch.randint(0, 10, (stored,), dtype=torch.uint8))
+        self.labels = _fixed(torch.randint(0, num_classes, (stored,), dtype=torch.uint8))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1: logarithms of votes."""
-        shares = np.zeros((len(images), 10))
+        """Return logits ``(N, num_classes)``: logarithms of votes.
+
+        Args:
+            images: ``(N, 1, 28, 28)``, 0 to 1.
+        """
+        shares = np.zeros((len(images), self.num_classes))
         if len(images):  # scikit-learn takes no empty batch
             # Measured for 1,000 images on two cores: with two threads, which wait for each other by
             # spinning, it takes three times as long as with one.
@@ -41,7 +53,7 @@ class Neighbours(nn.Module):
                 classifier = self.classifier()
                 votes = classifier.predict_proba(self.project(images).numpy(force=True))
             shares[:, classifier.classes_] = votes
-        smoothed = (shares + _SMOOTHING) / (1 + 10 * _SMOOTHING)
+        smoothed = (shares + _SMOOTHING) / (1 + self.num_classes * _SMOOTHING)
         return torch.tensor(np.log(smoothed), dtype=torch.float32, device=images.device)
 
     def project(self, images: Tensor) -> Tensor:

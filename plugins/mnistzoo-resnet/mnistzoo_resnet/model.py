@@ -11,9 +11,10 @@ class ResNet(nn.Module):
 
     Args:
         widths: channels at 28x28, 14x14 and 7x7.
+        num_classes: how many logits.
     """
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
+    def __init__(self, widths: tuple[int, int, int], num_classes: int = 10) -> None:
         super().__init__()
         large, middle, small = widths
         self.stem = _conv(1, large, kernel_size=5)
@@ -22,10 +23,10 @@ class ResNet(nn.Module):
         self.residuals14 = nn.Sequential(Residual(middle))
         self.widen7 = _conv(middle, small, kernel_size=3)
         self.residuals7 = nn.Sequential(Residual(small))
-        self.head = nn.Linear(small, 10)
+        self.head = nn.Linear(small, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
+        """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         features = self.residuals28(F.relu(self.stem(images)))
         features = F.relu(self.widen14(F.max_pool2d(features, 2)))
         features = self.residuals14(features)
@@ -34,14 +35,14 @@ class ResNet(nn.Module):
         return self.head(features.mean((2, 3)))
 
 
-def resnet() -> ResNet:
-    """Return the net of 1,148,746 parameters."""
-    return ResNet(widths=(64, 128, 256))
+def resnet(num_classes: int = 10) -> ResNet:
+    """Return the net of 1,148,746 parameters for ten classes."""
+    return ResNet((64, 128, 256), num_classes)
 
 
-def resnet_small() -> ResNet:
-    """Return the net of 421,794 parameters."""
-    return ResNet(widths=(40, 80, 152))
+def resnet_small(num_classes: int = 10) -> ResNet:
+    """Return the net of 421,794 parameters for ten classes."""
+    return ResNet((40, 80, 152), num_classes)
 
 
 class Residual(nn.Module):

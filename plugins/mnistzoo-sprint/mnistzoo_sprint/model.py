@@ -9,17 +9,17 @@ class Sprint(nn.Module):
     Every normalisation directly follows a convolution, so it can be folded into it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         self.features = nn.Sequential(
             *_conv(1, 16, kernel_size=5, stride=2),  # to 12x12
             *_conv(16, 32, kernel_size=4, stride=2),  # to 5x5
             *_conv(32, 64, kernel_size=3, stride=1),  # to 3x3
         )
-        self.head = nn.Linear(64 * 3 * 3, 10)
+        self.head = nn.Linear(64 * 3 * 3, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
+        """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         return self.head(self.features(images).flatten(1))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
 
 TINY1K = ModelSpec(
     name="tiny1k",
@@ -16,9 +16,7 @@ TINY1K = ModelSpec(
             optimizer="adamw",
             learning_rate=0.02,
             schedule="one-cycle",
-            rotation=5,
-            scale=0.05,
-            shear=5,
+            augmentation=Augmentation(rotation=5, scale=0.05, shear=5),
             threads=1,
         )
     },
@@ -54,10 +52,7 @@ TINY7K = ModelSpec(
             learning_rate=0.02,
             schedule="one-cycle",
             label_smoothing=0.05,
-            rotation=8,
-            scale=0.08,
-            shift=1,
-            shear=8,
+            augmentation=Augmentation(rotation=8, scale=0.08, shift=1, shear=8),
             threads=1,
         )
     },

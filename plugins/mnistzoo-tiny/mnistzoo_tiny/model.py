@@ -10,6 +10,7 @@ class TinyNet(nn.Module):
     Every normalisation directly follows a convolution, so it can be folded into it.
 
     Args:
+        num_classes: how many logits an image gets.
         stem: channels after the stem.
         wide: channels after the separable convolution that is the last at 14x14.
         deep: channels at 7x7.
@@ -20,6 +21,7 @@ class TinyNet(nn.Module):
 
     def __init__(
         self,
+        num_classes: int,
         stem: int,
         wide: int,
         deep: int,
@@ -39,10 +41,10 @@ class TinyNet(nn.Module):
         self.block1 = separable(stem, wide)
         self.block2 = separable(wide, deep)
         self.residuals = nn.ModuleList(separable(deep, deep) for _ in range(residuals7))
-        self.head = nn.Linear(deep, 10)
+        self.head = nn.Linear(deep, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
+        """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         features = F.silu(self.stem(images))
         for residual in self.residuals14:
             features = features + F.silu(residual(features))
@@ -53,14 +55,18 @@ class TinyNet(nn.Module):
         return self.head(features.amax((2, 3)))
 
 
-def tiny1k() -> TinyNet:
-    """Return the net of 1,430 parameters."""
-    return TinyNet(stem=8, wide=14, deep=14, residuals14=1, residuals7=1, depthwise_norm=False)
+def tiny1k(num_classes: int = 10) -> TinyNet:
+    """Return the net of 1,430 parameters, for ten classes."""
+    return TinyNet(
+        num_classes, stem=8, wide=14, deep=14, residuals14=1, residuals7=1, depthwise_norm=False
+    )
 
 
-def tiny7k() -> TinyNet:
-    """Return the net of 7,546 parameters."""
-    return TinyNet(stem=16, wide=32, deep=40, residuals14=0, residuals7=2, depthwise_norm=True)
+def tiny7k(num_classes: int = 10) -> TinyNet:
+    """Return the net of 7,546 parameters, for ten classes."""
+    return TinyNet(
+        num_classes, stem=16, wide=32, deep=40, residuals14=0, residuals7=2, depthwise_norm=True
+    )
 
 
 def _conv(

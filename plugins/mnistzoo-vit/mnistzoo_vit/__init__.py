@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
 
 SPEC = ModelSpec(
     name="vit",
@@ -17,10 +17,7 @@ SPEC = ModelSpec(
             learning_rate=0.002,
             weight_decay=0.05,
             schedule="one-cycle",
-            rotation=8,
-            scale=0.08,
-            shift=1,
-            shear=8,
+            augmentation=Augmentation(rotation=8, scale=0.08, shift=1, shear=8),
             threads=1,
         )
     },

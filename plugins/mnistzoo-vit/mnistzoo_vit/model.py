@@ -11,22 +11,30 @@ class VisionTransformer(nn.Module):
     T is the number of patches of an image and C the width.
 
     Args:
+        num_classes: how many logits an image gets.
         patch: side of a patch in pixels; it must divide 28.
         width: numbers that describe a patch.
         heads: of attention in a block; they must divide the width.
         blocks: one after another.
     """
 
-    def __init__(self, patch: int = 7, width: int = 64, heads: int = 2, blocks: int = 4) -> None:
+    def __init__(
+        self,
+        num_classes: int = 10,
+        patch: int = 7,
+        width: int = 64,
+        heads: int = 2,
+        blocks: int = 4,
+    ) -> None:
         super().__init__()
         self.embedding = nn.Conv2d(1, width, kernel_size=patch, stride=patch)
         self.positions = nn.Parameter(0.02 * torch.randn(1, (28 // patch) ** 2, width))
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 10)
+        self.head = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits ``(N, 10)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
+        """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         patches = self.embedding(images).flatten(2).mT  # (N, T, C)
         patches = self.blocks(patches + self.positions)
         # The mean of all patches in place of the paper's class token: as good, one token less.

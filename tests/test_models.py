@@ -9,25 +9,11 @@ import pytest
 import torch
 
 import mnistzoo
-from mnistzoo import MnistzooError, ModelSpec, Recipe
-from mnistzoo.zoo import ModelError
+from mnistzoo import MnistzooError, ModelSpec
+from mnistzoo.registry import ModelError
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
-
-
-def test_models_are_listed_sorted_and_by_shell_pattern(
-    linear_spec: Spec, register: Register
-) -> None:
-    register(*(linear_spec(f"zootest_{name}") for name in ("ba", "a", "b")))
-    assert mnistzoo.list_models("zootest_*") == ["zootest_a", "zootest_b", "zootest_ba"]
-    assert mnistzoo.list_models("zootest_b*") == ["zootest_b", "zootest_ba"]
-    assert mnistzoo.list_models("zootest_?") == ["zootest_a", "zootest_b"]
-    assert mnistzoo.list_models("zootest_[!b]") == ["zootest_a"]
-    assert mnistzoo.list_models("zootest") == []
-    assert mnistzoo.list_models("ZOOTEST_*") == []
-    everything = mnistzoo.list_models()
-    assert everything == sorted(everything) and {"zootest_a", "zootest_ba"} <= set(everything)
 
 
 def test_an_alias_stands_for_the_model_and_is_not_listed(
@@ -39,23 +25,6 @@ def test_an_alias_stands_for_the_model_and_is_not_listed(
     assert mnistzoo.list_models("zoo*") == ["zootest"]
     assert isinstance(mnistzoo.create_model("zooalias"), torch.nn.Module)
     assert isinstance(mnistzoo.load_model("zooalias"), torch.nn.Module)
-
-
-@pytest.mark.parametrize("asked", ["zootets", "zootestt", "zoo_test"])
-def test_an_unknown_name_is_an_error_that_suggests_the_nearest(
-    asked: str, linear_spec: Spec, register: Register
-) -> None:
-    register(linear_spec("zootest"))
-    for ask in (mnistzoo.get_spec, mnistzoo.create_model, mnistzoo.load_model):
-        with pytest.raises(ModelError, match=f"no model '{asked}'.*did you mean 'zootest'"):
-            ask(asked)
-
-
-def test_a_name_like_no_other_is_an_error_without_a_guess() -> None:
-    with pytest.raises(ModelError, match="no model 'qqqqqqqq'") as caught:
-        mnistzoo.get_spec("qqqqqqqq")
-    assert "did you mean" not in str(caught.value)
-    assert "mnistzoo models" in str(caught.value)
 
 
 def test_a_created_model_is_untrained_and_follows_torchs_seed(
@@ -167,23 +136,41 @@ def test_a_model_without_weights_says_how_to_train_it(
         mnistzoo.load_model("zootest")
 
 
-def test_a_recipe_is_found_by_name(linear_spec: Spec) -> None:
-    default = linear_spec("zootest").recipes["default"]
-    reference: Recipe = dataclasses.replace(default, epochs=5)
-    spec = linear_spec("zootest", recipes={"default": default, "reference": reference})
-    assert mnistzoo.get_recipe(spec) is default
-    assert mnistzoo.get_recipe(spec, "reference") is reference
-    with pytest.raises(ModelError, match="no recipe 'fast'; it has: default, reference"):
-        mnistzoo.get_recipe(spec, "fast")
-    with pytest.raises(ModelError, match="has no recipe and is not trained"):
-        mnistzoo.get_recipe(linear_spec("zootest", recipes={}))
+@pytest.fixture
+def wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the module of a model whose number of classes and width can be chosen."""
+    (tmp_path / "wide_of_the_tests.py").write_text(
+        "from torch import nn\n\n\n"
+        "def net(num_classes=10, *, width=1):\n"
+        "    layers = nn.Linear(784, width), nn.Linear(width, num_classes)\n"
+        "    return nn.Sequential(nn.Flatten(), *layers)\n\n\n"
+        "def any_net(**arguments):\n"
+        "    return net(**arguments)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "wide_of_the_tests"
 
 
-def test_an_alias_of_a_model_whose_name_is_contested_stands_for_nothing(
-    register: Register, linear_spec: Spec
+@pytest.mark.parametrize("factory", ["net", "any_net"])
+def test_arguments_go_to_the_factory_and_the_declared_size_is_that_without_them(
+    factory: str, wide: str, linear_spec: Spec, register: Register
 ) -> None:
-    register(linear_spec("zootwin", aliases=("zoofirst",)), plugin="one")
-    register(linear_spec("zootwin", aliases=("zoosecond",)), plugin="two")
-    for name in ("zootwin", "zoofirst", "zoosecond"):
-        with pytest.raises(ModelError, match="'zootwin' is claimed by one and two"):
-            mnistzoo.get_spec(name)
+    register(linear_spec("zootest", factory=f"{wide}:{factory}", num_params=805, weights=None))
+    model = mnistzoo.create_model("zootest", num_classes=26, width=3)
+    assert model(torch.rand(2, 1, 28, 28)).shape == (2, 26)
+    assert sum(each.numel() for each in model.parameters()) == 784 * 3 + 3 + 3 * 26 + 26
+    assert mnistzoo.create_model("zootest")(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_a_factory_that_does_not_take_an_argument_is_named(
+    wide: str, linear_spec: Spec, register: Register
+) -> None:
+    register(linear_spec("zootest"), linear_spec("zoowide", factory=f"{wide}:net"))
+    with pytest.raises(ModelError, match=r"^model 'zootest' of tests does not take num_classes; "):
+        mnistzoo.create_model("zootest", num_classes=26)
+    with pytest.raises(
+        ModelError, match=r"'zoowide' of tests does not take depth, colour; .*:net'"
+    ):
+        mnistzoo.create_model("zoowide", num_classes=26, depth=3, colour="red")
+    with pytest.raises(ModelError, match=r"'zoowide' of tests cannot be created by .*TypeError"):
+        mnistzoo.create_model("zoowide", num_classes="many")

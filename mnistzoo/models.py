@@ -1,168 +1,51 @@
-"""From a name to a model: ``list_models``, ``get_spec``, ``create_model``, ``load_model``."""
+"""From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
-import fnmatch
 import importlib
-import logging
+import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mnistzoo.errors import MnistzooError, place, reason, suggestion
+from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
-from mnistzoo.plugins import Plugin, load_plugins
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
+from mnistzoo.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-_log = logging.getLogger("mnistzoo")
 
-
-class ModelError(MnistzooError):
-    """A model is missing, claimed twice, or cannot be created."""
-
-
-class UnknownNameError(ModelError):
-    """No model, or no recipe of the model, has the name that was asked for."""
-
-    exit_code = 2
-
-
-@dataclass(frozen=True)
-class Registration:
-    """A model and the plugin that registered it."""
-
-    spec: ModelSpec
-    plugin: Plugin
-
-
-def registrations() -> tuple[dict[str, Registration], dict[str, list[Registration]]]:
-    """Return what each name and alias stands for, and the names that several models claim.
-
-    Of several claimants none wins, whatever the order in which they were loaded.
-    """
-    claims: dict[str, list[Registration]] = {}
-    for plugin in load_plugins():
-        for spec in plugin.specs:
-            for name in spec.names:
-                claims.setdefault(name, []).append(Registration(spec, plugin))
-    conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
-    names = {
-        name: claimants[0]
-        for name, claimants in claims.items()
-        if name not in conflicts and claimants[0].spec.name not in conflicts
-    }
-    return names, conflicts
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
-    names, _ = registrations()
-    return sorted(
-        name
-        for name, registration in names.items()
-        if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
-    )
-
-
-def get_spec(name: str) -> ModelSpec:
-    """Return what the plugin declared of the model with this name or alias.
-
-    Raises:
-        UnknownNameError: if no model has the name.
-        ModelError: if more than one has it.
-    """
-    return get_registration(name).spec
-
-
-def get_registration(name: str) -> Registration:
-    """Return the model with this name or alias, and its plugin.
-
-    Raises:
-        UnknownNameError: if no model has the name.
-        ModelError: if more than one has it.
-    """
-    names, conflicts = registrations()
-    if name in names:
-        return names[name]
-    for contested, claimants in conflicts.items():
-        if any(name in claimant.spec.names for claimant in claimants):
-            raise ModelError(describe_conflict(contested, claimants))
-    hint = f"{near} " if (near := suggestion(name, names)) else ""
-    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
-    because = f" ({', '.join(failed)} failed to load)" if failed else ""
-    raise UnknownNameError(
-        f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
-    )
-
-
-def describe_conflict(name: str, claimants: list[Registration]) -> str:
-    """Return the sentence that names all who claim a name."""
-    providers = " and ".join(sorted(claimant.plugin.provider for claimant in claimants))
-    return (
-        f"the name {name!r} is claimed by {providers}, so none of them has it; uninstall all but "
-        "one, or switch one off with MNISTZOO_PLUGINS=-DISTRIBUTION"
-    )
-
-
-def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
-    """Return a model's recipe by name.
-
-    Raises:
-        UnknownNameError: if the model has none of that name.
-        ModelError: if it is not trained.
-    """
-    if spec.members:
-        raise ModelError(
-            f"model {spec.name!r} is made of {', '.join(spec.members)} and is not trained; train "
-            "those"
-        )
-    if not spec.recipes:
-        raise ModelError(
-            f"model {spec.name!r} has no recipe and is not trained; `mnistzoo evaluate "
-            f"{spec.name}` takes the weights that it ships"
-        )
-    if name not in spec.recipes:
-        known = ", ".join(sorted(spec.recipes))
-        hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
-        raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
-    return spec.recipes[name]
-
-
-def create_model(name: str) -> "nn.Module":
+def create_model(name: str, **arguments: Any) -> "nn.Module":
     """Create an untrained model, in training mode, its weights drawn by torch's global generator.
 
+    Args:
+        name: of the model, or an alias.
+        arguments: go to the model's factory, such as ``num_classes=26``.
+
     Raises:
-        ModelError: if there is no such model, its factory fails, or its parameters are not as many
-            as declared.
+        ModelError: if there is no such model, its factory fails or does not take the arguments, or,
+            without arguments, its parameters are not as many as declared.
     """
-    return _create(get_registration(name), create_model)
-
-
-def _create(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
-    """Create a model; ``member`` makes those that it is made of."""
-    model = build(registration, member)
-    found = sum(parameter.numel() for parameter in model.parameters())
-    spec = registration.spec
-    if found != spec.num_params:
-        raise ModelError(
-            f"model {spec.name!r} of {registration.plugin.provider} declares "
-            f"{spec.num_params:,} parameters but has {found:,}; correct num_params in its ModelSpec"
-        )
+    registration = get_registration(name)
+    model = build(registration, create_model, **arguments)
+    if not arguments:
+        _require_declared_size(model, registration)
     return model
 
 
-def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "nn.Module":
+def build(
+    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
+) -> "nn.Module":
     """Call a model's factory with those that it is made of, without counting its parameters.
 
     Of a compiled or a data parallel model it returns the module inside.
 
     Raises:
-        ModelError: if the factory is not there, fails, or returns something else.
+        ModelError: if the factory is not there, fails, does not take the arguments, or returns
+            something else.
     """
     from mnistzoo.modules import unwrapped
 
@@ -176,9 +59,11 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
         factory = importlib.import_module(module_name)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-        model: nn.Module = factory(*map(member, spec.members))  # type: ignore[operator]
-        _require_module(model)
-        return unwrapped(model)
+        refused = _refused(factory, arguments)
+        if not refused:
+            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
+            _require_module(model)
+            return unwrapped(model)
     except ModuleNotFoundError as error:
         needed = f"{where} needs the module {error.name or str(error)!r}"
         if hidden := hidden_module(error):
@@ -196,6 +81,34 @@ def build(registration: Registration, member: Callable[[str], "nn.Module"]) -> "
             f"{where} cannot be created by {spec.factory!r}: {why}"
             f"{place(error, {module_name.partition('.')[0]})}"
         ) from error
+    raise ModelError(
+        f"{where} does not take {', '.join(refused)}; leave that out, or add it to the arguments "
+        f"of {spec.factory!r}"
+    )
+
+
+def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
+    """Return the names of the arguments that a factory has no place for."""
+    if not arguments:
+        return []
+    parameters = inspect.signature(factory).parameters  # type: ignore[arg-type]
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return []
+    by_keyword = {name for name, each in parameters.items() if each.kind in _BY_KEYWORD}
+    return [name for name in arguments if name not in by_keyword]
+
+
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
+    found = sum(parameter.numel() for parameter in model.parameters())
+    spec = registration.spec
+    if found != spec.num_params:
+        raise ModelError(
+            f"model {spec.name!r} of {registration.plugin.provider} declares "
+            f"{spec.num_params:,} parameters but has {found:,}; correct num_params in its ModelSpec"
+        )
 
 
 def _require_module(model: object) -> None:
@@ -235,7 +148,9 @@ def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Modul
     registration = get_registration(name)
     spec = registration.spec
     if weights is None and spec.members:
-        return _create(registration, _load)
+        model = build(registration, _load)
+        _require_declared_size(model, registration)
+        return model
     model = create_model(name)
     if weights is None:
         path = weights_path(spec)

@@ -1,0 +1,3 @@
+"""The version of mnistzoo; the build reads it here."""
+
+__version__ = "0.2.0"

@@ -1,0 +1,129 @@
+"""From a name to what a plugin registered: ``list_models``, ``get_spec``, ``get_recipe``."""
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mnistzoo.errors import MnistzooError, suggestion
+from mnistzoo.plugins import Plugin, load_plugins
+from mnistzoo.spec import ModelSpec, Recipe
+
+
+class ModelError(MnistzooError):
+    """A model is missing, claimed twice, or cannot be created."""
+
+
+class UnknownNameError(ModelError):
+    """No model, or no recipe of the model, has the name that was asked for."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A model and the plugin that registered it."""
+
+    spec: ModelSpec
+    plugin: Plugin
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What each name stands for; of several claimants none has it, whatever their order.
+
+    Attributes:
+        registrations: by name and alias.
+        conflicts: a name to all who claim it.
+    """
+
+    registrations: Mapping[str, Registration]
+    conflicts: Mapping[str, list[Registration]]
+
+
+def registry() -> Registry:
+    """Return what the plugins that are loaded now have registered."""
+    claims: dict[str, list[Registration]] = {}
+    for plugin in load_plugins():
+        for spec in plugin.specs:
+            for name in spec.names:
+                claims.setdefault(name, []).append(Registration(spec, plugin))
+    conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
+    registrations = {
+        name: claimants[0]
+        for name, claimants in claims.items()
+        if name not in conflicts and claimants[0].spec.name not in conflicts
+    }
+    return Registry(registrations, conflicts)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
+    return sorted(
+        name
+        for name, registration in registry().registrations.items()
+        if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
+    )
+
+
+def get_spec(name: str) -> ModelSpec:
+    """Return what the plugin declared of the model with this name or alias.
+
+    Raises:
+        UnknownNameError: if no model has the name.
+        ModelError: if more than one has it.
+    """
+    return get_registration(name).spec
+
+
+def get_registration(name: str) -> Registration:
+    """Return the model with this name or alias, and its plugin.
+
+    Raises:
+        UnknownNameError: if no model has the name.
+        ModelError: if more than one has it.
+    """
+    known = registry()
+    if name in known.registrations:
+        return known.registrations[name]
+    for contested, claimants in known.conflicts.items():
+        if any(name in claimant.spec.names for claimant in claimants):
+            raise ModelError(describe_conflict(contested, claimants))
+    hint = f"{near} " if (near := suggestion(name, known.registrations)) else ""
+    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
+    because = f" ({', '.join(failed)} failed to load)" if failed else ""
+    raise UnknownNameError(
+        f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
+    )
+
+
+def describe_conflict(name: str, claimants: list[Registration]) -> str:
+    """Return the sentence that names all who claim a name."""
+    providers = " and ".join(sorted(claimant.plugin.provider for claimant in claimants))
+    return (
+        f"the name {name!r} is claimed by {providers}, so none of them has it; uninstall all but "
+        "one, or switch one off with MNISTZOO_PLUGINS=-DISTRIBUTION"
+    )
+
+
+def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
+    """Return a model's recipe by name.
+
+    Raises:
+        UnknownNameError: if the model has none of that name.
+        ModelError: if it is not trained.
+    """
+    if spec.members:
+        raise ModelError(
+            f"model {spec.name!r} is made of {', '.join(spec.members)} and is not trained; train "
+            "those"
+        )
+    if not spec.recipes:
+        raise ModelError(
+            f"model {spec.name!r} has no recipe and is not trained; `mnistzoo evaluate "
+            f"{spec.name}` takes the weights that it ships"
+        )
+    if name not in spec.recipes:
+        known = ", ".join(sorted(spec.recipes))
+        hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
+        raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
+    return spec.recipes[name]
