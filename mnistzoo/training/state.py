@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.modules import unwrapped
 from mnistzoo.spec import Recipe
-from mnistzoo.training.optimizer import Optimizer
+from mnistzoo.training.optimizer import make_optimizer
 
 StateDict = dict[str, Tensor]
 
@@ -29,13 +29,13 @@ class TrainingState:
     """
 
     def __init__(
-        self, create: Callable[[], nn.Module], recipe: Recipe, device: torch.device
+        self, create: Callable[[], nn.Module], recipe: Recipe, steps: int, device: torch.device
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.model = unwrapped(create()).to(device)
         prefer_channels_last(self.model)
         self.result = copy.deepcopy(self.model) if recipe.ema_decay else self.model
-        self.optimizer = Optimizer(self.model.parameters(), recipe)
+        self.optimizer = make_optimizer(self.model.parameters(), recipe, steps)
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.distortion = torch.Generator(device).manual_seed(recipe.seed)
         self.device = device

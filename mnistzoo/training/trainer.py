@@ -95,7 +95,8 @@ def fit(
         # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
         torch.backends.cudnn.flags(enabled=True, benchmark=True),
     ):
-        state = TrainingState(create, recipe, device)
+        steps = steps_per_epoch(len(data), recipe.batch_size)
+        state = TrainingState(create, recipe, recipe.epochs * steps, device)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
         loss_of = _loss(state.model, recipe, device)
         saved = checkpoint(state.model)
@@ -103,7 +104,6 @@ def fit(
         if saved is not None and saved.path.exists():
             fitted.history = [Epoch(**each) for each in saved.restore(state)]
             _log.info("going on from %s after epoch %d", saved.path, len(fitted.history))
-        steps = steps_per_epoch(len(data), recipe.batch_size)
         start = Start(name, recipe, len(data), steps, len(fitted.history))
         for callback in callbacks:
             callback.on_train_begin(start)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training_runs import trained
 
 from mnistzoo import Augmentation, ModelSpec, Recipe, Split, load_dataset
-from mnistzoo.training import TrainingInterrupted, TrainingResult
+from mnistzoo.training import TrainingInterrupted, TrainingResult, optimizer
 from mnistzoo.training.checkpoint import CheckpointError
 
 Register = Callable[..., None]
@@ -146,6 +146,17 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_were_not(
     assert_same(run(recipe, tmp_path, resume=True, on_step=seen.append), whole)
     done = (step - 1) // STEPS * STEPS
     assert seen == list(range(done + 1, 3 * STEPS + 1))
+
+
+def test_a_run_by_torch_optim_goes_on_too_and_ends_with_the_same_weights(
+    recipe: Recipe,
+    whole: tuple[nn.Module, TrainingResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(optimizer, "SHORT_RUN", 0)
+    stopped(tmp_path, recipe)
+    assert_same(run(recipe, tmp_path, resume=True), whole)
 
 
 def test_a_run_may_be_stopped_in_every_epoch(

@@ -1,4 +1,4 @@
-"""The optimizer's steps are those of torch.optim, without its start and its overhead."""
+"""The optimizer's steps are those of torch.optim; a short run does without its start."""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mnistzoo import Split, load_dataset
 from mnistzoo.spec import Recipe
-from mnistzoo.training.optimizer import Optimizer
+from mnistzoo.training.optimizer import SHORT_RUN, FusedKernels, TorchOptim, make_optimizer
 
 REFERENCES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda parameters: torch.optim.Adam(parameters, weight_decay=0.01, fused=True),
@@ -42,8 +42,9 @@ def gradients(model: nn.Module, data: Split, step: int) -> None:
         model.zero_grad()
 
 
+@pytest.mark.parametrize("steps", [SHORT_RUN, SHORT_RUN + 1])
 @pytest.mark.parametrize("kind", REFERENCES)
-def test_steps_are_bit_for_bit_those_of_torch(kind: str) -> None:
+def test_steps_are_bit_for_bit_those_of_torch(kind: str, steps: int) -> None:
     data = load_dataset("mnist-10k").train
     ours, theirs = net(), net()
     recipe = Recipe(
@@ -54,7 +55,7 @@ def test_steps_are_bit_for_bit_those_of_torch(kind: str) -> None:
         weight_decay=0.01,
     )
     optimizer, reference = (
-        Optimizer(ours.parameters(), recipe),
+        make_optimizer(ours.parameters(), recipe, steps),
         REFERENCES[kind](theirs.parameters()),
     )
     for step in range(8):
@@ -69,7 +70,19 @@ def test_steps_are_bit_for_bit_those_of_torch(kind: str) -> None:
     assert not torch.equal(ours[4].weight, net()[4].weight)  # type: ignore[index]
 
 
-def test_training_does_not_import_the_compiler() -> None:
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_without_torchs_private_kernels_a_short_run_takes_torch_optim(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(epochs=1, batch_size=20, optimizer=kind, learning_rate=0.1)  # type: ignore[arg-type]
+    assert isinstance(make_optimizer(net().parameters(), recipe, SHORT_RUN), FusedKernels)
+    monkeypatch.delattr(torch, f"_fused_{kind}_")
+    found = make_optimizer(net().parameters(), recipe, SHORT_RUN)
+    assert isinstance(found, TorchOptim)
+    assert found.tensors().keys() == FusedKernels(net().parameters(), recipe).tensors().keys()
+
+
+def test_a_short_training_does_not_import_the_compiler() -> None:
     code = """
 import sys, torch, mnistzoo
 recipe = mnistzoo.Recipe(
@@ -78,7 +91,7 @@ recipe = mnistzoo.Recipe(
 )
 data = mnistzoo.load_dataset("mnist-10k")
 create = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
-mnistzoo.train(create, recipe, data.train[:200], data.validation[:200], device="cpu")
+mnistzoo.train(create, data.train[:200], recipe, validation=data.validation[:200], device="cpu")
 sys.exit("torch._dynamo" in sys.modules)
 """
     run([sys.executable, "-c", code], check=True)
