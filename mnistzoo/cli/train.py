@@ -105,6 +105,7 @@ def command(
         TrainingJob,
         run_training,
     )
+    from mnistzoo.training.callbacks import StopWhen
     from mnistzoo.training.progress import TrainingProgress
     from mnistzoo.weights import save_weights
 
@@ -137,7 +138,7 @@ def command(
     )
     with StopSignals() as stop_signals:
         try:
-            result = run_training(job, [TrainingProgress()])
+            result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
             stopped = ""
         except (TrainingDiverged, TrainingInterrupted) as error:
             result = error.result
