@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mnistzoo.hookspecs import hookimpl
     from mnistzoo.pictures import read_picture
     from mnistzoo.plugins import register_plugin
+    from mnistzoo.prediction import Prediction
     from mnistzoo.runtime import Predictor
     from mnistzoo.training import train
     from mnistzoo.zoo import create_model, get_recipe, get_spec, list_models, load_model
@@ -25,6 +26,7 @@ _ROOMS = {
     "Dataset": "mnistzoo.data",
     "Evaluation": "mnistzoo.evaluation",
     "Export": "mnistzoo.export",
+    "Prediction": "mnistzoo.prediction",
     "Predictor": "mnistzoo.runtime",
     "Split": "mnistzoo.data",
     "create_model": "mnistzoo.zoo",
@@ -49,6 +51,7 @@ __all__ = [
     "Export",
     "MnistzooError",
     "ModelSpec",
+    "Prediction",
     "Predictor",
     "Recipe",
     "Split",

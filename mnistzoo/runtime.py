@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError
+
+if TYPE_CHECKING:
+    from mnistzoo.pictures import Source
+    from mnistzoo.prediction import Prediction
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
@@ -103,6 +107,27 @@ class Predictor:
         if not np.isfinite(logits).all():
             raise OnnxFileError("the model gives NaN or infinite logits; export another")
         return softmax(logits)
+
+
+    def predict(self, picture: "Source") -> "Prediction":
+        """Return the digit on a picture, with a doubt if there are several.
+
+        Args:
+            picture: a path, the bytes of a file, a Pillow image, or an array of pixels.
+
+        Raises:
+            PictureError: if the picture cannot be decoded, or shows no digit.
+            OSError: if the file cannot be read.
+        """
+        from mnistzoo.prediction import read
+
+        return read(picture, self.probabilities).one
+
+    def predict_all(self, picture: "Source") -> "list[Prediction]":
+        """Return all digits on a picture, left to right, lines top to bottom; see :meth:`predict`."""
+        from mnistzoo.prediction import read
+
+        return read(picture, self.probabilities).predictions
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

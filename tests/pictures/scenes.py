@@ -825,7 +825,7 @@ def _row(rng: Rng, count: int, gap: tuple[float, float]) -> tuple[Ink, str]:
     for _ in range(count):
         label = int(rng.integers(10))
         if source < 10:
-            ink = handwriting.of_font(handwriting._FONTS[source], label)
+            ink = handwriting.of_font(handwriting.FONTS[source], label)
         elif source < 15:
             ink = handwriting.of_strokes(rng, label, 0.07)
         else:
