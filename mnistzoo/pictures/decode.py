@@ -134,7 +134,7 @@ def _decoded(image: Image.Image, name: str, longest: int = 0) -> Picture:
         small.info = image.info
         small.getexif().update(image.getexif())
         image = small
-    turned = ImageOps.exif_transpose(image)
+    turned = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
     pixels = np.asarray(_flattened(turned))
     return Picture(pixels, longest / max(pixels.shape), name)
 

@@ -1,29 +1,31 @@
-"""Where the digits of a picture are, and the ink of each; needs numpy and scipy.
+"""Where the digits of a picture are, and the ink of each; needs numpy and OpenCV.
 
 The paper is looked for locally: a closing fills whatever is narrower than a pen's stroke and leaves
 what is wider, so that the edge of a shadow, of a sheet or of a table is paper on both sides. Ink is
-what differs from it. Connected pieces of ink are weighed by how much they look like a digit.
+what differs from it. Connected pieces of ink are weighed by how much they look like a digit, at
+several levels of contrast, for dark ink and for light, for thin pens and for thick; the view with
+the best piece wins.
 """
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Gray = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Weights = tuple[float, float, float]
 
 _WORKING_SIZE = 480  # pixels of the longer side
 _SMALLEST = 224
-_LITTLE = 40
-_PENS = (0.09, 0.36)  # what is filled as ink, as parts of the longer side
+_LITTLE = 40  # pixels of the longer side, below which a picture has room for a digit only
+_THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
 _LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
 _DARKEST_PAPER = 48  # of 255: contrast is measured against this much light at least
-Weights = tuple[float, float, float]
-_GRAY: Weights = (0.299, 0.587, 0.114)
+_GRAY: Weights = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _COLOURS: tuple[Weights, ...] = ((1, 0, 0), (0, 0, 1), (0.5, -0.5, 0), (0, -0.5, 0.5))
-_ALL_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -72,265 +74,82 @@ class Found:
 
 
 @dataclass(eq=False)
-class Piece:
-    """A connected piece of ink at one level."""
+class _Piece:
+    """A connected piece of ink: its number among the labels, its box, how it looks."""
 
     label: int
-    box: tuple[slice, slice]
+    left: int
+    top: int
+    width: int
+    height: int
     area: int
     contrast: float = 0
     score: float = 0
+    touches: int = 0
+    stroke: float = 0
+    edged: float = 1
     parts: list[int] = field(default_factory=list)
-    notes: dict[str, float] = field(default_factory=dict)
 
     @property
-    def height(self) -> int:
-        return self.box[0].stop - self.box[0].start
+    def right(self) -> int:
+        return self.left + self.width
 
     @property
-    def width(self) -> int:
-        return self.box[1].stop - self.box[1].start
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def size(self) -> int:
+        return max(self.width, self.height)
+
+    def around(self, margin: int = 0) -> tuple[slice, slice]:
+        """Return the rows and columns of the box and a margin."""
+        return (
+            slice(max(0, self.top - margin), self.bottom + margin),
+            slice(max(0, self.left - margin), self.right + margin),
+        )
+
+    def contains(self, other: "_Piece") -> bool:
+        return (
+            self.left <= other.left
+            and other.right <= self.right
+            and self.top <= other.top
+            and other.bottom <= self.bottom
+        )
 
 
 @dataclass
-class View:
-    """The picture under one guess: ink darker or lighter, pen thin or thick."""
+class _View:
+    """The picture under one guess: ink darker or lighter than paper, pen thin or thick."""
 
     weights: Weights
     light: bool
     pen: float
-    gray: Gray
-    paper: Gray
+    gray: Bytes
+    paper: Bytes
     contrast: Gray
     grain: float
-    level: float = 0
-    labels: NDArray[np.int32] | None = None
-    pieces: list[Piece] = field(default_factory=list)
+    labels: NDArray[np.int32]
+    pieces: list[_Piece] = field(default_factory=list)
 
     @property
     def score(self) -> float:
         return self.pieces[0].score if self.pieces else 0
 
 
-def _gray(pixels: NDArray[np.uint8], weights: Weights) -> Gray:
-    gray = pixels @ np.array(weights, np.float32)
-    return gray + 128 if sum(weights) < 0.5 else gray
-
-
-def _closed(gray: Gray, pen: float) -> Gray:
-    """Return the picture with everything dark filled that is narrower than a pen."""
-    size = max(3, round(pen)) | 1
-    dilated = ndimage.maximum_filter(gray, size, mode="constant", cval=-np.inf)
-    return ndimage.minimum_filter(dilated, size, mode="constant", cval=np.inf)
-
-
-def _views(gray: Gray, weights: Weights) -> list[View]:
-    longest = max(gray.shape)
-    thin, thick = (part * longest for part in _PENS)
-    dark = _closed(gray, thin)
-    light = -_closed(-gray, thin)
-    # What is thin and of the other kind, a digit on a sheet, must not cut what is wide into parts.
-    wide_dark = np.maximum(_closed(light, thick), dark)
-    wide_light = np.minimum(-_closed(-dark, thick), light)
-    brightest = max(float(np.percentile(gray[::3, ::3], 99.5)), _DARKEST_PAPER)
-    views = []
-    for pen, paper, sign in (
-        (thin, dark, 1),
-        (thin, light, -1),
-        (thick, wide_dark, 1),
-        (thick, wide_light, -1),
-    ):
-        scale = np.maximum(paper, _DARKEST_PAPER) if sign > 0 else np.float32(brightest)
-        contrast = sign * (paper - gray) / scale
-        low, middle = np.percentile(contrast[::3, ::3], [8, 38])
-        views.append(View(weights, sign < 0, pen, gray, paper, contrast - middle, float(middle - low)))
-    return views
-
-
-def _pieces(view: View, level: float) -> tuple[NDArray[np.int32], list[Piece]]:
-    contrast = view.contrast
-    mask = contrast > level
-    longest = max(contrast.shape)
-    labels, found = _labelled(view, mask)
-    if any(piece.notes["touches"] > 1 and piece.area > 2 * longest // 3 for piece in found):
-        cleared = without_lines(without_lines(mask).T).T
-        if cleared is not mask:
-            others = _labelled(view, cleared)
-            if max((p.score for p in others[1]), default=0) > 0.4 * max(p.score for p in found):
-                return others
-    return labels, found
-
-
-def _labelled(view: View, mask: Mask) -> tuple[NDArray[np.int32], list[Piece]]:
-    labels, _ = ndimage.label(mask, _ALL_NEIGHBOURS)
-    longest = max(mask.shape)
-    least = max(7, 0.018 * longest)
-    boxes = ndimage.find_objects(labels)
-    found = []
-    for number, box in enumerate(boxes, 1):
-        if max(box[0].stop - box[0].start, box[1].stop - box[1].start) >= least:
-            found.append(Piece(number, box, 0))
-    found.sort(key=lambda each: -max(each.height, each.width))
-    found = found[:40]
-    for piece in found:
-        _weigh(piece, view, labels)
-    _judge_together(found)
-    found.sort(key=lambda each: -each.score)
-    for piece in found[:4]:
-        edged = _edged(piece, view, labels)
-        piece.notes["edged"] = edged
-        piece.score *= min(1, (edged / 0.85) ** 3)
-    return labels, found
-
-
-def _weigh(piece: Piece, view: View, labels: NDArray[np.int32]) -> None:
-    height, width = labels.shape
-    longest = max(height, width)
-    mask = labels[piece.box] == piece.label
-    values = view.contrast[piece.box][mask]
-    piece.area = len(values)
-    k = max(0, int(0.9 * len(values)) - 1)
-    piece.contrast = float(np.partition(values, k)[k])
-    h, w = mask.shape
-    size = max(h, w)
-    sides = (
-        mask[0].mean() if piece.box[0].start == 0 else 0,
-        mask[-1].mean() if piece.box[0].stop == height else 0,
-        mask[:, 0].mean() if piece.box[1].start == 0 else 0,
-        mask[:, -1].mean() if piece.box[1].stop == width else 0,
-    )
-    touches = sum(side > 0 for side in sides)
-    outline = float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
-    depth = ndimage.distance_transform_cdt(np.pad(mask, 1), "chessboard")
-    inner = float(depth.max())
-    stroke = 2.0 * float(depth.sum()) / piece.area  # mean over a stroke of width s: s / 2
-    blob = 2 * inner / min(h, w)
-    score = piece.contrast * min(size / longest, 0.6) ** 0.75
-    tight = h > 0.9 * height and w > 0.8 * width or w > 0.97 * width and h > 0.5 * height
-    if touches and not (
-        tight and outline < 0.55 and sorted(sides)[-2] < 0.8 and stroke > 0.02 * size
-    ):
-        score *= 0.12 if touches > 1 else 0.25
-    if w > 1.8 * h:
-        score *= 0.1
-    if stroke > 0.3 * size:
-        score *= 0.15
-    if h > 14 * w:
-        score *= 0.3
-    if outline > 0.6 and min(h, w) > 10 and blob < 0.6:
-        score *= 0.1
-    if blob > 0.62 and h < 2.2 * w:
-        score *= 0.15
-    piece.score = score
-    piece.notes = {"outline": outline, "stroke": stroke, "blob": blob, "touches": touches}
-
-
-def _edged(piece: Piece, view: View, labels: NDArray[np.int32]) -> float:
-    """Return how much of the outline of a piece is an edge from paper to ink, 0 to 1.
-
-    All of it is, around a stroke; the end of a sheet or of a shadow has paper of two kinds beside
-    it, of which one is like itself.
-    """
-    margin = 4
-    box = tuple(
-        slice(max(0, side.start - margin), side.stop + margin) for side in piece.box
-    )
-    mask = labels[box] == piece.label
-    wide = ndimage.maximum_filter(mask, 7)
-    ring = wide & ~ndimage.maximum_filter(mask, 5)
-    if not ring.any():
-        return 1
-    values = view.gray[box]
-    core = mask & (view.contrast[box] >= 0.8 * piece.contrast)
-    ink = float(np.median(values[core]))
-    paper = float(np.median(view.paper[box][core]))
-    return float(np.mean((values[ring] - ink) / (paper - ink) > 0.5)) if paper != ink else 0
-
-
-def _contains(outer: Piece, inner: Piece) -> bool:
-    (oy, ox), (iy, ix) = outer.box, inner.box
-    return (
-        oy.start <= iy.start and iy.stop <= oy.stop and ox.start <= ix.start and ix.stop <= ox.stop
-    )
-
-
-def _judge_together(pieces: list[Piece]) -> None:
-    """Lower the scores of frames: a digit has no other piece of its kind inside."""
-    for outer in pieces:
-        for inner in pieces:
-            if (
-                inner is not outer
-                and _contains(outer, inner)
-                and inner.height > 0.12 * outer.height
-                and inner.contrast > 0.6 * outer.contrast
-                and inner.area > 0.03 * outer.area
-                and outer.height * outer.width > 2 * inner.height * inner.width
-            ):
-                outer.score *= 0.2
-                break
-
-
-def _look(view: View) -> View:
-    best: tuple[float, float, NDArray[np.int32], list[Piece]] | None = None
-    for level in _LEVELS:
-        if level < 2.2 * view.grain:
-            continue
-        labels, pieces = _pieces(view, level)
-        if not pieces:
-            break
-        pieces.sort(key=lambda each: -each.score)
-        if best is None or pieces[0].score > 1.08 * best[0]:
-            best = pieces[0].score, level, labels, pieces
-    if best is not None:
-        _, view.level, view.labels, view.pieces = best
-    return view
-
-
-def working(pixels: NDArray[np.uint8], weights: Weights) -> Gray:
-    """Return the picture in gray, of the size at which digits are looked for."""
-    gray = _gray(pixels, weights)
-    longest = max(gray.shape)
-    factor = 1.0
-    if longest > _WORKING_SIZE:
-        factor = _WORKING_SIZE / longest
-    elif longest < _SMALLEST:
-        factor = _SMALLEST / longest
-    if factor != 1:
-        from PIL import Image
-
-        size = max(1, round(gray.shape[1] * factor)), max(1, round(gray.shape[0] * factor))
-        resample = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
-        gray = np.asarray(Image.fromarray(gray).resize(size, resample))
-    return ndimage.gaussian_filter(gray, 0.8)
-
-
-def find(pixels: NDArray[np.uint8]) -> Found:
+def find(pixels: Bytes) -> Found:
     """Return the digits on a picture, uint8 ``(height, width, 3)``."""
     if max(pixels.shape) <= _LITTLE:
         return _little(pixels)
-    view = _best_view(working(pixels, _GRAY), _GRAY)
-    sample = pixels[:: max(1, pixels.shape[0] // 60), :: max(1, pixels.shape[1] // 60)].astype(int)
-    colour = sample.reshape(-1, 3) @ np.array([[1, 0], [-1, -1], [0, 1]])
-    colourful = np.ptp(np.percentile(colour, [0.5, 99.5], axis=0), axis=0).max() > 40
-    if colourful and (not view.pieces or view.pieces[0].contrast < 0.25):
+    view = _best_view(pixels, _GRAY)
+    if (not view.pieces or view.pieces[0].contrast < 0.25) and _colourful(pixels):
         # Ink as light as the paper, of another colour.
-        others = [_best_view(working(pixels, each), each) for each in _COLOURS]
+        others = [_best_view(pixels, each) for each in _COLOURS]
         view = max([view, *others], key=lambda each: each.score)
-    if view.labels is None:
-        none = np.zeros(view.contrast.shape, bool)
-        return Found([], 0, view.contrast, none, 0, view.grain)
-    main = view.pieces[0]
-    _attach(main, view)
-    digits = [main]
-    for piece in view.pieces[1:]:
-        if (
-            piece.label not in main.parts
-            and piece.score > 0.3 * main.score
-            and 0.45 * main.height < piece.height < 2 * main.height
-            and piece.contrast > 0.6 * main.contrast
-        ):
-            _attach(piece, view)
-            digits.append(piece)
+    if not view.pieces:
+        return Found([], 0, view.contrast, np.zeros(view.contrast.shape, bool), 0, view.grain)
+    digits = _digits(view)
+    main = digits[0]
     taken = [label for piece in digits for label in piece.parts]
     rivals = [piece.score for piece in view.pieces if piece.label not in taken]
     digits = _in_reading_order(digits)
@@ -344,81 +163,237 @@ def find(pixels: NDArray[np.uint8]) -> Found:
     )
 
 
-def _in_reading_order(pieces: list[Piece]) -> list[Piece]:
-    """Return pieces line by line, each line left to right."""
-    lines: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda each: each.box[0].start + each.box[0].stop):
-        middle = (piece.box[0].start + piece.box[0].stop) / 2
-        if lines and any(each.box[0].start <= middle <= each.box[0].stop for each in lines[-1]):
-            lines[-1].append(piece)
-        else:
-            lines.append([piece])
-    return [piece for line in lines for piece in sorted(line, key=lambda each: each.box[1].start)]
-
-
-def _little(pixels: NDArray[np.uint8]) -> Found:
+def _little(pixels: Bytes) -> Found:
     """Return all of a picture of a few pixels as one digit; nothing else has room there."""
-    gray = _gray(pixels, _GRAY)
+    gray = _gray(pixels, _GRAY).astype(np.float32)
     edges = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     contrast = np.abs(gray - np.median(edges))
     peak = max(float(contrast.max()), 1)
     ink = np.where(contrast > 0.06 * peak, contrast / peak, 0).astype(np.float32)
     digit = Digit((0, 0, gray.shape[1], gray.shape[0]), ink, peak / 255)
-    return Found([digit] if peak > 255 * _LEVELS[0] else [], 0, ink * (peak / 255), ink > 0.5, 0, 0)
+    digits = [digit] if peak > 255 * _LEVELS[0] else []
+    return Found(digits, 0, ink * (peak / 255), ink > 0.5, 0, 0)
 
 
-def _best_view(gray: Gray, weights: Weights) -> View:
-    views = [_look(view) for view in _views(gray, weights)]
-    view = max(views[:2], key=lambda each: each.score)
-    for other in views[2:]:
-        if not other.pieces:
-            continue
-        if not view.pieces or other.score > 1.25 * view.score:
-            view = other
-            continue
-        # Under a thin pen a thick stroke is seen in bits.
-        whole, bit = other.pieces[0], view.pieces[0]
-        if (
-            other.score > 0.6 * view.score
-            and whole.contrast > 0.8 * bit.contrast
-            and _contains(whole, bit)
-            and whole.area > 1.2 * bit.area
-        ):
-            view = other
+def _colourful(pixels: Bytes) -> bool:
+    sample = pixels[:: -(-pixels.shape[0] // 60), :: -(-pixels.shape[1] // 60)].astype(int)
+    hues = sample.reshape(-1, 3) @ np.array([[1, 0], [-1, -1], [0, 1]])
+    low, high = np.percentile(hues, [0.5, 99.5], axis=0)
+    return bool((high - low).max() > 40)
+
+
+# From pixels to views
+
+
+def _gray(pixels: Bytes, weights: Weights) -> Bytes:
+    if weights == _GRAY:
+        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    offset = 128 if sum(weights) < 0.5 else 0
+    return (pixels @ np.array(weights, np.float32) + offset).clip(0, 255).astype(np.uint8)
+
+
+def _working(pixels: Bytes, weights: Weights) -> Bytes:
+    """Return the picture in gray, of the size at which digits are looked for."""
+    gray = _gray(pixels, weights)
+    longest = max(gray.shape)
+    if longest > _WORKING_SIZE or longest < _SMALLEST:
+        factor = min(_WORKING_SIZE, max(longest, _SMALLEST)) / longest
+        size = max(1, round(gray.shape[1] * factor)), max(1, round(gray.shape[0] * factor))
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        gray = cv2.resize(gray, size, interpolation=how)
+    return cv2.GaussianBlur(gray, (0, 0), 0.8)
+
+
+def _closed(gray: Bytes, pen: float) -> Bytes:
+    """Return the picture with everything dark filled that is narrower than a pen."""
+    size = max(3, round(pen)) | 1
+    return cv2.morphologyEx(gray, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+
+
+def _opened(gray: Bytes, pen: float) -> Bytes:
+    """Return the picture without everything light that is narrower than a pen."""
+    size = max(3, round(pen)) | 1
+    return cv2.morphologyEx(gray, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+
+
+def _best_view(pixels: Bytes, weights: Weights) -> _View:
+    """Return the view that shows the best digit, its pieces best first."""
+    gray = _working(pixels, weights)
+    thin, thick = (part * max(gray.shape) for part in (_THIN, _THICK))
+    closed, opened = _closed(gray, thin), _opened(gray, thin)
+    views = [
+        _look(weights, False, thin, gray, closed),
+        _look(weights, True, thin, gray, opened),
+    ]
+    view = max(views, key=lambda each: each.score)
+    if not view.pieces or not _beyond_question(view.pieces[0], thin):
+        # What is thin and of the other kind, a digit on a sheet, must not cut what is wide.
+        wider = [
+            _look(weights, False, thick, gray, np.maximum(_closed(opened, thick), closed)),
+            _look(weights, True, thick, gray, np.minimum(_opened(closed, thick), opened)),
+        ]
+        for other in wider:
+            if other.pieces and _is_better(other, view):
+                view = other
+        views += wider
     for other in views:
-        if other.light != view.light and other.score > 0.4 * view.score and _around(other, view):
+        # The hole of a nought is a fine digit too, if paper is taken for ink.
+        if (
+            other.light != view.light
+            and other.score > 0.4 * view.score
+            and other.pieces[0].contains(view.pieces[0])
+        ):
             return other
     return view
 
 
-def _around(outer: View, inner: View) -> bool:
-    """Return whether the best piece of one view is around that of another, as ink is around a hole."""
-    return _contains(outer.pieces[0], inner.pieces[0])
+def _beyond_question(piece: _Piece, pen: float) -> bool:
+    return piece.edged > 0.9 and not piece.touches and piece.stroke < 0.5 * pen
 
 
-def _attach(main: Piece, view: View) -> None:
-    """Add the pieces that belong to a digit that came apart, such as the bar of a five."""
-    main.parts = [main.label]
-    for piece in view.pieces:
-        if piece is main or piece.contrast < 0.5 * main.contrast or piece.notes["touches"]:
+def _is_better(wider: _View, view: _View) -> bool:
+    """Return whether a view for a thicker pen shows the better digit."""
+    if not view.pieces or wider.score > 1.25 * view.score:
+        return True
+    whole, bit = wider.pieces[0], view.pieces[0]
+    # Under a thin pen a thick stroke is seen in bits.
+    return (
+        wider.score > 0.6 * view.score
+        and whole.contrast > 0.8 * bit.contrast
+        and whole.contains(bit)
+        and whole.area > 1.2 * bit.area
+    )
+
+
+def _look(weights: Weights, light: bool, pen: float, gray: Bytes, paper: Bytes) -> _View:
+    if light:
+        contrast = cv2.subtract(gray, paper, dtype=cv2.CV_32F)
+        contrast /= max(float(np.percentile(gray[::3, ::3], 99.5)), _DARKEST_PAPER)
+    else:
+        contrast = cv2.subtract(paper, gray, dtype=cv2.CV_32F)
+        contrast /= np.maximum(paper, _DARKEST_PAPER)
+    low, middle = np.percentile(contrast[::4, ::4], [8, 38])
+    contrast -= np.float32(middle)
+    grain = float(middle - low)
+    view = _View(weights, light, pen, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
+    for level in _LEVELS:
+        if level < 2.2 * grain:
             continue
-        (my, mx), (py, px) = main.box, piece.box
-        inside = min(mx.stop, px.stop) - max(mx.start, px.start)
-        gap_y = max(my.start, py.start) - min(my.stop, py.stop)
-        gap_x = max(mx.start, px.start) - min(mx.stop, px.stop)
-        size = max(main.height, main.width)
-        smaller = piece.area < 0.6 * main.area and piece.area > 0.02 * main.area
-        if (
-            smaller
-            and inside > 0.5 * piece.width
-            and piece.width < 1.3 * max(main.width, 0.4 * main.height)
-            and max(gap_y, gap_x) < 0.12 * size
-        ):
-            main.parts.append(piece.label)
-            main.box = (
-                slice(min(my.start, py.start), max(my.stop, py.stop)),
-                slice(min(mx.start, px.start), max(mx.stop, px.stop)),
-            )
+        labels, pieces = _pieces(view, level)
+        if not pieces:
+            break
+        if pieces[0].score > 1.08 * view.score:
+            view.labels, view.pieces = labels, pieces
+    return view
+
+
+# From a view to pieces
+
+
+def _pieces(view: _View, level: float) -> tuple[NDArray[np.int32], list[_Piece]]:
+    """Return the connected pieces of ink of more contrast than a level, best first."""
+    mask = view.contrast > level
+    labels, pieces = _labelled(view, mask)
+    if any(piece.touches > 1 and piece.size > 0.6 * max(mask.shape) for piece in pieces):
+        cleared = without_lines(without_lines(mask).T).T
+        if cleared is not mask:
+            others = _labelled(view, cleared)
+            if others[1] and others[1][0].score > 0.4 * pieces[0].score:
+                return others
+    return labels, pieces
+
+
+def _labelled(view: _View, mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=8
+    )
+    sizes = stats[1:, 2:4].max(axis=1, initial=0)
+    least = max(7, 0.018 * max(mask.shape))
+    largest = np.argsort(-sizes, kind="stable")[:25]
+    pieces = [_Piece(int(i) + 1, *map(int, stats[i + 1])) for i in largest if sizes[i] >= least]
+    for piece in pieces:
+        _weigh(piece, view, labels)
+    for outer in pieces:
+        if any(_is_frame(outer, inner) for inner in pieces):
+            outer.score *= 0.2
+    pieces.sort(key=lambda each: -each.score)
+    for piece in pieces[:3]:
+        piece.edged = _edged(piece, view, labels)
+        piece.score *= min(1, (piece.edged / 0.85) ** 3)
+    pieces.sort(key=lambda each: -each.score)
+    return labels, pieces
+
+
+def _weigh(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> None:
+    """Set how much a piece looks like a digit, by its contrast, size, place and shape."""
+    height, width = labels.shape
+    longest = max(height, width)
+    h, w, size = piece.height, piece.width, piece.size
+    mask = labels[piece.around()] == piece.label
+    values = view.contrast[piece.around()][mask]
+    place = int(0.9 * (len(values) - 1))
+    piece.contrast = float(np.partition(values, place)[place])
+    outline = [mask[0], mask[-1], mask[:, 0], mask[:, -1]]
+    at_border = (piece.top == 0, piece.bottom == height, piece.left == 0, piece.right == width)
+    sides = sorted(float(s.mean()) for s, at in zip(outline, at_border, strict=True) if at)
+    piece.touches = len(sides)
+    outlined = float(np.concatenate(outline).mean())
+    depth = cv2.distanceTransform(np.pad(mask, 1).view(np.uint8), cv2.DIST_C, 3)
+    piece.stroke = 2 * float(depth.sum()) / piece.area  # the mean depth of a stroke is s / 4 ...
+    blob = 2 * float(depth.max()) / min(h, w)
+    score = piece.contrast * min(size / longest, 0.6) ** 0.75
+    fills = (h > 0.9 * height and w > 0.8 * width) or (w > 0.97 * width and h > 0.5 * height)
+    cut_out = (
+        fills
+        and outlined < 0.55
+        and piece.stroke > 0.02 * size
+        and (len(sides) < 2 or sides[-2] < 0.8)
+    )
+    if sides and not cut_out:
+        score *= 0.12 if len(sides) > 1 else 0.25
+    if w > 1.8 * h:
+        score *= 0.1
+    if h > 14 * w:
+        score *= 0.3
+    if piece.stroke > 0.3 * size:
+        score *= 0.15
+    if outlined > 0.6 and min(h, w) > 10 and blob < 0.6:
+        score *= 0.1
+    if blob > 0.62 and h < 2.2 * w:
+        score *= 0.15
+    piece.score = score
+
+
+def _is_frame(outer: _Piece, inner: _Piece) -> bool:
+    """Return whether a piece has another of its kind inside, as no digit has."""
+    return (
+        inner is not outer
+        and outer.contains(inner)
+        and inner.height > 0.12 * outer.height
+        and inner.contrast > 0.6 * outer.contrast
+        and inner.area > 0.03 * outer.area
+        and outer.height * outer.width > 2 * inner.height * inner.width
+    )
+
+
+def _edged(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> float:
+    """Return how much of the outline of a piece is an edge from ink to paper, 0 to 1.
+
+    All of it is, around a stroke; the end of a sheet or of a shadow has paper of two kinds beside
+    it, of which one is like itself.
+    """
+    box = piece.around(4)
+    mask = (labels[box] == piece.label).view(np.uint8)
+    near, far = (cv2.dilate(mask, np.ones((size, size), np.uint8)) for size in (5, 7))
+    ring = far > near
+    core = (mask > 0) & (view.contrast[box] >= 0.8 * piece.contrast)
+    if not ring.any() or not core.any():
+        return 1
+    values = view.gray[box]
+    ink, paper = float(np.median(values[core])), float(np.median(view.paper[box][core]))
+    if ink == paper:
+        return 0
+    return float(np.mean((values[ring].astype(np.float32) - ink) / (paper - ink) > 0.5))
 
 
 def without_lines(mask: Mask) -> Mask:
@@ -430,64 +405,107 @@ def without_lines(mask: Mask) -> Mask:
     y, x = np.nonzero(mask)
     if len(y) < width // 2:
         return mask
-    thin = slice(None, None, max(1, len(y) // 5000))
-    y, x = y[thin], x[thin] - width // 2
+    some = slice(None, None, max(1, len(y) // 4_000))
+    y, x = y[some], x[some] - width // 2
     slopes = np.linspace(-0.16, 0.16, 33)
-    sharpness = [
-        np.square(np.bincount((y - np.rint(slope * x) + height).astype(int)).astype(float)).sum()
-        for slope in slopes
-    ]
-    shift = np.rint(slopes[int(np.argmax(sharpness))] * (np.arange(width) - width // 2)).astype(int)
-    rows = np.arange(height)[:, None] + shift
-    columns = np.arange(width)[None]
-    level = mask[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
-    near = ndimage.maximum_filter1d(level, 3, axis=0)
-    length = max(9, width // 7)
-    core = ndimage.uniform_filter1d(near.astype(np.float32), length, axis=1) > 0.85
-    line = ndimage.maximum_filter1d(core, length, axis=1)
+    rows = np.rint(y - slopes[:, None] * x).astype(int) + height
+    rows += 3 * height * np.arange(len(slopes))[:, None]
+    counts = np.bincount(rows.ravel(), minlength=3 * height * len(slopes)).reshape(len(slopes), -1)
+    slope = slopes[int(np.square(counts).sum(axis=1).argmax())]
+    shift = np.rint(slope * (np.arange(width) - width // 2)).astype(int)
+    y = np.arange(height)[:, None] + shift
+    level = mask[y.clip(0, height - 1), np.arange(width)] & (y >= 0) & (y < height)
+    level = level.view(np.uint8)
+    near = cv2.dilate(level, np.ones((3, 1), np.uint8)).astype(np.float32)
+    length = max(9, width // 7) | 1
+    core = cv2.blur(near, (length, 1), borderType=cv2.BORDER_REPLICATE) > 0.85
+    line = cv2.dilate(core.view(np.uint8), np.ones((1, length), np.uint8)) > 0
     line &= line.mean(axis=1, keepdims=True) > 0.5
-    on_line = level & line
+    on_line = (level > 0) & line
     runs = np.count_nonzero(on_line[1:] & ~on_line[:-1]) + np.count_nonzero(on_line[0])
     if runs == 0 or np.count_nonzero(on_line) / runs > 0.015 * max(height, width) + 1:
         return mask
     thickness = int(1.5 * np.count_nonzero(on_line) / runs + 2)
-    shrunk = ndimage.minimum_filter1d(level, thickness, axis=0)
-    strokes = ndimage.maximum_filter1d(shrunk, thickness, axis=0, origin=-1 if thickness % 2 == 0 else 0)
-    gone = on_line & ~strokes
+    strokes = cv2.morphologyEx(level, cv2.MORPH_OPEN, np.ones((thickness, 1), np.uint8)) > 0
+    gone_y, gone_x = np.nonzero(on_line & ~strokes)
     result = mask.copy()
-    gone_y, gone_x = np.nonzero(gone)
     result[gone_y + shift[gone_x], gone_x] = False
     return result
 
 
-def _extract(pixels: NDArray[np.uint8], view: View, piece: Piece) -> Digit:
-    """Return the ink of a piece, in the picture's own pixels."""
-    from PIL import Image
+# From pieces to digits
 
-    assert view.labels is not None
+
+def _digits(view: _View) -> list[_Piece]:
+    """Return the pieces that are digits, the one that stands out first."""
+    main = view.pieces[0]
+    _attach(main, view)
+    digits = [main]
+    for piece in view.pieces[1:]:
+        if (
+            not any(piece.label in each.parts for each in digits)
+            and piece.score > 0.3 * main.score
+            and 0.45 * main.height < piece.height < 2 * main.height
+            and piece.contrast > 0.6 * main.contrast
+        ):
+            _attach(piece, view)
+            digits.append(piece)
+    return digits
+
+
+def _attach(main: _Piece, view: _View) -> None:
+    """Add the pieces that belong to a digit that came apart, such as the bar of a five."""
+    main.parts = [main.label]
+    for piece in view.pieces:
+        if piece is main or piece.contrast < 0.5 * main.contrast or piece.touches:
+            continue
+        shared = min(main.right, piece.right) - max(main.left, piece.left)
+        below = max(main.top, piece.top) - min(main.bottom, piece.bottom)
+        if (
+            0.02 * main.area < piece.area < 0.6 * main.area
+            and shared > 0.5 * piece.width
+            and piece.width < 1.3 * max(main.width, 0.4 * main.height)
+            and max(below, -shared) < 0.12 * main.size
+        ):
+            main.parts.append(piece.label)
+            right, bottom = max(main.right, piece.right), max(main.bottom, piece.bottom)
+            main.left, main.top = min(main.left, piece.left), min(main.top, piece.top)
+            main.width, main.height = right - main.left, bottom - main.top
+
+
+def _in_reading_order(pieces: list[_Piece]) -> list[_Piece]:
+    """Return pieces line by line, each line left to right."""
+    lines: list[list[_Piece]] = []
+    for piece in sorted(pieces, key=lambda each: each.top + each.bottom):
+        middle = (piece.top + piece.bottom) / 2
+        if lines and any(each.top <= middle <= each.bottom for each in lines[-1]):
+            lines[-1].append(piece)
+        else:
+            lines.append([piece])
+    return [piece for line in lines for piece in sorted(line, key=lambda each: each.left)]
+
+
+def _extract(pixels: Bytes, view: _View, piece: _Piece) -> Digit:
+    """Return the ink of a piece, in the picture's own pixels."""
     height, width = view.labels.shape
-    scale_y, scale_x = pixels.shape[0] / height, pixels.shape[1] / width
+    full_height, full_width = pixels.shape[:2]
     margin = 3
-    y0, y1 = max(0, piece.box[0].start - margin), min(height, piece.box[0].stop + margin)
-    x0, x1 = max(0, piece.box[1].start - margin), min(width, piece.box[1].stop + margin)
-    t, b = int(y0 * scale_y), min(pixels.shape[0], int(np.ceil(y1 * scale_y)))
-    lft, r = int(x0 * scale_x), min(pixels.shape[1], int(np.ceil(x1 * scale_x)))
-    gray = _gray(pixels[t:b, lft:r], view.weights)
-    core = np.isin(view.labels[y0:y1, x0:x1], piece.parts)
-    core &= view.contrast[y0:y1, x0:x1] > 0.4 * piece.contrast
-    near = ndimage.maximum_filter(core, 5)
-    size = (r - lft, b - t)
-    box = (lft / scale_x - x0, t / scale_y - y0, r / scale_x - x0, b / scale_y - y0)
-    box = (max(0, box[0]), max(0, box[1]), min(x1 - x0, box[2]), min(y1 - y0, box[3]))
-    paper = np.asarray(
-        Image.fromarray(view.paper[y0:y1, x0:x1]).resize(size, Image.Resampling.BILINEAR, box)
-    )
-    allowed = np.asarray(
-        Image.fromarray(near.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box)
-    )
-    contrast = (gray - paper) if view.light else (paper - gray) / np.maximum(paper, 1)
-    values = contrast[allowed > 0.3]
+    rows, columns = piece.around(margin)
+    top, bottom = rows.start * full_height // height, -(-rows.stop * full_height // height)
+    left, right = columns.start * full_width // width, -(-columns.stop * full_width // width)
+    gray = _gray(pixels[top:bottom, left:right], view.weights).astype(np.float32)
+    core = np.isin(view.labels[rows, columns], piece.parts)
+    core &= view.contrast[rows, columns] > 0.4 * piece.contrast
+    near = cv2.dilate(core.view(np.uint8), np.ones((5, 5), np.uint8))
+    size = (gray.shape[1], gray.shape[0])
+    paper = cv2.resize(view.paper[rows, columns], size, interpolation=cv2.INTER_LINEAR)
+    allowed = cv2.resize(near.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.3
+    contrast = gray - paper if view.light else (paper - gray) / np.maximum(paper, 1)
+    values = contrast[allowed]
     peak = max(float(np.percentile(values[values > 0.5 * values.max()], 70)), 1e-6)
-    low = max(0.12 * peak, min(2 * view.grain / piece.contrast, 0.4) * peak)
-    ink = np.where((contrast > low) & (allowed > 0.3), contrast / peak, 0).clip(0, 1)
-    return Digit((lft, t, r, b), ink.astype(np.float32), piece.contrast)
+    low = max(0.12, min(2 * view.grain / piece.contrast, 0.4)) * peak
+    ink = np.where((contrast > low) & allowed, contrast / peak, 0).clip(0, 1).astype(np.float32)
+    inked_rows, inked_columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    y0, y1 = int(inked_rows[0]), int(inked_rows[-1]) + 1
+    x0, x1 = int(inked_columns[0]), int(inked_columns[-1]) + 1
+    return Digit((left + x0, top + y0, left + x1, top + y1), ink[y0:y1, x0:x1], piece.contrast)
