@@ -87,6 +87,7 @@ class _Piece:
     score: float = 0
     touches: int = 0
     stroke: float = 0
+    widest: float = 0
     edged: float = 1
     parts: list[int] = field(default_factory=list)
 
@@ -241,6 +242,7 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
         if (
             other.light != view.light
             and other.score > 0.4 * view.score
+            and other.pieces[0].stroke < 0.25 * other.pieces[0].size
             and other.pieces[0].contains(view.pieces[0])
         ):
             return other
@@ -248,7 +250,7 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
 
 
 def _beyond_question(piece: _Piece, pen: float) -> bool:
-    return piece.edged > 0.9 and not piece.touches and piece.stroke < 0.5 * pen
+    return piece.edged > 0.9 and not piece.touches and piece.widest < 0.7 * pen
 
 
 def _is_better(wider: _View, view: _View) -> bool:
@@ -261,7 +263,7 @@ def _is_better(wider: _View, view: _View) -> bool:
         wider.score > 0.6 * view.score
         and whole.contrast > 0.8 * bit.contrast
         and whole.contains(bit)
-        and whole.area > 1.2 * bit.area
+        and whole.area > 1.04 * bit.area
     )
 
 
@@ -339,8 +341,9 @@ def _weigh(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> None:
     piece.touches = len(sides)
     outlined = float(np.concatenate(outline).mean())
     depth = cv2.distanceTransform(np.pad(mask, 1).view(np.uint8), cv2.DIST_C, 3)
-    piece.stroke = 2 * float(depth.sum()) / piece.area  # the mean depth of a stroke is s / 4 ...
-    blob = 2 * float(depth.max()) / min(h, w)
+    piece.stroke = 2 * float(depth.sum()) / piece.area
+    piece.widest = 2 * float(depth.max())
+    blob = piece.widest / min(h, w)
     score = piece.contrast * min(size / longest, 0.6) ** 0.75
     fills = (h > 0.9 * height and w > 0.8 * width) or (w > 0.97 * width and h > 0.5 * height)
     cut_out = (
