@@ -141,7 +141,7 @@ def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
         return "there is less ink than any digit has"
     if ink.mean() > _MOST_INK:
         return "there is more ink than any digit has"
-    mask = ink > 0.2
+    mask = ink > 0.5
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = box.shape

@@ -22,6 +22,8 @@ _WORKING_SIZE = 480  # pixels of the longer side
 _SMALLEST = 224
 _LITTLE = 40  # pixels of the longer side, below which a picture has room for a digit only
 _THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
+_LOOKED_AT = 8  # pieces, whose outlines are followed
+_THINNEST = 0.06  # pen, as a part of the digit: MNIST has hardly a thinner one
 _LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
 _DARKEST_PAPER = 48  # of 255: contrast is measured against this much light at least
 _GRAY: Weights = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -232,6 +234,8 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
         wider = [
             _look(weights, False, thick, gray, np.maximum(_closed(opened, thick), closed)),
             _look(weights, True, thick, gray, np.minimum(_opened(closed, thick), opened)),
+            _look(weights, False, thick, gray, _closed(gray, thick)),
+            _look(weights, True, thick, gray, _opened(gray, thick)),
         ]
         for other in wider:
             if other.pieces and _is_better(other, view):
@@ -242,7 +246,8 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
         if (
             other.light != view.light
             and other.score > 0.4 * view.score
-            and other.pieces[0].stroke < 0.25 * other.pieces[0].size
+            and other.pieces[0].widest < 0.3 * other.pieces[0].size
+            and abs(other.pieces[0].contrast - view.pieces[0].contrast) < 0.1
             and other.pieces[0].contains(view.pieces[0])
         ):
             return other
@@ -318,11 +323,15 @@ def _labelled(view: _View, mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]
     for outer in pieces:
         if any(_is_frame(outer, inner) for inner in pieces):
             outer.score *= 0.2
-    pieces.sort(key=lambda each: -each.score)
-    for piece in pieces[:3]:
-        piece.edged = _edged(piece, view, labels)
-        piece.score *= min(1, (piece.edged / 0.85) ** 3)
-    pieces.sort(key=lambda each: -each.score)
+    looked_at: list[_Piece] = []
+    for _ in range(min(len(pieces), _LOOKED_AT)):
+        best = max((each for each in pieces if each not in looked_at), key=lambda each: each.score)
+        if looked_at and best.score < 0.1 * max(each.score for each in looked_at):
+            break
+        best.edged = _edged(best, view, labels)
+        best.score *= min(1, (best.edged / 0.85) ** 3)
+        looked_at.append(best)
+    pieces.sort(key=lambda each: (each not in looked_at, -each.score))
     return labels, pieces
 
 
@@ -466,9 +475,16 @@ def _attach(main: _Piece, view: _View) -> None:
         below = max(main.top, piece.top) - min(main.bottom, piece.bottom)
         if (
             0.02 * main.area < piece.area < 0.6 * main.area
-            and shared > 0.5 * piece.width
             and piece.width < 1.3 * max(main.width, 0.4 * main.height)
-            and max(below, -shared) < 0.12 * main.size
+            and (
+                (shared > 0.5 * piece.width and below < 0.12 * main.size)
+                or (
+                    shared > 0.2 * piece.width
+                    and piece.height < 0.4 * main.height
+                    and piece.bottom < main.top + 0.3 * main.height
+                    and below < 0.08 * main.size
+                )
+            )
         ):
             main.parts.append(piece.label)
             right, bottom = max(main.right, piece.right), max(main.bottom, piece.bottom)
@@ -508,7 +524,20 @@ def _extract(pixels: Bytes, view: _View, piece: _Piece) -> Digit:
     peak = max(float(np.percentile(values[values > 0.5 * values.max()], 70)), 1e-6)
     low = max(0.12, min(2 * view.grain / piece.contrast, 0.4)) * peak
     ink = np.where((contrast > low) & allowed, contrast / peak, 0).clip(0, 1).astype(np.float32)
+    ink = _thickened(ink)
     inked_rows, inked_columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     y0, y1 = int(inked_rows[0]), int(inked_rows[-1]) + 1
     x0, x1 = int(inked_columns[0]), int(inked_columns[-1]) + 1
     return Digit((left + x0, top + y0, left + x1, top + y1), ink[y0:y1, x0:x1], piece.contrast)
+
+
+def _thickened(ink: Gray) -> Gray:
+    """Return the ink of a thin pen as if the pen were as thin as MNIST's thinnest."""
+    mask = np.pad(ink > 0.4, 1)
+    depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3)
+    stroke = 4 * float(depth.sum()) / max(1, np.count_nonzero(mask)) - 1
+    missing = round(_THINNEST * max(ink.shape) - stroke)
+    if missing <= 0:
+        return ink
+    round_pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (missing + 1, missing + 1))
+    return cv2.dilate(ink, round_pen)
