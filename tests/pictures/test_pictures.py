@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mnistzoo import load_dataset, read_picture
-from mnistzoo.pictures import PictureError, doubt
+from mnistzoo.pictures import PictureError, decode, find
+from mnistzoo.prediction import doubt
 
 TEST = load_dataset("mnist-10k").test
 
@@ -168,9 +169,9 @@ def test_the_digit_fits_the_box_of_20_and_its_mass_the_middle(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"hello", "is no PNG or JPEG picture"),
-        (b"", "is no PNG or JPEG picture"),
-        (b"GIF89a" + bytes(100), "is no PNG or JPEG picture"),
+        (b"hello", "is no picture that can be read; save it as PNG"),
+        (b"", "is no picture that can be read"),
+        (b"\0\0\0\x18ftypheic" + bytes(100), "is a (HEIC|damaged) picture"),
     ],
 )
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
@@ -220,3 +221,45 @@ def test_digits_are_hardly_ever_doubted() -> None:
     doubted = [doubt(image, confidence=1) for image in TEST.images]
     assert sum(reason is not None for reason in doubted) < 0.005 * len(doubted)
     assert doubt(TEST.images[0], confidence=0.5) == "the model is unsure"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_every_format_is_read_whatever_its_name(kind: str, tmp_path: Path) -> None:
+    expected = read(seven(200, "black", "white"), tmp_path / "expected.png")
+    stream = io.BytesIO()
+    seven(200, "black", "white").save(stream, kind)
+    (tmp_path / "seven.picture").write_bytes(stream.getvalue())
+    assert unlike(read_picture(tmp_path / "seven.picture"), expected) < 4
+    assert unlike(read_picture(stream.getvalue()), expected) < 4
+
+
+def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
+    frames = [seven(200, "black", "white"), Image.new("RGB", (200, 200), "white")]
+    frames[0].save(tmp_path / "seven.gif", save_all=True, append_images=frames[1:])
+    expected = read(frames[0], tmp_path / "expected.png")
+    assert unlike(read_picture(tmp_path / "seven.gif"), expected) < 4
+
+
+@pytest.mark.parametrize(
+    "of", [np.asarray, lambda image: np.asarray(image) / 255, lambda image: image.convert("L")]
+)
+def test_arrays_and_images_are_read_as_files_are(of: Callable[[Any], Any], tmp_path: Path) -> None:
+    image = seven(200, "black", "white")
+    assert unlike(read_picture(of(image)), read(image, tmp_path / "seven.png")) < 1
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((5, 5), np.int64), np.zeros((5, 5, 2), np.uint8), np.full((5, 5), 7.0)]
+)
+def test_an_array_of_another_kind_is_refused(array: NDArray[Any]) -> None:
+    with pytest.raises(ValueError, match="a picture must be"):
+        decode(array)
+
+
+def test_a_large_picture_is_made_small_and_says_by_how_much() -> None:
+    picture = decode(seven(3000, "black", "white"))
+    assert max(picture.pixels.shape) == 1000 and picture.scale == 3
+    (digit,) = find(picture.pixels).digits
+    left, top, right, bottom = (side * picture.scale / 3000 for side in digit.box)
+    assert (left, top) == pytest.approx((0.22, 0.12), abs=0.04)
+    assert (right, bottom) == pytest.approx((0.79, 0.93), abs=0.04)
