@@ -108,7 +108,6 @@ class Predictor:
             raise OnnxFileError("the model gives NaN or infinite logits; export another")
         return softmax(logits)
 
-
     def predict(self, picture: "Source") -> "Prediction":
         """Return the digit on a picture, with a doubt if there are several.
 
@@ -124,7 +123,7 @@ class Predictor:
         return read(picture, self.probabilities).one
 
     def predict_all(self, picture: "Source") -> "list[Prediction]":
-        """Return all digits on a picture, left to right, lines top to bottom; see :meth:`predict`."""
+        """Return all digits on a picture, left to right, lines top to bottom."""
         from mnistzoo.prediction import read
 
         return read(picture, self.probabilities).predictions

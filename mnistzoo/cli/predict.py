@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option(
     "--weights", metavar="FILE", help="A .safetensors, .pt or .pth file instead of the shipped one."
 )
-@click.option("--one", is_flag=True, help="Take the digit that stands out, where there are several.")
+@click.option(
+    "--one", is_flag=True, help="Take the digit that stands out, where there are several."
+)
 @click.option(
     "--explain",
     "explain_dir",

@@ -23,6 +23,9 @@ _SMALLEST = 224
 _LITTLE = 40  # pixels of the longer side, below which a picture has room for a digit only
 _THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
 _LOOKED_AT = 8  # pieces, whose outlines are followed
+_MOST_GRAIN = 0.2
+_LEAST_SCORE = 0.004
+_LEAST_EDGED = 0.7
 _THINNEST = 0.06  # pen, as a part of the digit: MNIST has hardly a thinner one
 _LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
 _DARKEST_PAPER = 48  # of 255: contrast is measured against this much light at least
@@ -113,11 +116,12 @@ class _Piece:
         )
 
     def contains(self, other: "_Piece") -> bool:
+        some = max(2, self.size // 50)
         return (
-            self.left <= other.left
-            and other.right <= self.right
-            and self.top <= other.top
-            and other.bottom <= self.bottom
+            self.left - some <= other.left
+            and other.right <= self.right + some
+            and self.top - some <= other.top
+            and other.bottom <= self.bottom + some
         )
 
 
@@ -149,7 +153,7 @@ def find(pixels: Bytes) -> Found:
         # Ink as light as the paper, of another colour.
         others = [_best_view(pixels, each) for each in _COLOURS]
         view = max([view, *others], key=lambda each: each.score)
-    if not view.pieces:
+    if view.score < _LEAST_SCORE:
         return Found([], 0, view.contrast, np.zeros(view.contrast.shape, bool), 0, view.grain)
     digits = _digits(view)
     main = digits[0]
@@ -255,7 +259,7 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
 
 
 def _beyond_question(piece: _Piece, pen: float) -> bool:
-    return piece.edged > 0.9 and not piece.touches and piece.widest < 0.7 * pen
+    return piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
 
 
 def _is_better(wider: _View, view: _View) -> bool:
@@ -280,6 +284,8 @@ def _look(weights: Weights, light: bool, pen: float, gray: Bytes, paper: Bytes) 
         contrast = cv2.subtract(paper, gray, dtype=cv2.CV_32F)
         contrast /= np.maximum(paper, _DARKEST_PAPER)
     low, middle = np.percentile(contrast[::4, ::4], [8, 38])
+    if middle > _MOST_GRAIN:  # a crop so tight that most of it is ink
+        middle = low
     contrast -= np.float32(middle)
     grain = float(middle - low)
     view = _View(weights, light, pen, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
@@ -362,9 +368,11 @@ def _weigh(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> None:
         and (len(sides) < 2 or sides[-2] < 0.8)
     )
     if sides and not cut_out:
-        score *= 0.12 if len(sides) > 1 else 0.25
+        # A digit may run into the border; what hangs on it along a whole side comes from outside.
+        hangs = sides[-1] > 0.5
+        score *= (0.25 if hangs else 0.6) if len(sides) == 1 else (0.12 if hangs else 0.3)
     if w > 1.8 * h:
-        score *= 0.1
+        score *= 0.35 if w < 2.6 * h else 0.1
     if h > 14 * w:
         score *= 0.3
     if piece.stroke > 0.3 * size:
@@ -475,12 +483,13 @@ def _attach(main: _Piece, view: _View) -> None:
         below = max(main.top, piece.top) - min(main.bottom, piece.bottom)
         if (
             0.02 * main.area < piece.area < 0.6 * main.area
-            and piece.width < 1.3 * max(main.width, 0.4 * main.height)
+            and piece.width < 1.3 * max(main.width, 0.6 * main.height)
             and (
                 (shared > 0.5 * piece.width and below < 0.12 * main.size)
                 or (
-                    shared > 0.2 * piece.width
-                    and piece.height < 0.4 * main.height
+                    piece.height < 0.4 * main.height
+                    and piece.width > piece.height
+                    and main.left < piece.left < main.right + 0.2 * main.size
                     and piece.bottom < main.top + 0.3 * main.height
                     and below < 0.08 * main.size
                 )
@@ -528,7 +537,9 @@ def _extract(pixels: Bytes, view: _View, piece: _Piece) -> Digit:
     inked_rows, inked_columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     y0, y1 = int(inked_rows[0]), int(inked_rows[-1]) + 1
     x0, x1 = int(inked_columns[0]), int(inked_columns[-1]) + 1
-    return Digit((left + x0, top + y0, left + x1, top + y1), ink[y0:y1, x0:x1], piece.contrast)
+    box = (left + x0, top + y0, left + x1, top + y1)
+    doubt = "its outline is not that of a pen's stroke" if piece.edged < _LEAST_EDGED else None
+    return Digit(box, ink[y0:y1, x0:x1], piece.contrast, doubt)
 
 
 def _thickened(ink: Gray) -> Gray:

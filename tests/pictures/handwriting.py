@@ -103,7 +103,9 @@ def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -
 def of_test_set(index: int) -> tuple[Ink, int]:
     """Return an image of MNIST's test set, enlarged, with edges as sharp as a pen's."""
     test = load_dataset("mnist-10k").test
-    image = Image.fromarray(np.pad(test.images[index], 4)).resize((540, 540), Image.Resampling.BICUBIC)
+    image = Image.fromarray(np.pad(test.images[index], 4)).resize(
+        (540, 540), Image.Resampling.BICUBIC
+    )
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(3)), np.float32) / 255
     return cropped(np.clip((soft - 0.4) * 4 + 0.5, 0, 1)), int(test.labels[index])
 

@@ -86,7 +86,9 @@ def pen(rng: Rng) -> tuple[float, float, float]:
     return pens[rng.integers(len(pens))]
 
 
-def written(pixels: Pixels, ink: Ink, colour: tuple[float, float, float], dense: float = 1) -> Pixels:
+def written(
+    pixels: Pixels, ink: Ink, colour: tuple[float, float, float], dense: float = 1
+) -> Pixels:
     alpha = dense * ink[:, :, None]
     return pixels * (1 - alpha) + np.array(colour, np.float32) * alpha
 
@@ -107,7 +109,9 @@ def ramp(size: tuple[int, int], angle: float) -> NDArray[np.float32]:
     return field / np.abs(field).max()
 
 
-def drawn(size: tuple[int, int], draw: Callable[[ImageDraw.ImageDraw], None], blur: float = 0.6) -> Ink:
+def drawn(
+    size: tuple[int, int], draw: Callable[[ImageDraw.ImageDraw], None], blur: float = 0.6
+) -> Ink:
     """Return what is drawn with Pillow's pens, 0 to 1."""
     image = Image.new("L", (size[1], size[0]))
     draw(ImageDraw.Draw(image))
@@ -166,8 +170,9 @@ def _inverted(rng: Rng) -> tuple[Image.Image, str]:
 def _corner(rng: Rng) -> tuple[Image.Image, str]:
     size = canvas(rng)
     ink, label = handwriting.digit(rng)
-    x, y = (0.02, 0.35) if rng.random() < 0.5 else (0.65, 0.98), (
-        (0.02, 0.4) if rng.random() < 0.5 else (0.6, 0.98)
+    x, y = (
+        (0.02, 0.35) if rng.random() < 0.5 else (0.65, 0.98),
+        ((0.02, 0.4) if rng.random() < 0.5 else (0.6, 0.98)),
     )
     spot = placed(rng, ink, size, (0.7, 1), inside=(x[0], y[0], x[1], y[1]))
     return photographed(rng, written(paper(size, white(rng)), spot, pen(rng)), 2), str(label)
@@ -226,7 +231,9 @@ def _tiny(rng: Rng) -> tuple[Image.Image, str]:
     square[y : y + height, x : x + width] = ink
     small = Image.fromarray(255 - 255 * square).resize((8, 8), Image.Resampling.BOX)
     pixels = np.asarray(small)
-    return Image.fromarray((255 - pixels if rng.random() < 0.5 else pixels).astype(np.uint8)), str(label)
+    return Image.fromarray((255 - pixels if rng.random() < 0.5 else pixels).astype(np.uint8)), str(
+        label
+    )
 
 
 @kind("colours")
@@ -331,7 +338,9 @@ def _margin(rng: Rng) -> tuple[Image.Image, str]:
     return photographed(rng, written(pixels, spot, pen(rng))), str(label)
 
 
-def _squared(rng: Rng, colour: tuple[float, float, float], dense: float, width: int) -> tuple[Image.Image, str]:
+def _squared(
+    rng: Rng, colour: tuple[float, float, float], dense: float, width: int
+) -> tuple[Image.Image, str]:
     pixels, ink, label = page(rng, (0.4, 0.7))
     step = rng.uniform(14, 40)
     skew = rng.uniform(-0.05, 0.05)
@@ -439,7 +448,9 @@ def _spiral(rng: Rng) -> tuple[Image.Image, str]:
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for x in np.arange(step / 2, size[1], step):
-            pen.rectangle((x - step * 0.2, size[0] * 0.05, x + step * 0.2, size[0] * 0.08), fill=255)
+            pen.rectangle(
+                (x - step * 0.2, size[0] * 0.05, x + step * 0.2, size[0] * 0.08), fill=255
+            )
             pen.line((x, 0, x, size[0] * 0.065), fill=160, width=3)
 
     pixels = written(paper(size, white(rng)), drawn(size, draw), (40, 40, 45))
@@ -490,7 +501,9 @@ def _through(rng: Rng) -> tuple[Image.Image, str]:
     pixels, ink, label = page(rng)
     other, _ = handwriting.digit(rng)
     back = placed(rng, other, ink.shape, (0.3, 0.65))[:, ::-1]
-    pixels = written(pixels, ndimage.gaussian_filter(back, 2), (100, 100, 110), rng.uniform(0.1, 0.22))
+    pixels = written(
+        pixels, ndimage.gaussian_filter(back, 2), (100, 100, 110), rng.uniform(0.1, 0.22)
+    )
     return photographed(rng, written(pixels, ink, pen(rng))), label
 
 
@@ -636,7 +649,11 @@ def _hand(rng: Rng) -> tuple[Image.Image, str]:
         for finger in range(4):
             at = x + (finger - 1.5) * 0.09 * width
             top = rng.uniform(0.3, 0.6) * height
-            pen.line((at, top, x + (finger - 1.5) * 0.05 * width, bottom), fill=255, width=int(0.075 * width))
+            pen.line(
+                (at, top, x + (finger - 1.5) * 0.05 * width, bottom),
+                fill=255,
+                width=int(0.075 * width),
+            )
             r = 0.037 * width
             pen.ellipse((at - r, top - r, at + r, top + r), fill=255)
 
@@ -736,9 +753,7 @@ def _sheet(rng: Rng, colour: tuple[float, float, float]) -> tuple[Image.Image, s
     spot = placed(rng, ink, sheet, (0.4, 0.75), inside=(0.1, 0.1, 0.9, 0.9))
     pixels = written(paper(sheet, colour), spot, pen(rng))
     rgba = np.dstack([pixels, np.full(sheet, 255)]).clip(0, 255).astype(np.uint8)
-    turned = Image.fromarray(rgba).rotate(
-        rng.uniform(-8, 8), Image.Resampling.BICUBIC, expand=True
-    )
+    turned = Image.fromarray(rgba).rotate(rng.uniform(-8, 8), Image.Resampling.BICUBIC, expand=True)
     table = Image.fromarray(_table(rng, size).clip(0, 255).astype(np.uint8)).convert("RGBA")
     x = int(rng.integers(0, max(1, width - turned.width)))
     y = int(rng.integers(0, max(1, height - turned.height)))
@@ -763,8 +778,12 @@ def _whole_squared(rng: Rng) -> tuple[Image.Image, str]:
     ink, label = handwriting.digit(rng)
     sheet = paper(inner, white(rng))
     for across in (True, False):
-        sheet = written(sheet, lines(rng, inner, rng.uniform(16, 30), 1, across), (130, 165, 210), 0.7)
-    sheet = written(sheet, placed(rng, ink, inner, (0.4, 0.7), inside=(0.1, 0.1, 0.9, 0.9)), pen(rng))
+        sheet = written(
+            sheet, lines(rng, inner, rng.uniform(16, 30), 1, across), (130, 165, 210), 0.7
+        )
+    sheet = written(
+        sheet, placed(rng, ink, inner, (0.4, 0.7), inside=(0.1, 0.1, 0.9, 0.9)), pen(rng)
+    )
     pixels = _table(rng, size)
     y, x = int(height * part), int(width * part)
     pixels[y : y + inner[0], x : x + inner[1]] = sheet
@@ -801,7 +820,9 @@ def _underlined(rng: Rng) -> tuple[Image.Image, str]:
     width = int(rng.integers(3, 9))
     line = drawn(size, lambda d: d.line((x0, y, x1, y + rng.uniform(-6, 6)), fill=255, width=width))
     colour = pen(rng)
-    return photographed(rng, written(written(paper(size, white(rng)), spot, colour), line, colour)), str(label)
+    return photographed(
+        rng, written(written(paper(size, white(rng)), spot, colour), line, colour)
+    ), str(label)
 
 
 @kind("small print beside it")
