@@ -175,7 +175,7 @@ def _classifier(model: str, weights: str | None) -> "Classify":
 
 
 def _expanded(arguments: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
-    """Return each file that is meant, or an argument and why it means none; and what is not read."""
+    """Return each file that is meant, or why an argument means none; and what is not read."""
     from mnistzoo.pictures.decode import SUFFIXES
 
     meant: list[tuple[str, str | None]] = []
