@@ -165,7 +165,7 @@ def find(pixels: Bytes) -> Found:
         main=digits.index(main),
         contrast=view.contrast,
         mask=np.isin(view.labels, taken),
-        rival=max(rivals, default=0) / main.score,
+        rival=max(rivals, default=0.0) / main.score,
         grain=view.grain,
     )
 
@@ -323,7 +323,7 @@ def _labelled(view: _View, mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]
     sizes = stats[1:, 2:4].max(axis=1, initial=0)
     least = max(7, 0.018 * max(mask.shape))
     largest = np.argsort(-sizes, kind="stable")[:25]
-    pieces = [_Piece(int(i) + 1, *map(int, stats[i + 1])) for i in largest if sizes[i] >= least]
+    pieces = [_Piece(int(i) + 1, *stats[i + 1].tolist()) for i in largest if sizes[i] >= least]
     for piece in pieces:
         _weigh(piece, view, labels)
     for outer in pieces:
@@ -546,7 +546,7 @@ def _thickened(ink: Gray) -> Gray:
     """Return the ink of a thin pen as if the pen were as thin as MNIST's thinnest."""
     mask = np.pad(ink > 0.4, 1)
     depth = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3)
-    stroke = 4 * float(depth.sum()) / max(1, np.count_nonzero(mask)) - 1
+    stroke = 4 * float(depth.sum()) / max(1, int(mask.sum())) - 1
     missing = round(_THINNEST * max(ink.shape) - stroke)
     if missing <= 0:
         return ink

@@ -217,9 +217,10 @@ def test_pictures_without_a_digit_are_doubted(tmp_path: Path) -> None:
     sure = np.eye(10, dtype=np.float32)
     for picture in (Image.fromarray(noise), line, disc):
         try:
-            assert prediction.read(picture, lambda images: sure[: len(images)]).one.doubt
-        except PictureError as error:
-            assert "nothing that looks like a digit" in str(error)
+            reading = prediction.read(picture, lambda images: sure[: len(images)])
+        except PictureError:  # as good: nothing was found
+            continue
+        assert reading.one.doubt
 
 
 def test_digits_are_hardly_ever_doubted() -> None:
