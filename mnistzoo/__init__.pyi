@@ -14,6 +14,7 @@ from mnistzoo.models import create_model as create_model
 from mnistzoo.models import load_model as load_model
 from mnistzoo.pictures import read_picture as read_picture
 from mnistzoo.plugins import register_plugin as register_plugin
+from mnistzoo.prediction import Prediction as Prediction
 from mnistzoo.registry import get_recipe as get_recipe
 from mnistzoo.registry import get_spec as get_spec
 from mnistzoo.registry import list_models as list_models

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mnistzoo.errors import one_line
 from mnistzoo.files import replacing
 from mnistzoo.output import results, say
 from mnistzoo.overrides import as_settings
@@ -126,19 +127,21 @@ def _compared_speed(ratio: float) -> str:
 
 
 def predictions_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
-    """Return what each picture shows."""
+    """Return what each picture shows, a row a digit."""
     return Table(
-        ["picture", ">digit", ">confidence %", ">runner-up", ">confidence %", "doubt"],
+        ["picture", ">digit", ">confidence %", ">runner-up", ">confidence %", "box", "doubt"],
         [
             [
-                each["file"],
-                str(each["digit"]),
-                percent(each["confidence"]),
-                str(each["runner_up"]),
-                percent(each["runner_up_confidence"]),
-                each["doubt"] or "",
+                one_line(each["file"]),
+                str(digit["digit"]),
+                percent(digit["confidence"]),
+                str(digit["runner_up"]),
+                percent(digit["runner_up_confidence"]),
+                " ".join(map(str, digit["box"])),
+                digit["doubt"] or "",
             ]
             for each in predictions
+            for digit in each["digits"]
         ],
     )
 

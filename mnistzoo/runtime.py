@@ -3,13 +3,17 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
+
+if TYPE_CHECKING:
+    from mnistzoo.pictures import Source
+    from mnistzoo.prediction import Prediction
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
@@ -130,6 +134,26 @@ class Predictor:
         if not np.isfinite(logits).all():
             raise OnnxFileError("the model gives NaN or infinite logits; export another")
         return softmax(logits)
+
+    def predict(self, picture: "Source") -> "Prediction":
+        """Return the digit on a picture, with a doubt if there are several.
+
+        Args:
+            picture: a path, the bytes of a file, a Pillow image, or an array of pixels.
+
+        Raises:
+            PictureError: if the picture cannot be decoded, or shows no digit.
+            OSError: if the file cannot be read.
+        """
+        from mnistzoo.prediction import read
+
+        return read(picture, self.probabilities).one
+
+    def predict_all(self, picture: "Source") -> "list[Prediction]":
+        """Return all digits on a picture, left to right, lines top to bottom."""
+        from mnistzoo.prediction import read
+
+        return read(picture, self.probabilities).predictions
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

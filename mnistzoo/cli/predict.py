@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+    from mnistzoo.prediction import Classify, Prediction, Reading
 
 
 @click.command("predict", cls=Command)
@@ -36,23 +34,44 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
     metavar="FILE",
     help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
+@click.option(
+    "--one", is_flag=True, help="Take the digit that stands out, where there are several."
+)
+@click.option(
+    "--explain",
+    "explain_dir",
+    metavar="DIR",
+    help="Write the steps of reading each picture into this folder, as PNG files.",
+)
 @json_option
 def command(
-    pictures: tuple[str, ...], model: str | None, weights: str | None, json_file: str | None
+    pictures: tuple[str, ...],
+    model: str | None,
+    weights: str | None,
+    one: bool,
+    explain_dir: str | None,
+    json_file: str | None,
 ) -> int:
-    """Say which digit each PICTURE shows: a PNG or JPEG file, a directory of them, or a pattern.
+    """Say which digits each PICTURE shows: a file, a directory of them, or a pattern.
 
-    Of any size and colour, one digit a picture. With an .onnx file it needs no PyTorch.
+    PNG, JPEG, WebP, BMP, GIF, TIFF, or HEIC where pillow-heif is installed; of any size and colour.
+    Several digits are read left to right, lines top to bottom. With an .onnx file it needs no
+    PyTorch.
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
-    from mnistzoo.errors import MnistzooError
-    from mnistzoo.pictures import doubt, read_picture
+    from mnistzoo.errors import MnistzooError, one_line
+    from mnistzoo.prediction import read
     from mnistzoo.report import predictions_table, write_json
 
-    expanded = list(_expanded(pictures))
-    check_distinct((json_file,), inputs=(model, weights, *(path for path, _ in expanded)))
+    expanded, passed_over = _expanded(pictures)
+    paths = [path for path, _ in expanded]
+    check_distinct((json_file,), inputs=(model, weights, *paths))
     check_writable(json_file)
+    if explain_dir is not None:
+        os.makedirs(explain_dir, exist_ok=True)
+    for path in passed_over:
+        click.echo(f"mnistzoo: {one_line(path)} is passed over: its name is no picture's", err=True)
     model = model or _best_model()
     classify = _classifier(model, weights)
     predictions: list[dict[str, Any]] = []
@@ -61,35 +80,64 @@ def command(
         try:
             if problem:
                 raise MnistzooError(problem)
-            image = read_picture(path)
+            reading = read(path, classify)
+            if explain_dir is not None:
+                _explain(reading, path, explain_dir)
         except (MnistzooError, OSError) as error:
             reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            click.echo(f"mnistzoo: {reason}", err=True)
+            click.echo(f"mnistzoo: {one_line(reason)}", err=True)
             errors.append({"file": path, "reason": reason})
             continue
-        probabilities = classify(image[None])[0]
-        runner_up, digit = map(int, probabilities.argsort()[-2:])
-        confidence = float(probabilities[digit])
+        shown = [reading.one] if one else reading.predictions
         predictions.append(
             {
                 "file": path,
-                "digit": digit,
-                "confidence": confidence,
-                "runner_up": runner_up,
-                "runner_up_confidence": float(probabilities[runner_up]),
-                "probabilities": probabilities.tolist(),
-                "doubt": doubt(image, confidence),
+                "text": "".join(str(each.digit) for each in shown),
+                **_facts(reading.one),
+                "digits": [_facts(each) for each in shown],
             }
         )
     if json_file:
-        write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
+        facts = {
+            "model": model,
+            "predictions": predictions,
+            "errors": errors,
+            "passed_over": passed_over,
+        }
+        write_json(facts, json_file)
     if json_file != "-" and predictions:
         predictions_table(predictions).show()
         say(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
     for each in predictions:
-        if each["doubt"]:
-            click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
+        name, digits = one_line(each["file"]), each["digits"]
+        if len(digits) > 1:
+            click.echo(f"mnistzoo: {name} shows {len(digits)} digits: {each['text']}", err=True)
+        for place, digit in enumerate(digits, 1):
+            if digit["doubt"]:
+                which = f", digit {place}," if len(digits) > 1 else ""
+                click.echo(f"mnistzoo: {name}{which} is in doubt: {digit['doubt']}", err=True)
     return 1 if errors else 0
+
+
+def _facts(prediction: "Prediction") -> dict[str, Any]:
+    return {
+        "digit": prediction.digit,
+        "confidence": prediction.confidence,
+        "runner_up": prediction.runner_up,
+        "runner_up_confidence": prediction.probabilities[prediction.runner_up],
+        "probabilities": list(prediction.probabilities),
+        "doubt": prediction.doubt,
+        "box": list(prediction.box),
+    }
+
+
+def _explain(reading: "Reading", path: str, folder: str) -> None:
+    from mnistzoo.pictures.explain import explain
+
+    images = [each.image for each in reading.predictions]
+    name = os.path.basename(path)
+    for step, image in explain(reading.picture, reading.found, images).items():
+        image.save(os.path.join(folder, f"{name}-{step}.png"))
 
 
 def _is_file(model: str) -> bool:
@@ -134,19 +182,22 @@ def _classifier(model: str, weights: str | None) -> "Classify":
     return classify
 
 
-def _expanded(arguments: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
-    """Yield each file that is meant, or an argument and why it means none."""
+def _expanded(arguments: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
+    """Return each file that is meant, or why an argument means none; and what is not read."""
+    from mnistzoo.pictures.decode import SUFFIXES
+
+    meant: list[tuple[str, str | None]] = []
+    passed_over: list[str] = []
     for argument in arguments:
         if os.path.isdir(argument):
-            inside = glob.glob(os.path.join(glob.escape(argument), "*"))
-            found = [path for path in inside if path.lower().endswith(_SUFFIXES)]
-            problem = f"{argument} holds no .png or .jpg file that can be seen"
+            inside = sorted(glob.glob(os.path.join(glob.escape(argument), "*")))
+            found = [path for path in inside if path.lower().endswith(SUFFIXES)]
+            passed_over += [path for path in inside if path not in found]
+            problem = f"{argument} holds no picture that can be seen, such as a .png or .jpg file"
         elif not os.path.exists(argument) and glob.has_magic(argument):
-            found = glob.glob(argument, recursive=True)
+            found = sorted(glob.glob(argument, recursive=True))
             problem = f"{argument} matches no file"
         else:
             found, problem = [argument], ""
-        found.sort()
-        yield from ((each, None) for each in found)
-        if not found:
-            yield argument, problem
+        meant += [(each, None) for each in found] or [(argument, problem)]
+    return meant, passed_over

@@ -77,7 +77,7 @@ def test_export_int8_compares_with_float32(cli: Run, work: Path) -> None:
         (["predict", "x.png", "--model", "nothing"], 2, "there is no model 'nothing'"),
         (["predict", "x.png"], 1, "x.png: No such file"),
         (["predict", "*.gif"], 1, "*.gif matches no file"),
-        (["predict", "."], 1, ". holds no .png or .jpg file"),
+        (["predict", "."], 1, ". holds no picture that can be seen"),
     ],
 )
 def test_wrong_usage_and_bad_input_are_one_sentence(
@@ -94,7 +94,7 @@ def test_wrong_usage_and_bad_input_are_one_sentence(
 def test_predict_reads_directories_and_patterns(cli: Run, work: Path, argument: str) -> None:
     names = write_digits(work / "digits")
     done = cli("predict", argument, "--json", "-")
-    assert (done.returncode, done.stderr.count("looks like no digit")) == (0, 2)
+    assert (done.returncode, done.stderr.count("is in doubt")) == (0, 2)
     facts = json.loads(done.stdout)
     assert [each["file"] for each in facts["predictions"]] == [f"digits/{name}" for name in names]
     first = facts["predictions"][0]
@@ -124,7 +124,7 @@ def test_one_bad_picture_does_not_keep_the_others(cli: Run, work: Path) -> None:
     done = cli("predict", first, "text.png", "absent.png", second)
     assert done.returncode == 1
     assert first in done.stdout and second in done.stdout
-    assert "text.png is no PNG or JPEG picture" in done.stderr
+    assert "text.png is no picture that can be read" in done.stderr
     assert "absent.png: No such file" in done.stderr
 
 
@@ -146,3 +146,48 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
         "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs (--debug "
         "shows where)\n"
     )
+
+
+def two_digits(folder: Path) -> str:
+    gap = np.zeros((28, 20), np.uint8)
+    row = np.hstack([TEST.images[0], gap, TEST.images[1]])
+    Image.fromarray(np.kron(255 - np.pad(row, 20), np.ones((4, 4), np.uint8))).save(
+        folder / "two.png"
+    )
+    return "two.png"
+
+
+def test_several_digits_are_read_left_to_right(cli: Run, work: Path) -> None:
+    name = two_digits(work)
+    done = cli("predict", name, "--json", "-", "--explain", "steps")
+    assert done.returncode == 0 and "two.png shows 2 digits: 11" in done.stderr
+    (prediction,) = json.loads(done.stdout)["predictions"]
+    left, right = (digit["box"] for digit in prediction["digits"])
+    assert prediction["text"] == "11" and left[2] <= right[0]
+    steps = ["1-found", "2-contrast", "3-ink", "4-digits"]
+    assert sorted(path.name for path in (work / "steps").iterdir()) == [
+        f"two.png-{step}.png" for step in steps
+    ]
+
+
+def test_one_insists_on_one_digit_and_doubts_it(cli: Run, work: Path) -> None:
+    done = cli("predict", two_digits(work), "--one", "--json", "-")
+    (prediction,) = json.loads(done.stdout)["predictions"]
+    assert len(prediction["digits"]) == 1 and prediction["doubt"]
+
+
+def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
+    write_digits(work / "digits", 1)
+    (work / "digits" / "notes.txt").write_text("hello")
+    done = cli("predict", "digits")
+    assert done.returncode == 0 and "digits/notes.txt is passed over" in done.stderr
+
+
+def test_names_beyond_the_terminals_encoding_are_escaped(
+    cli: Run, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = write_digits(work, 1)
+    (work / name).rename(work / "\u4e03.png")
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    done = cli("predict", "\u4e03.png")
+    assert done.returncode == 0 and "\\u4e03.png" in done.stdout

@@ -1,0 +1,152 @@
+"""From a file, its bytes, a Pillow image or an array to pixels; needs numpy and Pillow."""
+
+import contextlib
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
+
+Source = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".heic", ".heif"),
+)
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+_LONGEST = 1_280  # pixels of the longer side, after which a digit gains nothing
+
+
+class PictureError(MnistzooError):
+    """A picture cannot be read, or nothing is drawn on it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: uint8 ``(height, width, 3)``, RGB, upright, at most 1,280 a side.
+        scale: pixels of the original for each of these.
+        name: how an error speaks of it.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    name: str
+
+
+def decode(picture: Source) -> Picture:
+    """Return the pixels of a picture, of any mode and size, turned as its camera says.
+
+    Args:
+        picture: a path; the bytes of a file; a Pillow image; or an array ``(height, width)``,
+            ``(height, width, 3)`` or ``(height, width, 4)`` of uint8 or bool, or of floats from 0
+            to 1.
+
+    Raises:
+        PictureError: if it cannot be decoded, is damaged or too large.
+        OSError: if the file cannot be read.
+        ValueError: if the array is of another type or shape.
+    """
+    if isinstance(picture, np.ndarray):
+        return _decoded(Image.fromarray(_bytes_of(picture)), "the array")
+    if isinstance(picture, Image.Image):
+        return _decoded(picture, "the image")
+    if isinstance(picture, bytes):
+        return _opened(io.BytesIO(picture), "the picture")
+    with expanded(picture).open("rb") as stream:
+        return _opened(stream, os.fspath(picture))
+
+
+def _opened(stream: BinaryIO, name: str) -> Picture:
+    try:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(stream, formats=(*_FORMATS, *_heif())) as image,
+        ):
+            longest = max(image.size)
+            image.draft("RGB", (_LONGEST, _LONGEST))
+            return _decoded(image, name, longest)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise PictureError(
+            f"{name} has more than {most} million pixels; crop it, or make it smaller"
+        ) from error
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        if stream.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
+            raise PictureError(
+                f"{name} is a HEIC picture; pip install pillow-heif, or save it as JPEG"
+            ) from error
+        raise PictureError(
+            f"{name} is no picture that can be read; save it as PNG, JPEG, WebP, TIFF, BMP or GIF"
+        ) from error
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than there is; make it smaller") from error
+    except Exception as error:  # whatever a decoder makes of damaged bytes
+        raise PictureError(f"{name} is a damaged picture ({error}); save it again") from error
+
+
+def _heif() -> tuple[str, ...]:
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        return ("HEIF",)
+    return ()
+
+
+def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an array of pixels as uint8."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise ValueError(
+            f"a picture must be (height, width), (height, width, 3) or (height, width, 4), not "
+            f"{array.shape}"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1:
+        return np.rint(array * 255).astype(np.uint8)
+    raise ValueError(f"a picture must be uint8, bool or floats from 0 to 1, not {array.dtype}")
+
+
+def _decoded(image: Image.Image, name: str, longest: int = 0) -> Picture:
+    longest = longest or max(image.size)
+    if image.mode.startswith(("I", "F")):  # 16 bits a pixel, which Pillow would cut off
+        values = np.asarray(image, np.float32)
+        image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
+    elif image.mode in ("1", "P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    factor = -(-max(image.size) // _LONGEST)
+    if factor > 1:
+        small = image.reduce(factor)
+        small.info = image.info
+        small.getexif().update(image.getexif())
+        image = small
+    turned = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+    pixels = np.asarray(_flattened(turned))
+    return Picture(pixels, longest / max(pixels.shape), name)
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """Return the picture in RGB; what is transparent becomes the opposite of what is drawn."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"), np.float32)
+    light = np.asarray(image.convert("L"), np.float32)
+    drawn_light = (light * alpha).sum() > 127.5 * alpha.sum()
+    paper = Image.new("RGBA", image.size, "black" if drawn_light else "white")
+    return Image.alpha_composite(paper, image).convert("RGB")

@@ -1,0 +1,155 @@
+"""What a model says of a picture: the digits, how sure it is of each, and what to doubt."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzoo.pictures import Digit, Found, Picture, PictureError, Source, decode, find, normalise
+
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+# What 99.9 % of MNIST's training images keep to; a picture beyond is more likely no digit.
+_LEAST_INK, _MOST_INK = 0.033, 0.305  # mean of the 28x28 pixels, 0 to 1
+_MOST_WIDTH = 1.8  # times the height
+_MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x10 pixels or more
+_LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have more
+_LEAST_CONTRAST = 3.0  # times the grain of the paper
+_CLOSEST_RIVAL = 0.7  # of the digit's own score
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A digit on a picture.
+
+    Attributes:
+        digit: the class with the highest probability.
+        confidence: its probability, 0 to 1.
+        probabilities: of all classes.
+        runner_up: the class with the second highest.
+        doubt: why this may be wrong, a sentence; None if nothing speaks against it.
+        image: uint8 ``(28, 28)``, 255 ink, as the model sees it.
+        box: left, top, right, bottom in pixels of the upright picture.
+    """
+
+    digit: int
+    confidence: float
+    probabilities: tuple[float, ...]
+    runner_up: int
+    doubt: str | None
+    image: NDArray[np.uint8] = dataclasses.field(repr=False, compare=False)
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A picture that was read: every step of it.
+
+    Attributes:
+        predictions: left to right, lines top to bottom; never none.
+        main: the place of the digit that stands out.
+    """
+
+    picture: Picture
+    found: Found
+    predictions: list[Prediction]
+    main: int
+
+    @property
+    def text(self) -> str:
+        """The digits in one word, such as ``1407``."""
+        return "".join(str(each.digit) for each in self.predictions)
+
+    @property
+    def one(self) -> Prediction:
+        """The digit that stands out, with a doubt if it is not the only one."""
+        prediction, count = self.predictions[self.main], len(self.predictions)
+        if count == 1 or prediction.doubt:
+            return prediction
+        doubt = f"there are {count} digits on the picture: {self.text}"
+        return dataclasses.replace(prediction, doubt=doubt)
+
+
+def read(picture: Source, classify: Classify) -> Reading:
+    """Return the digits on a picture.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array.
+        classify: from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
+    decoded = decode(picture)
+    found = find(decoded.pixels)
+    if not found.digits:
+        raise PictureError(f"{decoded.name} {found.why_none}")
+    images = np.stack([normalise(digit.ink) for digit in found.digits])
+    probabilities = classify(images)
+    predictions = [
+        _prediction(digit, image, each, found, decoded.scale)
+        for digit, image, each in zip(found.digits, images, probabilities, strict=True)
+    ]
+    return Reading(decoded, found, predictions, found.main)
+
+
+def _prediction(
+    digit: Digit,
+    image: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    found: Found,
+    scale: float,
+) -> Prediction:
+    runner_up, best = map(int, probabilities.argsort()[-2:])
+    confidence = float(probabilities[best])
+    left, top, right, bottom = (round(side * scale) for side in digit.box)
+    return Prediction(
+        digit=best,
+        confidence=confidence,
+        probabilities=tuple(map(float, probabilities)),
+        runner_up=runner_up,
+        doubt=_doubt_of_place(digit, found) or doubt(image, confidence),
+        image=image,
+        box=(left, top, right, bottom),
+    )
+
+
+def _doubt_of_place(digit: Digit, found: Found) -> str | None:
+    if digit.doubt is not None:
+        return digit.doubt
+    if found.rival > _CLOSEST_RIVAL:
+        return "something else on the picture looks as much like a digit"
+    if digit.contrast < _LEAST_CONTRAST * found.grain:
+        return "it is hardly darker than the grain of the paper"
+    return None
+
+
+def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
+    """Return why this is probably no digit, or not a single one; None if it may well be one.
+
+    Letters that resemble a digit pass: a model that knows ten digits sees one in everything.
+
+    Args:
+        image: uint8 ``(28, 28)``, as :func:`mnistzoo.pictures.normalise` returns it.
+        confidence: the model's, 0 to 1.
+    """
+    ink = image / 255
+    if ink.mean() < _LEAST_INK:
+        return "there is less ink than any digit has"
+    if ink.mean() > _MOST_INK:
+        return "there is more ink than any digit has"
+    mask = ink > 0.5
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = box.shape
+    if width > _MOST_WIDTH * height:
+        return "it is wider than any digit is"
+    outline = np.concatenate([box[0], box[-1], box[:, 0], box[:, -1]])
+    if min(height, width) >= 10 and outline.mean() > _MOST_OUTLINE:
+        return "it fills the edges of its box, as no digit does"
+    if confidence < _LEAST_CONFIDENCE:
+        return "the model is unsure"
+    return None
