@@ -16,15 +16,11 @@ class StopSignals:
     After that all are put off, so that an impatient second one does not cut short what saves the
     finished work, until :meth:`listen` is called. A signal that is ignored stays so, as Ctrl-C does
     in a background process of a script, and SIGHUP, a closed terminal, after ``nohup``.
-
-    Attributes:
-        came: whether a signal came and was not put off.
     """
 
     def __init__(self) -> None:
         self._listening = True
         self._put_off = False
-        self.came = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -65,5 +61,4 @@ class StopSignals:
             self._put_off = True
             return
         self._listening = False
-        self.came = True
         raise KeyboardInterrupt

@@ -105,7 +105,6 @@ def command(
         TrainingJob,
         run_training,
     )
-    from mnistzoo.training.callbacks import StopWhen
     from mnistzoo.training.progress import TrainingProgress
     from mnistzoo.weights import save_weights
 
@@ -138,7 +137,7 @@ def command(
     )
     with StopSignals() as stop_signals:
         try:
-            result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
+            result = run_training(job, [TrainingProgress()])
             stopped = ""
         except (TrainingDiverged, TrainingInterrupted) as error:
             result = error.result

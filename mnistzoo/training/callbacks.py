@@ -1,6 +1,5 @@
 """What can be watched while a model trains."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,19 +85,3 @@ class Callback:
         Args:
             result: of the run, complete or not; None after an exception of the model or a callback.
         """
-
-
-class StopWhen(Callback):
-    """Ends a run at its next step, as Ctrl-C does, once a condition holds.
-
-    So a signal stops it whose exception was swallowed on its way: seen in ``torch.optim``, whose
-    C++ code took one for a failure of its own.
-    """
-
-    def __init__(self, condition: Callable[[], bool]) -> None:
-        self._condition = condition
-
-    def on_step(self, step: Step) -> None:
-        """Raise KeyboardInterrupt if the condition holds."""
-        if self._condition():
-            raise KeyboardInterrupt
