@@ -14,12 +14,14 @@ LIMIT = 600
 
 
 def restore_signals() -> None:
-    """Let Ctrl-C and SIGTERM reach this process and all that it starts.
+    """Let Ctrl-C, SIGTERM and a closed terminal reach this process and all that it starts.
 
     A script that starts pytest by `pytest &` has SIGINT ignored, and so would every child.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):  # `nohup pytest` ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 

@@ -34,7 +34,7 @@ def ship(
     script = runpy.run_path(str(SCRIPT))
     names = script["main"].__globals__
     monkeypatch.setitem(names, "RUNS", tmp_path / "runs.csv")
-    monkeypatch.setitem(names, "PLUGINS", tmp_path / "plugins")
+    monkeypatch.setitem(names, "folder_of", lambda model: tmp_path / "plugins" / model)
 
     def run(*arguments: str) -> str | int | None:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])

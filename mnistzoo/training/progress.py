@@ -45,7 +45,8 @@ class TrainingProgress(Callback):
         self._epochs = start.recipe.epochs
         done, total = (number * start.steps for number in (start.epochs_done, self._epochs))
         self._task = self._bar.add_task(self._title, total=total, completed=done)
-        self._bar.start()
+        with contextlib.suppress(OSError):
+            self._bar.start()
 
     def on_step(self, step: Step) -> None:
         """Move the bar, at most five times a second."""

@@ -259,7 +259,8 @@ class Model(Linear):
     "own_noise": Wrong(
         "training",
         "torch's own generator",
-        forward("return logits * random.random() if self.training else logits"),
+        "NOISE = random.Random(0)\n\n"
+        + forward("return logits * NOISE.random() if self.training else logits"),
     ),
     "one_instance": Wrong(
         "training",

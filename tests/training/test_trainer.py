@@ -339,7 +339,7 @@ def test_the_images_that_a_model_learns_are_augmented_and_the_validation_is_not(
 def test_the_last_epochs_are_plain_where_the_recipe_says_so(crop: float, data: Split) -> None:
     seen: list[Tensor] = []
 
-    class Recorder(SmallNet):
+    class Recorder(Uncopied):
         def forward(self, images: Tensor) -> Tensor:
             seen.append(images.detach().clone())
             return super().forward(images)
