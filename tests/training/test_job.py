@@ -1,0 +1,236 @@
+"""``train`` and ``TrainingJob``: what they take, and what they return."""
+
+import dataclasses
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnistzoo import (
+    Callback,
+    MnistzooError,
+    ModelSpec,
+    Recipe,
+    TrainingJob,
+    TrainingResult,
+    evaluate,
+    get_recipe,
+    get_spec,
+    load_dataset,
+    load_model,
+    run_training,
+    train,
+)
+from mnistzoo.provenance import Provenance
+from mnistzoo.registry import ModelError
+from mnistzoo.training import Epoch, Start, Step, TrainingInterrupted
+from mnistzoo.weights import read_story
+
+DATA = load_dataset("mnist-10k")
+RECIPE = Recipe(epochs=1, batch_size=256, optimizer="adam", learning_rate=0.01)
+
+Register = Callable[..., None]
+Spec = Callable[..., ModelSpec]
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.flatten(1))
+
+
+@pytest.fixture
+def name(register: Register, linear_spec: Spec) -> str:
+    """Return the name of a registered model."""
+    register(linear_spec("jobnet", weights=None))
+    return "jobnet"
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([each.detach().flatten() for each in model.parameters()])
+
+
+def test_a_name_is_trained_by_its_recipe_on_the_training_images_of_a_data_set(name: str) -> None:
+    result = train(name, DATA, epochs=2, seed=3)
+    assert isinstance(result, TrainingResult)
+    assert result.recipe == get_recipe(get_spec(name)).replace(epochs=2, seed=3)
+    assert [epoch.number for epoch in result.history] == [1, 2]
+    assert result.complete
+    assert not result.model.training
+    found = evaluate(result.model, DATA.validation).accuracy
+    assert result.validation_accuracy == result.history[-1].validation_accuracy == found
+    told = result.provenance
+    assert (told.model, told.recipe_name, told.seed) == (name, "default", 3)
+    assert told.overrides == {"epochs": 2}
+    assert (told.dataset, told.training_images, told.final) == ("mnist-10k", 9_000, False)
+    assert told.metrics == {"validation_accuracy": found}
+    assert told.checksums == dict(DATA.checksums)
+
+
+def test_final_trains_on_the_validation_images_too_and_watches_none(name: str) -> None:
+    result = train(name, DATA, final=True, epochs=1)
+    assert (result.provenance.training_images, result.provenance.final) == (10_000, True)
+    assert result.validation_accuracy is None
+
+
+def test_a_factory_and_a_class_are_trained_alike_from_the_recipes_seed() -> None:
+    by_class = train(Linear, DATA.train[:512], RECIPE)
+    by_factory = train(lambda: Linear(), DATA.train[:512], RECIPE)
+    assert torch.equal(weights(by_class.model), weights(by_factory.model))
+    assert by_class.provenance.model == "Linear"
+    assert (by_class.provenance.recipe_name, by_class.provenance.dataset) == ("", "")
+
+
+def test_a_module_is_trained_on_from_what_it_holds_and_stays_as_it_is() -> None:
+    first = train(Linear, DATA.train[:2_000], RECIPE).model
+    before = weights(first)
+    images, labels = DATA.train[:2_000].tensors()
+    with torch.no_grad():
+        loss = float(F.cross_entropy(first(images / 255), labels))
+    tuned = train(first, DATA.train[:2_000], RECIPE, learning_rate=0.001)
+    assert torch.equal(weights(first), before)
+    assert tuned.model is not first
+    assert (
+        tuned.history[0].loss
+        < 1.5 * loss
+        < train(Linear, DATA.train[:2_000], RECIPE).history[0].loss
+    )
+
+
+def test_a_split_is_watched_beside_another(name: str) -> None:
+    result = train(name, DATA.train[:500], validation=DATA.validation[:200], epochs=1)
+    assert result.validation_accuracy == evaluate(result.model, DATA.validation[:200]).accuracy
+    assert train(name, DATA.train[:500], epochs=1).validation_accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: train(Linear, DATA), ModelError, "Linear is not registered"),
+        (lambda: train("jobnett", DATA), ModelError, "jobnet"),
+        (lambda: train("jobnet", DATA, "slow"), ModelError, "no recipe 'slow'"),
+        (lambda: train("jobnet", DATA, speed=3), TypeError, "no field 'speed'"),
+        (lambda: train("jobnet", DATA, epochs=0), ValueError, "epochs is 0"),
+        (lambda: train("jobnet", DATA, validation=DATA.test), ValueError, "brings its own"),
+        (lambda: train("jobnet", DATA.train, final=True), ValueError, "final goes with a data set"),
+        (lambda: train("jobnet", DATA.train[:0]), ValueError, "no images"),
+        (lambda: train("jobnet", DATA, resume=True), ValueError, "folder of a checkpoint"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    call: Callable[[], object], error: type[Exception], message: str, name: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_job_can_be_pickled_and_run_gives_what_train_gives(name: str) -> None:
+    job = TrainingJob(
+        model=name, overrides={"epochs": 1, "seed": 5}, dataset="mnist-10k", device="cpu"
+    )
+    sent = pickle.loads(pickle.dumps(job))
+    assert sent == job
+    result = run_training(sent)
+    expected = train(name, DATA, epochs=1, seed=5, device="cpu")
+    assert torch.equal(weights(result.model), weights(expected.model))
+    received = pickle.loads(pickle.dumps(result))
+    assert torch.equal(weights(received.model), weights(result.model))
+    assert (received.history, received.recipe) == (result.history, result.recipe)
+    assert received.provenance == result.provenance
+
+
+def test_callbacks_see_the_whole_run(name: str) -> None:
+    seen: list[object] = []
+
+    class Watch(Callback):
+        def on_train_begin(self, start: Start) -> None:
+            seen.append(start)
+
+        def on_step(self, step: Step) -> None:
+            seen.append((step.number, step.learning_rate, float(step.loss)))
+
+        def on_epoch_end(self, epoch: Epoch) -> None:
+            seen.append(epoch)
+
+        def on_train_end(self, result: TrainingResult | None) -> None:
+            seen.append(result)
+
+    result = train(name, DATA.train[:512], RECIPE, epochs=2, callbacks=[Watch()])
+    start, first, second, epoch, *_, last = seen
+    assert start == Start(name, RECIPE.replace(epochs=2), 512, 2, 0)
+    assert isinstance(first, tuple)
+    assert isinstance(second, tuple)
+    assert [step[:2] for step in (first, second)] == [(1, 0.01), (2, 0.01)]
+    assert isinstance(epoch, Epoch)
+    assert epoch.loss == pytest.approx((first[2] + second[2]) / 2)
+    assert (epoch.learning_rate, epoch) == (0.01, result.history[0])
+    assert last is result
+    assert len(seen) == 1 + 2 * (2 + 1) + 1
+
+
+def test_the_end_of_a_run_that_fails_is_told_too() -> None:
+    ends: list[TrainingResult | None] = []
+
+    class Watch(Callback):
+        def on_train_end(self, result: TrainingResult | None) -> None:
+            ends.append(result)
+
+    class Broken(Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            raise RuntimeError("broken")
+
+    with pytest.raises(MnistzooError, match="broken"):
+        train(Broken, DATA.train[:64], RECIPE, callbacks=[Watch()])
+    assert ends == [None]
+
+
+def test_what_is_saved_holds_the_provenance_and_loads_as_the_model(
+    name: str, tmp_path: Path
+) -> None:
+    result = train(name, DATA, epochs=1)
+    evaluation = evaluate(result.model, DATA.test)
+    path = result.with_test(evaluation).save(tmp_path / "w.safetensors")
+    assert path == tmp_path / "w.safetensors"
+    told = Provenance.from_dict(read_story(path))
+    assert told.evaluated
+    assert told.metrics["test_accuracy"] == evaluation.accuracy
+    assert told == result.with_test(evaluation).provenance
+    assert evaluate(load_model(name, path), DATA.test).accuracy == evaluation.accuracy
+    with pytest.raises(MnistzooError, match="name the file so"):
+        result.save(tmp_path / "w.pt")
+
+
+def test_a_run_that_was_interrupted_is_saved_beside_the_path_of_a_complete_one(
+    tmp_path: Path,
+) -> None:
+    class Interrupt(Callback):
+        def on_step(self, step: Step) -> None:
+            if step.number == 3:
+                raise KeyboardInterrupt
+
+    train(Linear, DATA.train[:512], RECIPE).save(tmp_path / "w.safetensors")
+    finished = (tmp_path / "w.safetensors").read_bytes()
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(Linear, DATA.train[:512], RECIPE, epochs=4, callbacks=[Interrupt()])
+    path = caught.value.result.save(tmp_path / "w.safetensors")
+    assert path.name == "w-epoch1of4.safetensors"
+    assert not read_story(path)["complete"]
+    assert (tmp_path / "w.safetensors").read_bytes() == finished
+
+
+def test_metadata_of_other_weights_are_no_provenance() -> None:
+    result = train(Linear, DATA.train[:256], RECIPE)
+    told = result.provenance.to_dict()
+    assert Provenance.from_dict(told | {"further": 1}) == result.provenance
+    del told["seed"], told["recipe"]
+    with pytest.raises(ValueError, match="no recipe, seed"):
+        Provenance.from_dict(told)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.provenance.seed = 1  # type: ignore[misc]
