@@ -238,9 +238,13 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
         wider = [
             _look(weights, False, thick, gray, np.maximum(_closed(opened, thick), closed)),
             _look(weights, True, thick, gray, np.minimum(_opened(closed, thick), opened)),
+        ]
+        # A tight crop has nothing around the digit, and its thin corners are paper.
+        plain = [
             _look(weights, False, thick, gray, _closed(gray, thick)),
             _look(weights, True, thick, gray, _opened(gray, thick)),
         ]
+        wider += [each for each in plain if each.pieces and _fills(each.pieces[0], gray)]
         for other in wider:
             if other.pieces and _is_better(other, view):
                 view = other
@@ -260,6 +264,13 @@ def _best_view(pixels: Bytes, weights: Weights) -> _View:
 
 def _beyond_question(piece: _Piece, pen: float) -> bool:
     return piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
+
+
+def _fills(piece: _Piece, gray: Bytes) -> bool:
+    height, width = gray.shape
+    return (piece.height > 0.9 * height and piece.width > 0.8 * width) or (
+        piece.width > 0.97 * width and piece.height > 0.5 * height
+    )
 
 
 def _is_better(wider: _View, view: _View) -> bool:
@@ -360,9 +371,8 @@ def _weigh(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> None:
     piece.widest = 2 * float(depth.max())
     blob = piece.widest / min(h, w)
     score = piece.contrast * min(size / longest, 0.6) ** 0.75
-    fills = (h > 0.9 * height and w > 0.8 * width) or (w > 0.97 * width and h > 0.5 * height)
     cut_out = (
-        fills
+        _fills(piece, view.gray)
         and outlined < 0.55
         and piece.stroke > 0.02 * size
         and (len(sides) < 2 or sides[-2] < 0.8)
