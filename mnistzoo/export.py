@@ -123,9 +123,8 @@ def export_onnx(
     check_replaceable(path)
     model = load_model(name, weights)
     try:
-        return export_module(
-            model, registration, path, own_weights=weights is not None, int8=int8, force=force
-        )
+        converted = convert(model, registration, own_weights=weights is not None)
+        return _written(converted, path, int8=int8, force=force)
     except ExportError as error:
         declared = registration.spec.expected_failures.get("onnx")
         if declared is None:
@@ -134,24 +133,43 @@ def export_onnx(
         raise ExportError(f"model {name!r} cannot be exported: {declared}") from error
 
 
-def export_module(
+@dataclass(frozen=True)
+class Converted:
+    """A model as ONNX that predicts what PyTorch predicts.
+
+    Attributes:
+        proto: the model in ONNX.
+        facts: what the file says of itself.
+        content: of the file.
+        logits: of the test images, float32 ``(10000, 10)``, under ONNX Runtime.
+        reference: the same under PyTorch.
+    """
+
+    proto: "onnx.ModelProto"
+    facts: dict[str, str]
+    content: bytes
+    logits: NDArray[np.float32]
+    reference: NDArray[np.float32]
+
+
+def convert(
     model: nn.Module,
     registration: Registration,
-    path: str | os.PathLike[str],
     *,
     own_weights: bool,
-    int8: bool = False,
-    force: bool = False,
-) -> Export:
-    """Write a registered model that is loaded already, as :func:`export_onnx` does.
+    reference: NDArray[np.float32] | None = None,
+) -> Converted:
+    """Turn a registered model that is loaded already into ONNX, and prove that both agree.
 
     Args:
         model: in evaluation mode.
         registration: of it.
-        path: of the file.
         own_weights: whether it has others than those that its plugin ships.
-        int8: see :func:`export_onnx`.
-        force: see :func:`export_onnx`.
+        reference: its logits of the 10,000 test images, where they are known.
+
+    Raises:
+        ExportError: if it cannot be converted, or disagrees with PyTorch.
+        EvaluationError: if PyTorch gives no logits ``(10000, 10)``, or NaN.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
@@ -160,15 +178,30 @@ def export_module(
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
     proto = _to_onnx(model, name)
-    reference = _reference(model, name, data.test)
+    if reference is None:
+        reference = _reference(model, name, data.test)
+    Evaluation.from_logits(reference, data.test.labels)  # refuses other shapes, NaN and infinity
     facts = _facts(registration, data, own_weights=own_weights)
-    content, fp32, logits = _measured(proto, facts, data.test, reference, is_float=True)
+    allowed = _TOLERANCE * float(np.abs(reference).max())
+    content, logits = _content(proto, facts, data.test, allowed)
     _require_agreement(name, reference, logits)
+    return Converted(proto, facts, content, logits, reference)
+
+
+def _written(
+    converted: Converted, path: str | os.PathLike[str], *, int8: bool, force: bool
+) -> Export:
+    """Measure the file, quantise it if asked to, and write it."""
+    data = load_dataset("mnist-10k")
+    name, proto, content = converted.facts["model"], converted.proto, converted.content
+    fp32 = _figures(content, data.test, converted.logits, converted.reference)
     quantised = None
     if int8:
         proto = _to_int8(proto, name, data.train)
-        facts["precision"] = "int8, static, QDQ"
-        content, quantised, _ = _measured(proto, facts, data.test, reference, is_float=False)
+        facts = converted.facts | {"precision": "int8, static, QDQ"}
+        # The last bit of a float may move a logit by a step: batches are not compared.
+        content, logits = _content(proto, facts, data.test, math.inf)
+        quantised = _figures(content, data.test, logits, converted.reference)
         lost = round((fp32.accuracy - quantised.accuracy) * len(data.test))  # in whole images
         if lost > _MOST_INT8_LOSS * len(data.test) and not force:
             raise ExportError(
@@ -193,13 +226,11 @@ def export_module(
 def _reference(model: nn.Module, name: str, test: Split) -> NDArray[np.float32]:
     """Return PyTorch's logits of the test images."""
     try:
-        logits = predict_logits(model, test.tensors()[0]).numpy()
+        return predict_logits(model, test.tensors()[0]).numpy()
     except Exception as error:
         raise ExportError(
             f"model {name!r} gives no logits under PyTorch itself: {reason(error)}"
         ) from error
-    Evaluation.from_logits(logits, test.labels)  # refuses other shapes, NaN and infinity
-    return logits
 
 
 def _to_onnx(model: nn.Module, name: str) -> "onnx.ModelProto":
@@ -314,22 +345,18 @@ def _facts(registration: Registration, data: Dataset, own_weights: bool) -> dict
     }
 
 
-def _measured(
-    proto: "onnx.ModelProto",
-    facts: Mapping[str, str],
-    test: Split,
-    reference: NDArray[np.float32],
-    is_float: bool,
-) -> tuple[bytes, OnnxFigures, NDArray[np.float32]]:
-    """Return the file's content, its figures, and its logits of the test images."""
+def _content(
+    proto: "onnx.ModelProto", facts: Mapping[str, str], test: Split, allowed: float
+) -> tuple[bytes, NDArray[np.float32]]:
+    """Return the file's content, valid ONNX, and its logits of the test images.
+
+    Logits of an image in batches of other sizes may differ by ``allowed``.
+    """
     import onnx
 
-    # In int8 the last bit of a float may move a logit by a step: there batches are not compared.
-    allowed = _TOLERANCE * float(np.abs(reference).max()) if is_float else math.inf
     logits = _logits(proto.SerializeToString(), test.images, facts["model"], allowed)
-    accuracy = float((logits.argmax(1) == test.labels).mean())
     del proto.metadata_props[:]
-    for key, value in {**facts, "test_accuracy": f"{accuracy}"}.items():
+    for key, value in {**facts, "test_accuracy": f"{_accuracy(logits, test)}"}.items():
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
     try:
@@ -338,17 +365,26 @@ def _measured(
         raise ExportError(
             f"model {facts['model']!r} became ONNX that is not valid: {describe(error)}"
         ) from error
+    return content, logits
+
+
+def _figures(
+    content: bytes, test: Split, logits: NDArray[np.float32], reference: NDArray[np.float32]
+) -> OnnxFigures:
     predictor = Predictor(content)
     one, batch = (as_input(test.images[:size]) for size in (1, 256))
-    figures = OnnxFigures(
+    return OnnxFigures(
         file_bytes=len(content),
-        accuracy=accuracy,
+        accuracy=_accuracy(logits, test),
         max_difference=float(np.abs(logits - reference).max()),
         changed=int((logits.argmax(1) != reference.argmax(1)).sum()),
         latency_us=median_us(lambda: predictor.logits(one)),
         latency_256_us=median_us(lambda: predictor.logits(batch)),
     )
-    return content, figures, logits
+
+
+def _accuracy(logits: NDArray[np.float32], test: Split) -> float:
+    return float((logits.argmax(1) == test.labels).mean())
 
 
 def _logits(

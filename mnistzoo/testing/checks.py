@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzoo.errors import describe
-from mnistzoo.evaluation import evaluate
-from mnistzoo.export import export_module
+from mnistzoo.evaluation import Evaluation
+from mnistzoo.export import convert
+from mnistzoo.inference import predict_logits
 from mnistzoo.models import weights_path
 from mnistzoo.registry import describe_conflict
 from mnistzoo.testing.subject import (
@@ -474,7 +475,9 @@ def _metrics(subject: Subject) -> None:
     if declared is None:
         raise CheckFailed("no metric 'test_accuracy' is declared; add it to metrics")
     with subject.calling("evaluating the shipped weights"):
-        found = evaluate(subject.shipped(), subject.test).accuracy
+        logits = predict_logits(subject.shipped(), subject.test.tensors()[0]).numpy()
+        found = Evaluation.from_logits(logits, subject.test.labels).accuracy
+    subject.shipped_logits = logits
     if abs(found - declared) > _METRIC_TOLERANCE:
         raise CheckFailed(
             f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
@@ -526,9 +529,9 @@ def _onnx(subject: Subject) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise NotApplicable(f"{package} is not installed; `pip install {package}`")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.onnx")
-        export_module(subject.able(), subject.registration, path, own_weights=False)
+    convert(
+        subject.able(), subject.registration, own_weights=False, reference=subject.shipped_logits
+    )
 
 
 def _require_unchanged(given: Tensor, images: Tensor) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.cpu import prefer_channels_last
@@ -41,6 +43,7 @@ class Subject:
     Attributes:
         registration: its spec and its plugin; of a name that several models claim, the first.
         contested: names and aliases of it that others claim, each with all who claim it.
+        shipped_logits: the shipped model's logits of all test images, once a check computed them.
 
     Raises:
         ModelError: if no model has the name.
@@ -53,6 +56,7 @@ class Subject:
         self.contested: dict[str, list[Registration]] = {
             each: conflicts[each] for each in self.spec.names if each in conflicts
         }
+        self.shipped_logits: NDArray[np.float32] | None = None
 
     @property
     def spec(self) -> ModelSpec:
