@@ -1,10 +1,11 @@
-"""Draw docs/accuracy.png, the picture in the README: accuracy against parameters.
+"""Draw the README's pictures: docs/accuracy.png and docs/seven.png.
 
 Usage: python scripts/readme_picture.py
 
-The dots are the accuracies that the plugins declare for their shipped weights, the strokes the runs
-in benchmarks/training_runs.csv. What is drawn stands in the file too, as JSON in a text chunk, so
-that a test can tell whether the picture is current.
+The first shows accuracy against parameters. Its dots are the accuracies that the plugins declare
+for their shipped weights, its strokes the runs in benchmarks/training_runs.csv. What is drawn
+stands in the file too, as JSON in a text chunk, so that a test can tell whether it is current.
+The second is the first test image, enlarged and dark on light, for `mnistzoo predict`.
 """
 
 import json
@@ -17,10 +18,12 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from models_table import MODELS, runs_of
+from PIL import Image
 
-from mnistzoo import get_spec
+from mnistzoo import get_spec, load_dataset
 
-PICTURE = Path(__file__).parent.parent / "docs" / "accuracy.png"
+DOCS = Path(__file__).parent.parent / "docs"
+PICTURE, SEVEN = DOCS / "accuracy.png", DOCS / "seven.png"
 CHUNK = "mnistzoo"  # the text chunk's keyword
 _TICKS = [97.5, 98, 98.5, 99, 99.25, 99.5, 99.6, 99.7, 99.8]  # per cent
 # Where a label may stand, from the dot in points, and which corner of it is there.
@@ -39,7 +42,9 @@ _PLACES = [
 def main() -> None:
     found = points()
     draw(found)[0].savefig(PICTURE, metadata={CHUNK: json.dumps(found), "Software": None})
-    print(f"wrote {PICTURE}")
+    seven = Image.fromarray(255 - load_dataset("mnist-10k").test.images[0])
+    seven.resize((280, 280)).save(SEVEN)
+    print(f"wrote {PICTURE} and {SEVEN}")
 
 
 def points() -> list[dict[str, Any]]:
@@ -79,6 +84,7 @@ def draw(found: list[dict[str, Any]]) -> tuple[Figure, list[Annotation]]:
     )
     axes.set_xscale("log")
     axes.set_xlim(700, 9_000_000)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda params, _: f"{params:,.0f}"))
     axes.set_xlabel("parameters")
     # The share of errors, on a logarithmic scale and upside down: 99.7 and 99.8 lie apart.
     axes.set_yscale("log")
@@ -87,7 +93,9 @@ def draw(found: list[dict[str, Any]]) -> tuple[Figure, list[Annotation]]:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
     axes.set_ylabel("accuracy on the 10,000 test images, %")
-    axes.set_title("Dots: the shipped weights. Strokes: runs with other seeds.", fontsize=10)
+    axes.set_title(
+        "Dots: the shipped weights. Strokes: all runs of their recipe, one a seed.", fontsize=10
+    )
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
