@@ -12,12 +12,14 @@ from documents import PIP, README, ROOT, blocks, commands, run, tables
 from first_party import FOLDERS, first_party
 from PIL import Image
 
+from mnistzoo import get_spec
 from mnistzoo.plugins import load_plugins
 from mnistzoo.report import percent
 
 COMMAND_LINE, MODELS, ONNX = (
     ROOT / "docs" / name for name in ("command-line.md", "models.md", "onnx.md")
 )
+TEXT = README.read_text("utf-8")
 DISTRIBUTIONS = ",".join(FOLDERS)
 FIRST_PARTY = set(first_party())
 COMPARE = ["mnistzoo", "compare"]  # the README's first command; it is run once, with --json
@@ -62,8 +64,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def headings() -> list[str]:
-    lines = README.read_text("utf-8").splitlines()
-    return [line.lstrip("# ") for line in lines if line.startswith("#")]
+    return [line.lstrip("# ") for line in TEXT.splitlines() if line.startswith("#")]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +106,12 @@ def test_the_first_command_compares_the_shipped_models(models: dict[str, Any]) -
 
 def test_the_commands_print_what_the_readme_shows(compared: tuple[Path, str], folder: Path) -> None:
     predicted = run(["mnistzoo", "predict", "docs/seven.png"], folder)
-    shown = [block.text for block in blocks(README, "text")]
-    for text, output in zip(shown, (compared[1], predicted), strict=True):
-        for line in text.splitlines():
-            # Each word, in its order; the columns between are left out.
-            if line.strip() != "...":
-                words = [iter(each.split()) for each in output.splitlines()]
-                assert any(all(word in each for word in line.split()) for each in words), line
+    (shown,) = blocks(README, "text")
+    for line in shown.text.splitlines():
+        if line and line.strip() != "...":
+            # Every word, in this order; the columns between are left out.
+            printed = [iter(each.split()) for each in (compared[1] + predicted).splitlines()]
+            assert any(all(word in each for word in line.split()) for each in printed), line
 
 
 def test_the_table_of_advice_has_the_right_figures(models: dict[str, dict[str, Any]]) -> None:
@@ -124,13 +124,28 @@ def test_the_table_of_advice_has_the_right_figures(models: dict[str, dict[str, A
         assert accuracy == percent(found["accuracy"])
 
 
-def test_the_advice_is_right(models: dict[str, dict[str, Any]]) -> None:
+def test_the_advice_is_right(compared: tuple[Path, str], models: dict[str, dict[str, Any]]) -> None:
     advice = {use: model.split("`")[1] for use, model, *_ in tables(README)["Which model?"]}
     best = sorted(models, key=lambda name: -models[name]["accuracy"])
     assert best[0] == advice["the best accuracy"]
     assert best[1] == advice["the best accuracy of a single net"]
     smallest = min(models, key=lambda name: models[name]["params"])
     assert smallest == advice["the fewest parameters"]
+    (pair,) = (
+        each
+        for each in json.loads(compared[0].read_text())["differences"]
+        if [each["first"], each["second"]] == best[:2]
+    )
+    assert pair["p_value"] > 0.05
+    sentence = "`{first}` alone recognises {only_first} of the 10,000 images, `{second}` alone "
+    assert (sentence + "{only_second}.").format(**pair) in " ".join(TEXT.split())
+    quickest = min(FIRST_PARTY, key=epochs_of)
+    assert f"`{quickest}` is the quickest to train, in a single epoch" in TEXT
+
+
+def epochs_of(model: str) -> float:
+    recipes = get_spec(model).recipes
+    return recipes["default"].epochs if recipes else float("inf")
 
 
 def test_the_script_of_the_table_evaluates_the_weights_or_takes_a_comparison(
@@ -161,7 +176,7 @@ def test_the_python_snippets_run(folder: Path) -> None:
 
 
 def test_the_readme_has_at_most_150_lines() -> None:
-    assert len(README.read_text("utf-8").splitlines()) <= 150
+    assert len(TEXT.splitlines()) <= 150
 
 
 def test_the_picture_is_current() -> None:
