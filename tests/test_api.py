@@ -32,7 +32,7 @@ def test_the_whole_api_works_as_the_page_says(
     *before, last = shortened(WHOLE).splitlines()
     code = "\n".join([*before, f"digit = {last}"])
     names: dict[str, Any] = {}
-    exec(compile(code, str(PAGE), "exec"), names)
+    exec(compile(code, "<docs/python.md>", "exec"), names)
     assert (names["image"].shape, names["label"]) == ((1, 28, 28), 7)
     assert names["images"].shape == (10_000, 1, 28, 28)
     assert (str(names["images"].dtype), str(names["labels"].dtype)) == (
