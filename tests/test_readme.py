@@ -38,7 +38,8 @@ def shortened() -> list[list[str]]:
             recipe = words[words.index("--recipe") + 1] if "--recipe" in words else "default"
             words += ["-o", f"{words[2]}-{recipe}-seed0.safetensors"]
         if "train" in words or "--train" in words:
-            words += ["--dataset", "mnist-10k", "--epochs", "1"]
+            words += ["--epochs", "1"]
+            words += [] if "--dataset" in words else ["--dataset", "mnist-10k"]
     return [words for words in found if words[0] != "pip" and words != COMPARE]
 
 
