@@ -13,7 +13,6 @@ import pytest
 from documents import (
     PAGES,
     PIP,
-    README,
     ROOT,
     Block,
     anchors,
@@ -27,7 +26,6 @@ from documents import (
 
 from mnistzoo import hookspecs
 from mnistzoo.cli import group
-from mnistzoo.spec import recipe_fields
 
 TUTORIAL, REFERENCE = (ROOT / "docs" / name for name in ("writing-a-plugin.md", "reference.md"))
 
@@ -128,12 +126,6 @@ def test_the_tables_of_fields_and_checks_are_those_of_the_code() -> None:
         text = page.read_text("utf-8")
         assert "<!-- begin" in text
         assert script["current"](page) == text, "run python scripts/reference.py"
-
-
-def test_the_readme_names_every_field_of_a_recipe_and_no_other() -> None:
-    documented = column(README, "Recipes")
-    assert len(documented) == len(set(documented))
-    assert set(documented) == recipe_fields().keys()
 
 
 def test_every_hook_is_there_with_its_arguments() -> None:

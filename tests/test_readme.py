@@ -1,19 +1,28 @@
-"""Nothing stands in the README that was not run."""
+"""Nothing stands in the README, or on the pages that took over from it, that was not run."""
 
 import json
 import os
 import runpy
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from documents import PIP, README, ROOT, blocks, commands, run
+from documents import PIP, README, ROOT, blocks, commands, run, tables
 from first_party import FOLDERS, first_party
+from PIL import Image
 
+from mnistzoo import get_spec
 from mnistzoo.plugins import load_plugins
+from mnistzoo.report import percent
 
+COMMAND_LINE, MODELS, ONNX = (
+    ROOT / "docs" / name for name in ("command-line.md", "models.md", "onnx.md")
+)
 TEXT = README.read_text("utf-8")
 DISTRIBUTIONS = ",".join(FOLDERS)
 FIRST_PARTY = set(first_party())
+COMPARE = ["mnistzoo", "compare"]  # the README's first command; it is run once, with --json
 
 pytestmark = pytest.mark.skipif(
     not FOLDERS or not {plugin.distribution for plugin in load_plugins()} >= FOLDERS.keys(),
@@ -22,19 +31,16 @@ pytestmark = pytest.mark.skipif(
 
 
 def shortened() -> list[list[str]]:
-    """Return the README's commands; trainings are cut to an epoch of the shipped data."""
-    found = commands(README)
+    """Return the pages' commands; trainings are cut to an epoch of the shipped data."""
+    found = [words for page in (README, COMMAND_LINE, ONNX) for words in commands(page)]
     for words in found:
         if words[:2] == ["mnistzoo", "train"]:  # under the name that the whole training has
             recipe = words[words.index("--recipe") + 1] if "--recipe" in words else "default"
             words += ["-o", f"{words[2]}-{recipe}-seed0.safetensors"]
         if "train" in words or "--train" in words:
-            words += ["--dataset", "mnist-10k", "--epochs", "1"]
-    return found
-
-
-def shell() -> list[str]:
-    return [block.text for block in blocks(README, "sh")]
+            words += ["--epochs", "1"]
+            words += [] if "--dataset" in words else ["--dataset", "mnist-10k"]
+    return [words for words in found if words[0] != "pip" and words != COMPARE]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,8 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "my_softmax/__init__.py",
         "my_softmax/model.py",
     ]
-    assert sum(len(part.text.splitlines()) for part in parts) < 30
+    lines = [line for part in parts for line in part.text.splitlines() if line]
+    assert f"A plugin in {len(lines)} lines" in headings()
     for part in parts:
         path = source / part.path
         path.parent.mkdir(exist_ok=True)
@@ -57,16 +64,21 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed
 
 
+def headings() -> list[str]:
+    return [line.lstrip("# ") for line in TEXT.splitlines() if line.startswith("#")]
+
+
 @pytest.fixture(scope="module")
 def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run every command of the README in a folder, and return it."""
+    """Run every command of the pages in a folder, and return it."""
     assert ["pip", "install", "."] in commands(README)
     folder = tmp_path_factory.mktemp("folder")
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "seven.png", folder / "docs")
     path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
     for words in shortened():
-        if words[0] != "pip":
-            output = run(words, folder, PYTHONPATH=path)
-            assert "softmax" in output or "softmax" not in words
+        output = run(words, folder, PYTHONPATH=path)
+        assert "softmax" in output or "softmax" not in words
     return folder
 
 
@@ -75,49 +87,121 @@ def test_every_command_runs(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the README's first command, and return the JSON that it writes besides."""
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run the README's first command; return the JSON that it writes besides, and its output."""
+    assert COMPARE in commands(README)
     folder = tmp_path_factory.mktemp("comparison")
-    (command,) = [text.split(" && ")[1].split() for text in shell() if "compare" in text]
-    output = run([*command, "--json", "all.json"], folder, MNISTZOO_PLUGINS=DISTRIBUTIONS)
-    assert all(name in output for name in FIRST_PARTY)
+    output = run([*COMPARE, "--json", "all.json"], folder, MNISTZOO_PLUGINS=DISTRIBUTIONS)
     assert "failed" not in output
-    return folder / "all.json"
+    return folder / "all.json", output
 
 
-def test_the_first_command_compares_the_shipped_models(comparison: Path) -> None:
-    assert {each["name"] for each in json.loads(comparison.read_text())["models"]} == FIRST_PARTY
+@pytest.fixture(scope="module")
+def models(compared: tuple[Path, str]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in json.loads(compared[0].read_text())["models"]}
+
+
+def test_the_first_command_compares_the_shipped_models(models: dict[str, Any]) -> None:
+    assert models.keys() == FIRST_PARTY
+
+
+def test_the_commands_print_what_the_readme_shows(compared: tuple[Path, str], folder: Path) -> None:
+    predicted = run(["mnistzoo", "predict", "docs/seven.png"], folder)
+    (shown,) = blocks(README, "text")
+    for line in shown.text.splitlines():
+        if line and line.strip() != "...":
+            # Every word, in this order; the columns between are left out.
+            printed = [iter(each.split()) for each in (compared[1] + predicted).splitlines()]
+            assert any(all(word in each for word in line.split()) for each in printed), line
+
+
+def test_the_table_of_advice_has_the_right_figures(models: dict[str, dict[str, Any]]) -> None:
+    rows = tables(README)["Which model?"]
+    assert len(rows) >= 5
+    for _, model, parameters, multiply_adds, accuracy in rows:
+        found = models[model.split("`")[1]]
+        assert parameters == f"{found['params']:,}"
+        assert multiply_adds == f"{found['multiply_adds']:,}"
+        assert accuracy == percent(found["accuracy"])
+
+
+def test_the_advice_is_right(compared: tuple[Path, str], models: dict[str, dict[str, Any]]) -> None:
+    advice = {use: model.split("`")[1] for use, model, *_ in tables(README)["Which model?"]}
+    best = sorted(models, key=lambda name: -models[name]["accuracy"])
+    assert best[0] == advice["the best accuracy"]
+    assert best[1] == advice["the best accuracy of a single net"]
+    smallest = min(models, key=lambda name: models[name]["params"])
+    assert smallest == advice["the fewest parameters"]
+    (pair,) = (
+        each
+        for each in json.loads(compared[0].read_text())["differences"]
+        if [each["first"], each["second"]] == best[:2]
+    )
+    assert pair["p_value"] > 0.05
+    sentence = "`{first}` alone recognises {only_first} of the 10,000 images, `{second}` alone "
+    assert (sentence + "{only_second}.").format(**pair) in " ".join(TEXT.split())
+    quickest = min(FIRST_PARTY, key=epochs_of)
+    assert f"`{quickest}` is the quickest to train, in a single epoch" in TEXT
+
+
+def epochs_of(model: str) -> float:
+    recipes = get_spec(model).recipes
+    return recipes["default"].epochs if recipes else float("inf")
 
 
 def test_the_script_of_the_table_evaluates_the_weights_or_takes_a_comparison(
-    comparison: Path, monkeypatch: pytest.MonkeyPatch
+    compared: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "readme_table.py"))
+    script = runpy.run_path(str(ROOT / "scripts" / "models_table.py"))
     monkeypatch.setitem(script["evaluated"].__globals__, "MODELS", ["mnistnet"])
-    assert script["evaluated"]()["mnistnet"] == script["compared"](comparison)["mnistnet"]
+    assert script["evaluated"]()["mnistnet"] == script["compared"](compared[0])["mnistnet"]
+
+
+def test_the_table_of_models_is_that_of_the_shipped_weights(compared: tuple[Path, str]) -> None:
+    command = ["python", "scripts/models_table.py", str(compared[0])]
+    table = run(command, ROOT, MNISTZOO_PLUGINS=DISTRIBUTIONS)
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(FIRST_PARTY)
+    assert "\n".join(rows) in MODELS.read_text("utf-8")
 
 
 def test_the_python_snippets_run(folder: Path) -> None:
     whole = ("import mnistzoo", "import Predictor")  # the others are files of the plugin
-    texts = [block.text for block in blocks(README, "python")]
+    texts = [block.text for page in (README, ONNX) for block in blocks(page, "python")]
     snippets = [text for text in texts if any(each in text for each in whole)]
-    assert len(snippets) == 3
-    outputs = "".join(run(["python", "-c", snippet], folder) for snippet in snippets)
-    assert "(10000, 28, 28) uint8" in outputs
-    assert "Linear(in_features=784" in outputs
-    assert "tiny7k 0.99" in outputs and "(5, 10)" in outputs
+    assert len(snippets) == 2
+    readme, onnx = (run(["python", "-c", snippet], folder) for snippet in snippets)
+    accuracy, digit = readme.split()
+    assert float(accuracy) > 0.9 and digit == "7"
+    assert "tiny7k 0.99" in onnx and "(5, 10)" in onnx
 
 
-def test_the_table_is_that_of_the_shipped_weights(comparison: Path) -> None:
-    command = ["python", "scripts/readme_table.py", str(comparison)]
-    table = run(command, ROOT, MNISTZOO_PLUGINS=DISTRIBUTIONS)
-    rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(FIRST_PARTY)
-    assert "\n".join(rows) in TEXT
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(TEXT.splitlines()) <= 150
+
+
+def test_the_picture_is_current() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "readme_picture.py"))
+    with Image.open(script["PICTURE"]) as picture:
+        drawn = json.loads(picture.info[script["CHUNK"]])
+    assert drawn == script["points"](), "run python scripts/readme_picture.py"
+    assert script["PICTURE"].stat().st_size < 100_000
+
+
+def test_no_name_in_the_picture_covers_another() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "readme_picture.py"))
+    figure, labels = script["draw"](script["points"]())
+    boxes = {label.get_text(): label.get_window_extent() for label in labels}
+    assert boxes.keys() == FIRST_PARTY
+    for name, box in boxes.items():
+        assert figure.bbox.fully_containsx(box.x0) and figure.bbox.fully_containsx(box.x1), name
+        assert not any(box.overlaps(other) for each, other in boxes.items() if each != name), name
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
-    (test_command,) = [text.strip() for text in shell() if "pytest" in text]
+    (test_command,) = [
+        block.text.strip() for block in blocks(README, "sh") if "pytest" in block.text
+    ]
     install, pytest_command = test_command.split(" && ")
     ci = (ROOT / ".ci" / "run").read_text().splitlines()
     assert ci.index(install) < ci.index(pytest_command)

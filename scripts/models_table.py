@@ -1,6 +1,6 @@
-"""Print the README's table: the shipped weights evaluated now, and the runs that they come from.
+"""Print the table of docs/models.md: the shipped weights evaluated now, and the runs behind them.
 
-Usage: python scripts/readme_table.py [COMPARISON]
+Usage: python scripts/models_table.py [COMPARISON]
 
 With COMPARISON, what `mnistzoo compare --json COMPARISON` measured is taken in place of evaluating.
 """
@@ -37,14 +37,10 @@ HEADINGS = [
 
 def main() -> None:
     measured = compared(Path(sys.argv[1])) if len(sys.argv) > 1 else evaluated()
-    with RUNS.open(newline="") as stream:
-        runs = [row for row in csv.DictReader(stream) if row["recipe"] == "default"]
     rows = []
     for name in MODELS:
         accuracy, low, high = measured[name]
-        # The runs of the kind that was shipped, on all images or without the validation split.
-        images = shipped_images(name)
-        own = [run for run in runs if (run["model"], run["images"]) == (name, images)]
+        own = runs_of(name)
         found = [float(run["test_accuracy"]) for run in own]
         rows.append(
             [
@@ -81,10 +77,16 @@ def compared(path: Path) -> dict[str, tuple[float, float, float]]:
     return {name: (models[name]["accuracy"], *models[name]["accuracy_interval"]) for name in MODELS}
 
 
-def shipped_images(name: str) -> str:
-    """Return how many images the shipped weights were trained on."""
+def runs_of(name: str) -> list[dict[str, str]]:
+    """Return the runs of the default recipe on as many images as the shipped weights have seen."""
     story = read_story(weights_path(get_spec(name)))
-    return "60000" if story.get("final") else "55000"
+    images = "60000" if story.get("final") else "55000"
+    with RUNS.open(newline="") as stream:
+        return [
+            run
+            for run in csv.DictReader(stream)
+            if (run["model"], run["recipe"], run["images"]) == (name, "default", images)
+        ]
 
 
 def again(name: str, runs: list[dict[str, str]]) -> str:
