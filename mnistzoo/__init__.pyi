@@ -1,6 +1,7 @@
 from mnistzoo._version import __version__ as __version__
 from mnistzoo.data import Dataset as Dataset
 from mnistzoo.data import Split as Split
+from mnistzoo.data import list_datasets as list_datasets
 from mnistzoo.data import load_dataset as load_dataset
 from mnistzoo.data import read_idx as read_idx
 from mnistzoo.data import write_idx as write_idx

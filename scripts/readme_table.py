@@ -17,7 +17,7 @@ from first_party import PLUGINS, first_party, folder_of
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
 from mnistzoo.report import percent
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
 MODELS = first_party()
@@ -83,8 +83,8 @@ def compared(path: Path) -> dict[str, tuple[float, float, float]]:
 
 def shipped_images(name: str) -> str:
     """Return how many images the shipped weights were trained on."""
-    story = read_story(weights_path(get_spec(name)))
-    return "60000" if story.get("final") else "55000"
+    metadata = read_metadata(weights_path(get_spec(name)))
+    return "60000" if metadata.get("final") else "55000"
 
 
 def again(name: str, runs: list[dict[str, str]]) -> str:

@@ -25,7 +25,7 @@ from mnistzoo.report import (
     write_json,
     write_markdown,
 )
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
 DATA = load_dataset("mnist-10k")
@@ -235,10 +235,10 @@ def test_an_interrupted_seed_leaves_those_before_it_and_the_weights_of_all(
     names[2] += "-epoch1of2"
     assert {path.name for path in folder.iterdir()} == {f"{name}.safetensors" for name in names}
     assert all(f"saved {folder / name}.safetensors" in caplog.text for name in names)
-    stories = [read_story(folder / f"{name}.safetensors") for name in names]
-    assert [story["metrics"].get("test_accuracy") for story in stories[:2]] == stopping.accuracies
-    assert [story["complete"] for story in stories] == [True, True, False]
-    assert [story["evaluated"] for story in stories] == [True, True, False]
+    metadata = [read_metadata(folder / f"{name}.safetensors") for name in names]
+    assert [each["metrics"].get("test_accuracy") for each in metadata[:2]] == stopping.accuracies
+    assert [each["complete"] for each in metadata] == [True, True, False]
+    assert [each["evaluated"] for each in metadata] == [True, True, False]
     model = load_model("stopping", folder / f"{names[1]}.safetensors")
     assert evaluate(model, DATA.test).accuracy == (stopping.accuracies or [])[1]
     assert stopping.accuracy == pytest.approx(sum(stopping.accuracies or []) / 2)
@@ -253,9 +253,9 @@ def test_compare_saves_what_train_saves(tmp_path: Path, monkeypatch: pytest.Monk
     (trained,), (compared,) = (list(tmp_path.glob(f"{sub}*.safetensors")) for sub in ("", "*/"))
     assert trained.name == compared.name
     differing = {"train_seconds", "environment"}
-    stories = [read_story(path) for path in (trained, compared)]
-    assert stories[0].keys() == stories[1].keys()
-    assert all(stories[0][name] == stories[1][name] for name in stories[0].keys() - differing)
+    metadata = [read_metadata(path) for path in (trained, compared)]
+    assert metadata[0].keys() == metadata[1].keys()
+    assert all(metadata[0][name] == metadata[1][name] for name in metadata[0].keys() - differing)
     states = [load_model("untrained", path).state_dict() for path in (trained, compared)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 

@@ -42,6 +42,6 @@ def command(
         load_model(name, weights), load_dataset(dataset, data_dir).test, device=device
     )
     if json_file:
-        write_json({"model": name, "dataset": dataset, **evaluation.facts()}, json_file)
+        write_json({"model": name, "dataset": dataset, **evaluation.to_dict()}, json_file)
     if json_file != "-":
         show_evaluation(evaluation, f"{name} on the test set of {dataset}")

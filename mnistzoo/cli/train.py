@@ -163,10 +163,10 @@ def command(
             )
             raise
         told = result.with_test(test).provenance
-        save_weights(result.model, path, told.to_dict())
+        save_weights(result.model, path, told)
         if json_file:
             history = [dataclasses.asdict(each) for each in result.history]
-            facts = {**told.to_dict(), "history": history, "evaluation": test.facts()}
+            facts = {**told.to_dict(), "history": history, "evaluation": test.to_dict()}
             write_json({**facts, "file": str(path)}, json_file)
     if json_file != "-":
         low, high = test.accuracy_interval
