@@ -16,7 +16,7 @@ from first_party import PLUGINS, first_party, folder_of
 
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
-from mnistzoo.report import percent
+from mnistzoo.report.figures import percent
 from mnistzoo.weights import read_metadata
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"

@@ -24,7 +24,7 @@ from torch import nn
 
 from mnistzoo import evaluate, get_recipe, get_spec, load_dataset, load_model
 from mnistzoo.provenance import Provenance
-from mnistzoo.report import counted
+from mnistzoo.report.figures import counted
 from mnistzoo.weights import read_metadata, save_weights
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"

@@ -10,7 +10,6 @@ import click
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
-from mnistzoo.output import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +47,8 @@ def command(
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
     from mnistzoo.errors import MnistzooError
     from mnistzoo.pictures import doubt, read_picture
-    from mnistzoo.report import predictions_table, write_json
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.text import show_predictions
 
     expanded = list(_expanded(pictures))
     check_distinct((json_file,), inputs=(model, weights, *(path for path, _ in expanded)))
@@ -84,8 +84,8 @@ def command(
     if json_file:
         write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
     if json_file != "-" and predictions:
-        predictions_table(predictions).show()
-        say(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
+        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
+        show_predictions(predictions, f"{model}, under {runtime}")
     for each in predictions:
         if each["doubt"]:
             click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
