@@ -1,6 +1,10 @@
 from mnistzoo._version import __version__ as __version__
+from mnistzoo.comparison import Comparison as Comparison
+from mnistzoo.comparison import TrainingPlan as TrainingPlan
+from mnistzoo.comparison import compare as compare
 from mnistzoo.data import Dataset as Dataset
 from mnistzoo.data import Split as Split
+from mnistzoo.data import list_datasets as list_datasets
 from mnistzoo.data import load_dataset as load_dataset
 from mnistzoo.data import read_idx as read_idx
 from mnistzoo.data import write_idx as write_idx

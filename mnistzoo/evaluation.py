@@ -141,7 +141,7 @@ class Evaluation:
         gaps = np.bincount(bins, self.correct - confidence, _CALIBRATION_BINS)
         return float(np.abs(gaps).sum() / len(self.labels))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return {
             "images": len(self.labels),

@@ -18,6 +18,12 @@ class DeviceError(MnistzooError):
     """The device that was asked for is not there."""
 
 
+class UnknownDevice(DeviceError):
+    """No device has such a name."""
+
+    exit_code = 2
+
+
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Return the device that is named, index and all; for ``"auto"`` CUDA where there is one.
 
@@ -25,7 +31,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, or a torch device.
 
     Raises:
-        DeviceError: for another name, and for a device that is not there.
+        DeviceError: for another name (``UnknownDevice``), and for a device that is not there.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -34,7 +40,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     except RuntimeError:
         found = None
     if found is None or found.type not in _COUNTS:
-        raise DeviceError(
+        raise UnknownDevice(
             f"there is no device {str(device)!r}; take auto, cpu, cuda, cuda:N or mps"
         )
     count = _COUNTS[found.type]()

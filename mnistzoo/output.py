@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TextIO
+
+from mnistzoo.files import replacing
 
 _stream: TextIO | None = None
 
@@ -17,6 +21,31 @@ def results() -> TextIO:
 def say(line: object) -> None:
     """Print a line of results."""
     print(line, file=results(), flush=True)
+
+
+def terminal_width() -> int | None:
+    """Return how many columns a line of results may have; None where stdout is no terminal."""
+    return shutil.get_terminal_size().columns if results().isatty() else None
+
+
+def say_note(text: str) -> None:
+    """Print a line that stands below a table, in a terminal wrapped at words."""
+    width = terminal_width()
+    lines = (
+        [text]
+        if width is None
+        else textwrap.wrap(text, max(width - 4, 20), break_long_words=False, break_on_hyphens=False)
+    )
+    say("  " + "\n    ".join(lines))
+
+
+def write(text: str, path: str | os.PathLike[str]) -> None:
+    """Write text to a file, whole or not at all, or to stdout for ``-``."""
+    if path == "-":
+        results().write(text)
+        return
+    with replacing(path) as stream:
+        stream.write(text.encode(errors="backslashreplace"))
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ class Plugin:
         location: the file that was imported, or else the folder of the distribution.
         specs: what it registered; empty if it failed or is switched off.
         error: why it failed, in one line; empty if it did not.
-        traceback: the whole story of the failure.
+        traceback: of the failure, whole.
         enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
     """
 

@@ -70,8 +70,7 @@ class Provenance:
         """Build it from what :meth:`to_dict` returned; further keys are left out.
 
         Raises:
-            ValueError: if something is missing, as in the metadata of weights that were not trained
-                by mnistzoo.
+            ValueError: if something is missing, as in weights that were not trained by mnistzoo.
         """
         known = {each.name: each for each in dataclasses.fields(cls)}
         try:
@@ -84,7 +83,7 @@ class Provenance:
                 and each.default_factory is dataclasses.MISSING
             }
             missing = ", ".join(sorted(needed - metadata.keys()))
-            raise ValueError(f"the metadata tell of no training run: no {missing}") from error
+            raise ValueError(f"its metadata has no {missing}") from error
 
 
 def environment(device: torch.device) -> dict[str, Any]:

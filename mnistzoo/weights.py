@@ -1,4 +1,4 @@
-"""Weights in files: safetensors with their story out and in, plain PyTorch state dicts in."""
+"""Weights in files: safetensors with their metadata, plain PyTorch state dicts in."""
 
 import hashlib
 import io
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
+from mnistzoo.provenance import Provenance
 
-_STORY = "mnistzoo"
+_METADATA_KEY = "mnistzoo"
 _MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
 _MOST_TIMES = 8  # the model: a checkpoint has the optimizer's averages too, perhaps all in float64
 _WRAPPINGS = ("state_dict", "model_state_dict", "model", "module", "net", "weights")
@@ -34,33 +35,36 @@ class WeightsError(MnistzooError):
     """A weights file is damaged, hostile, or for another architecture."""
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike[str], story: Mapping[str, Any]) -> None:
+def save_weights(
+    model: nn.Module, path: str | os.PathLike[str], metadata: Provenance | Mapping[str, Any]
+) -> None:
     """Write a model's state dict as safetensors, whole or not at all.
 
     Args:
         model: whose weights to write.
         path: the file; one that is there is replaced.
-        story: where the weights come from; anything that JSON can hold. It is kept in the file's
-            metadata under ``mnistzoo``, and :func:`read_story` returns it.
+        metadata: where the weights come from, anything that JSON can hold. :func:`read_metadata`
+            returns it; in the file it stands under ``mnistzoo``.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    payload = to_bytes(model, story)
+    payload = to_bytes(model, metadata)
     with replacing(path) as stream:
         stream.write(payload)
 
 
-def to_bytes(model: nn.Module, story: Mapping[str, Any]) -> bytes:
+def to_bytes(model: nn.Module, metadata: Provenance | Mapping[str, Any]) -> bytes:
     """Return the content of the file that :func:`save_weights` writes."""
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in unwrapped(model).state_dict().items()
     }
-    return safetensors.torch.save(state, metadata={_STORY: json.dumps(story, sort_keys=True)})
+    told = metadata.to_dict() if isinstance(metadata, Provenance) else metadata
+    return safetensors.torch.save(state, metadata={_METADATA_KEY: json.dumps(told, sort_keys=True)})
 
 
-def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what :func:`save_weights` was told; empty for a file that somebody else wrote.
 
     Raises:
@@ -70,10 +74,10 @@ def read_story(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = _existing(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            story = json.loads((file.metadata() or {}).get(_STORY, "{}"))
+            metadata = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
     except (safetensors.SafetensorError, ValueError) as error:
         raise WeightsError(_damaged(path, error)) from error
-    return story if isinstance(story, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | None = None) -> None:

@@ -16,8 +16,8 @@ from first_party import PLUGINS, first_party, folder_of
 
 from mnistzoo import evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
-from mnistzoo.report import percent
-from mnistzoo.weights import read_story
+from mnistzoo.report.figures import percent
+from mnistzoo.weights import read_metadata
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
 MODELS = first_party()
@@ -79,8 +79,8 @@ def compared(path: Path) -> dict[str, tuple[float, float, float]]:
 
 def runs_of(name: str) -> list[dict[str, str]]:
     """Return the runs of the default recipe on as many images as the shipped weights have seen."""
-    story = read_story(weights_path(get_spec(name)))
-    images = "60000" if story.get("final") else "55000"
+    metadata = read_metadata(weights_path(get_spec(name)))
+    images = "60000" if metadata.get("final") else "55000"
     with RUNS.open(newline="") as stream:
         return [
             run

@@ -18,14 +18,14 @@ import csv
 import hashlib
 import statistics
 from pathlib import Path
-from typing import Any
 
 from first_party import folder_of
 from torch import nn
 
 from mnistzoo import evaluate, get_recipe, get_spec, load_dataset, load_model
-from mnistzoo.report import counted
-from mnistzoo.weights import read_story, save_weights
+from mnistzoo.provenance import Provenance
+from mnistzoo.report.figures import counted
+from mnistzoo.weights import read_metadata, save_weights
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
 
@@ -35,37 +35,40 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--only-record", action="store_true")
     options = parser.parse_args()
-    stories = {path: read_story(path) for path in options.files}
-    for path, story in stories.items():
-        if problem := what_is_wrong(story, ship=not options.only_record):
+    runs = {}
+    for path in options.files:
+        try:
+            runs[path] = Provenance.from_dict(read_metadata(path))
+        except ValueError as error:
+            parser.exit(1, f"{path} cannot be recorded, {error}; train it again\n")
+        if problem := what_is_wrong(runs[path], ship=not options.only_record):
             parser.exit(1, f"{path} {problem}\n")
-    kinds = {(each["model"], each["recipe_name"], images_of(each)) for each in stories.values()}
+    kinds = {(run.model, run.recipe_name, run.training_images) for run in runs.values()}
     if len(kinds) > 1:
         parser.exit(1, f"the files are of several kinds of runs, give those of one: {kinds}\n")
     ((model, recipe, _),) = kinds
     if not options.only_record:
-        ship(model, stories)
-    record(model, recipe, list(stories.values()))
+        ship(model, runs)
+    record(model, recipe, list(runs.values()))
 
 
-def what_is_wrong(story: dict[str, Any], *, ship: bool) -> str:
+def what_is_wrong(run: Provenance, *, ship: bool) -> str:
     """Return why a run must not be recorded, or not be shipped; empty if it may."""
-    if "training_images" not in story:
-        return "does not say how many images it was trained on; train it again"
-    recipe = get_recipe(get_spec(story["model"]), story["recipe_name"])
-    if recipe.replace(**story["recipe"]) != recipe.replace(seed=story["seed"]):
-        return f"was not trained by the recipe {story['recipe_name']} as it is now; train it again"
-    if not story["complete"]:
-        return f"was stopped after epoch {story['epochs_completed']}; train it to its end"
-    if not story["evaluated"]:
+    recipe = get_recipe(get_spec(run.model), run.recipe_name)
+    if recipe.replace(**run.recipe) != recipe.replace(seed=run.seed):
+        return f"was not trained by the recipe {run.recipe_name} as it is now; train it again"
+    if not run.complete:
+        return f"was stopped after epoch {run.epochs_completed}; train it to its end"
+    if not run.evaluated:
         return "was not evaluated on the test set; train it again"
-    if ship and story["dataset"] != "mnist":
-        return f"was trained on {story['dataset']}; ship what was trained on the full MNIST"
+    if ship and run.dataset != "mnist":
+        return f"was trained on {run.dataset}; ship what was trained on the full MNIST"
     return ""
 
 
-def record(model: str, recipe: str, stories: list[dict[str, Any]]) -> None:
+def record(model: str, recipe: str, runs: list[Provenance]) -> None:
     """Replace the rows of this model and recipe in the table of runs."""
+    added = [row_of(run) for run in runs]
     rows = []
     if RUNS.exists():
         with RUNS.open(newline="") as stream:
@@ -73,73 +76,67 @@ def record(model: str, recipe: str, stories: list[dict[str, Any]]) -> None:
                 row
                 for row in csv.DictReader(stream)
                 if (row["model"], row["recipe"], row["images"])
-                != (model, recipe, images_of(stories[0]))
+                != (model, recipe, added[0]["images"])
             ]
-    rows += [row_of(story) for story in stories]
+    rows += added
     rows.sort(key=lambda row: (row["model"], row["recipe"], row["images"], int(row["seed"])))
     with RUNS.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(row_of(stories[0])), lineterminator="\n")
+        writer = csv.DictWriter(stream, list(added[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def row_of(story: dict[str, Any]) -> dict[str, str]:
-    environment = story["environment"]
-    metrics = story["metrics"]
+def row_of(run: Provenance) -> dict[str, str]:
+    device = run.environment["device"]
     return {
-        "model": story["model"],
-        "recipe": story["recipe_name"],
-        "images": images_of(story),
-        "seed": str(story["seed"]),
-        "epochs": str(story["epochs_completed"]),
-        "validation_accuracy": str(metrics.get("validation_accuracy", "")),
-        "test_accuracy": str(metrics["test_accuracy"]),
-        "seconds": f"{story['train_seconds']:.1f}",
-        "device": environment["processor"]
-        if environment["device"] == "cpu"
-        else environment["device"],
-        "threads": str(story["train_threads"]),
-        "command": f"mnistzoo train {story['model']} --recipe {story['recipe_name']} "
-        f"--seed {story['seed']}{' --final' if story['final'] else ''}"
-        f"{'' if story['dataset'] == 'mnist' else ' --dataset ' + story['dataset']}",
-        "torch": environment["versions"]["torch"],
+        "model": run.model,
+        "recipe": run.recipe_name,
+        "images": str(run.training_images),
+        "seed": str(run.seed),
+        "epochs": str(run.epochs_completed),
+        "validation_accuracy": str(run.metrics.get("validation_accuracy", "")),
+        "test_accuracy": str(run.metrics["test_accuracy"]),
+        "seconds": f"{run.train_seconds:.1f}",
+        "device": run.environment["processor"] if device == "cpu" else device,
+        "threads": str(run.train_threads),
+        "command": f"mnistzoo train {run.model} --recipe {run.recipe_name} --seed {run.seed}"
+        f"{' --final' if run.final else ''}"
+        f"{'' if run.dataset == 'mnist' else ' --dataset ' + run.dataset}",
+        "torch": run.environment["versions"]["torch"],
     }
 
 
-def images_of(story: dict[str, Any]) -> str:
-    return str(story["training_images"])
-
-
-def ship(model: str, stories: dict[Path, dict[str, Any]]) -> None:
+def ship(model: str, runs: dict[Path, Provenance]) -> None:
     spec = get_spec(model)
-    path, chosen = which(stories)
-    story = stories[path]
-    found = [each["metrics"]["test_accuracy"] for each in stories.values()]
-    story["metrics"] |= {"test_accuracy_mean": statistics.mean(found)}
+    path, chosen = which(runs)
+    run = runs[path]
+    found = [each.metrics["test_accuracy"] for each in runs.values()]
+    metrics = {**run.metrics, "test_accuracy_mean": statistics.mean(found)}
     if len(found) > 1:
-        story["metrics"] |= {"test_accuracy_sd": statistics.stdev(found)}
-    story["seeds"] = [each["seed"] for each in stories.values()]
+        metrics["test_accuracy_sd"] = statistics.stdev(found)
     folder = folder_of(model)
     assert folder is not None, f"{model} is not of plugins/"
     target = folder / spec.factory.partition(":")[0].partition(".")[0] / f"{model}.safetensors"
-    save_weights(smallest(load_model(model, path)), target, story)
-    metrics = {name: round(value, 6) for name, value in story["metrics"].items()}
+    seeds = [each.seed for each in runs.values()]
+    metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
+    save_weights(smallest(load_model(model, path)), target, metadata)
+    rounded = {name: round(value, 6) for name, value in metrics.items()}
     print(f"""weights=Weights(
     file="{target.name}",
     sha256="{hashlib.sha256(target.read_bytes()).hexdigest()}",
-    metrics={metrics!r},
-    measured="recipe {story["recipe_name"]}, {images_of(story)} training images, end of training, "
-    "official test set; seed {story["seed"]}, {chosen}; "
-    "torch {story["environment"]["versions"]["torch"]}, {row_of(story)["device"]}, "
-    "{counted(story["train_threads"], "thread")}",
+    metrics={rounded!r},
+    measured="recipe {run.recipe_name}, {run.training_images} training images, end of training, "
+    "official test set; seed {run.seed}, {chosen}; "
+    "torch {run.environment["versions"]["torch"]}, {row_of(run)["device"]}, "
+    "{counted(run.train_threads, "thread")}",
 ),""")
 
 
-def which(stories: dict[Path, dict[str, Any]]) -> tuple[Path, str]:
+def which(runs: dict[Path, Provenance]) -> tuple[Path, str]:
     """Return the file that is shipped, and why it is that one."""
-    if any(story["final"] for story in stories.values()):
-        return min(stories, key=lambda path: stories[path]["seed"]), f"the first of {len(stories)}"
-    ranked = sorted(stories, key=lambda path: stories[path]["metrics"]["validation_accuracy"])
+    if any(run.final for run in runs.values()):
+        return min(runs, key=lambda path: runs[path].seed), f"the first of {len(runs)}"
+    ranked = sorted(runs, key=lambda path: runs[path].metrics["validation_accuracy"])
     middle = ranked[(len(ranked) - 1) // 2]
     return middle, f"the median of {len(ranked)} by validation accuracy"
 

@@ -67,7 +67,7 @@ def test_facts_are_consistent_on_the_official_test_set() -> None:
     images = torch.tensor(data.train.images).flatten(1) / 255
     labels = torch.tensor(data.train.labels)
     means = torch.stack([images[labels == digit].mean(0) for digit in range(10)])
-    facts = evaluate(Nearest(means), data.test).facts()
+    facts = evaluate(Nearest(means), data.test).to_dict()
     # Nearest mean is known to reach 80 to 82 % on MNIST.
     assert 0.80 < facts["accuracy"] < 0.83
     confusion = np.array(facts["confusion"])
@@ -193,7 +193,7 @@ def test_labels_of_any_integer_type_and_byte_order_are_the_same(dtype: str) -> N
     labels = test.labels.astype(dtype)
     split = Split(test.images, labels)
     assert split.labels.dtype == np.uint8
-    assert evaluate(Bright(), split).facts() == evaluate(Bright(), test).facts()
+    assert evaluate(Bright(), split).to_dict() == evaluate(Bright(), test).to_dict()
     logits = np.eye(10, dtype=np.float32)[test.labels]
     assert Evaluation.from_logits(logits, labels).accuracy == 1
 

@@ -11,7 +11,7 @@ import torch
 import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
-from mnistzoo.compare import compare
+from mnistzoo.comparison import compare
 from mnistzoo.registry import ModelError
 from mnistzoo.testing import run_checks
 
@@ -73,7 +73,8 @@ def test_it_stands_in_the_comparison_with_the_size_of_all_weights(
     (row,) = compare(["memberpair"], load_dataset("mnist-10k")).rows
     assert row.error is None
     assert row.accuracy == 0.1135
-    assert row.file_bytes == 2 * linear_weights.stat().st_size
+    assert row.measurement is not None
+    assert row.measurement.file_bytes == 2 * linear_weights.stat().st_size
 
 
 @pytest.mark.parametrize(("accuracy", "status"), [(0.1135, "passed"), (0.99, "failed")])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mnistzoo import get_spec
 from mnistzoo.plugins import load_plugins
-from mnistzoo.report import percent
+from mnistzoo.report.figures import percent
 
 COMMAND_LINE, MODELS, ONNX = (
     ROOT / "docs" / name for name in ("command-line.md", "models.md", "onnx.md")

@@ -1,7 +1,8 @@
 import pytest
 
 from mnistzoo.export import Export, OnnxFigures
-from mnistzoo.report import as_changed, counted, export_notes
+from mnistzoo.report.figures import as_changed, counted
+from mnistzoo.report.text import export_notes
 
 
 @pytest.mark.parametrize(

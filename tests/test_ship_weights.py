@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import first_party
 import pytest
 import safetensors.torch
 import torch
 
 from mnistzoo import ModelSpec, evaluate, load_dataset, load_model
 from mnistzoo.cli import main
-from mnistzoo.weights import read_story, save_weights
+from mnistzoo.weights import read_metadata, save_weights
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "ship_weights.py"
 Ship = Callable[..., str | int | None]
@@ -34,7 +35,7 @@ def ship(
     script = runpy.run_path(str(SCRIPT))
     names = script["main"].__globals__
     monkeypatch.setitem(names, "RUNS", tmp_path / "runs.csv")
-    monkeypatch.setitem(names, "folder_of", lambda model: tmp_path / "plugins" / model)
+    monkeypatch.setitem(first_party.FOLDERS, "tests", tmp_path / "plugins" / "shipnet")
 
     def run(*arguments: str) -> str | int | None:
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
@@ -54,10 +55,12 @@ def train(*options: str) -> None:
 
 
 def retold(path: str, **changes: Any) -> dict[str, Any]:
-    """Save the weights again with another story, and return it."""
-    model, story = load_model("shipnet", path), read_story(path) | changes
-    save_weights(model, path, {name: value for name, value in story.items() if value is not None})
-    return story
+    """Save the weights again with other metadata, and return it."""
+    model, metadata = load_model("shipnet", path), read_metadata(path) | changes
+    save_weights(
+        model, path, {name: value for name, value in metadata.items() if value is not None}
+    )
+    return metadata
 
 
 def test_a_run_on_few_images_is_recorded_with_their_number_and_not_shipped(
@@ -96,7 +99,7 @@ def test_a_run_on_the_full_mnist_is_shipped_with_what_it_says(
     out = capsys.readouterr().out
     assert "recipe default, 55000 training images" in out and '    "1 thread",' in out
     (path,) = tmp_path.glob("plugins/*/*/shipnet.safetensors")
-    assert read_story(path)["seeds"] == [0]
+    assert read_metadata(path)["seeds"] == [0]
 
 
 def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_changes_nothing(
@@ -123,7 +126,7 @@ def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_chang
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"training_images": None}, "does not say how many images"),
+        ({"training_images": None}, "its metadata has no training_images"),
         ({"complete": False}, "was stopped after epoch 1"),
         ({"evaluated": False}, "was not evaluated"),
         ({"seed": 1}, "was not trained by the recipe default as it is now"),

@@ -15,7 +15,7 @@ from first_party import first_party
 from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
 from mnistzoo.spec import recipe_fields
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ROOT.parent / "shared" / "mnist"
@@ -23,7 +23,7 @@ SHIPPED = [name for name in first_party() if get_spec(name).weights and get_spec
 # Fitted, or made of others: no recipe and no runs.
 MADE = [name for name in first_party() if get_spec(name).weights and not get_spec(name).recipes]
 # Trained on the validation split too, once nothing was left to choose.
-FINAL = {name for name in SHIPPED if read_story(weights_path(get_spec(name)))["final"]}
+FINAL = {name for name in SHIPPED if read_metadata(weights_path(get_spec(name)))["final"]}
 VALIDATED = [
     name for name in [*SHIPPED, *MADE] if "validation_accuracy" in get_spec(name).declared_metrics
 ]
@@ -63,28 +63,28 @@ def test_the_weights_are_of_the_run_by_rule_and_declare_mean_and_sd_of_all(name:
     assert metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
     if len(runs) > 1:
         assert metrics["test_accuracy_sd"] == pytest.approx(statistics.stdev(accuracies), abs=1e-6)
-    story = read_story(weights_path(get_spec(name)))
+    metadata = read_metadata(weights_path(get_spec(name)))
     if name in FINAL:
         assert "validation_accuracy" not in metrics
-        assert story["seed"] == min(int(run["seed"]) for run in runs)
+        assert metadata["seed"] == min(int(run["seed"]) for run in runs)
     else:
         validation = [float(run["validation_accuracy"]) for run in runs]
         assert metrics["validation_accuracy"] == pytest.approx(statistics.median_low(validation))
-    assert story["seeds"] == [int(run["seed"]) for run in runs]
-    (shipped,) = [run for run in runs if int(run["seed"]) == story["seed"]]
+    assert metadata["seeds"] == [int(run["seed"]) for run in runs]
+    (shipped,) = [run for run in runs if int(run["seed"]) == metadata["seed"]]
     assert float(shipped["test_accuracy"]) == metrics["test_accuracy"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_weights_were_trained_by_the_default_recipe_as_it_is_now(name: str) -> None:
-    story = read_story(weights_path(get_spec(name)))
-    recipe = get_spec(name).recipes["default"].replace(seed=story["seed"])
+    metadata = read_metadata(weights_path(get_spec(name)))
+    recipe = get_spec(name).recipes["default"].replace(seed=metadata["seed"])
     # A field that came later than the weights had its default in effect. Threads change no more
     # than the last bits: `sprint` was trained on two, and names one since.
     defaults = {field: each.default for field, each in recipe_fields().items()}
-    later = {field: defaults[field] for field in defaults.keys() - story["recipe"].keys()}
-    assert recipe.replace(**later | story["recipe"] | {"threads": recipe.threads}) == recipe
-    assert story["epochs_completed"] == recipe.epochs
+    later = {field: defaults[field] for field in defaults.keys() - metadata["recipe"].keys()}
+    assert recipe.replace(**later | metadata["recipe"] | {"threads": recipe.threads}) == recipe
+    assert metadata["epochs_completed"] == recipe.epochs
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, *MADE])

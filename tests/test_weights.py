@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mnistzoo.weights import WeightsError, load_weights, read_story, save_weights
+from mnistzoo.weights import WeightsError, load_weights, read_metadata, save_weights
 
-STORY = {"model": "net", "seed": 3, "metrics": {"test_accuracy": 0.97}}
+METADATA = {"model": "net", "seed": 3, "metrics": {"test_accuracy": 0.97}}
 
 
 class Net(nn.Module):
@@ -45,7 +45,7 @@ def saved(tmp_path: Path) -> Path:
     path = tmp_path / "net.safetensors"
     model = net(0)
     model.conv.weight.data = model.conv.weight.data.to(memory_format=torch.channels_last)
-    save_weights(model, path, STORY)
+    save_weights(model, path, METADATA)
     return path
 
 
@@ -53,13 +53,13 @@ def test_weights_and_their_story_come_back(saved: Path) -> None:
     model = net(1)
     load_weights(model, saved)
     assert state(model) == state(net(0))
-    assert read_story(saved) == STORY
+    assert read_metadata(saved) == METADATA
 
 
 def test_the_file_is_plain_safetensors_that_others_can_read(saved: Path) -> None:
     with safetensors.safe_open(saved, framework="pt") as file:
         assert set(file.keys()) == set(Net().state_dict())
-        assert json.loads(file.metadata()["mnistzoo"]) == STORY
+        assert json.loads(file.metadata()["mnistzoo"]) == METADATA
 
 
 def test_tied_weights_are_saved_under_both_names(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_any_truncated_file_is_a_clear_error(tmp_path: Path, suffix: str, keep: 
     if suffix == ".pt":
         torch.save(net(0).state_dict(), path)
     else:
-        save_weights(net(0), path, STORY)
+        save_weights(net(0), path, METADATA)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
     model = net(1)
@@ -279,8 +279,8 @@ def test_an_unknown_kind_of_file_and_a_missing_one(tmp_path: Path) -> None:
         load_weights(Net(), tmp_path / "none.safetensors")
 
 
-def test_a_file_of_somebody_else_has_no_story(tmp_path: Path) -> None:
+def test_a_file_of_somebody_else_has_no_metadata(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(net(0).state_dict(), tmp_path / "other.safetensors")
-    assert read_story(tmp_path / "other.safetensors") == {}
+    assert read_metadata(tmp_path / "other.safetensors") == {}

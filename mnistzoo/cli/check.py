@@ -24,7 +24,7 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
     import sys
 
     from mnistzoo.registry import ModelError, list_models, registry
-    from mnistzoo.report import write_json
+    from mnistzoo.report.json import write_json
     from mnistzoo.testing.checks import CHECKS
     from mnistzoo.testing.runner import count, run_check
     from mnistzoo.testing.subject import Subject

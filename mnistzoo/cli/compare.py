@@ -1,5 +1,7 @@
 """``mnistzoo compare``: models side by side."""
 
+from typing import Any
+
 import click
 
 from mnistzoo.cli import completion
@@ -17,10 +19,10 @@ from mnistzoo.cli.options import (
     overrides,
     recipe_option,
     set_option,
+    wide_option,
     with_overrides,
 )
 from mnistzoo.cli.stopping import StopSignals
-from mnistzoo.output import say
 
 
 @click.command("compare", cls=Command)
@@ -53,6 +55,7 @@ from mnistzoo.output import say
     metavar="FILE",
     help="Join what `pytest benchmarks/ --benchmark-json FILE` measured.",
 )
+@wide_option
 @click.pass_context
 def command(
     context: click.Context,
@@ -71,17 +74,15 @@ def command(
     csv_file: str | None,
     markdown_file: str | None,
     benchmarks_file: str | None,
+    wide: bool,
 ) -> int:
     """Put MODELs side by side on the test set.
 
     Without MODEL, all that are installed; with --train those that can be trained. What is finished
     is shown and written after Ctrl-C too.
     """
-    only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final", "out")}
-    for name, option in {**only_with_train, "settings": "set"}.items():
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and not train_now:
-            raise click.UsageError(f"--{option} needs --train")
+    if not train_now:
+        _refuse_without_train(context)
     files = (json_file, csv_file, markdown_file)
     if files.count("-") > 1:
         raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
@@ -89,54 +90,33 @@ def command(
     check_writable(*files)
 
     from mnistzoo.benchmarks import read_benchmarks
-    from mnistzoo.registry import ModelError, describe_conflict, get_spec, list_models, registry
 
     benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
-    conflicts = registry().conflicts
-    for name, claimants in conflicts.items():
-        click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = list(models) or [
-        name for name in list_models() if get_spec(name).recipes or not train_now
-    ]
-    if not names:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+    names = list(models) or _all_models(trainable=train_now)
 
     import torch
 
-    from mnistzoo.compare import TrainingPlan, compare
+    from mnistzoo.comparison import TrainingPlan, compare
     from mnistzoo.data import load_dataset
-    from mnistzoo.report import (
-        benchmarks_table,
-        comparison_notes,
-        comparison_table,
-        write_csv,
-        write_json,
-        write_markdown,
-    )
+    from mnistzoo.report.csv import write_csv
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.markdown import write_markdown
+    from mnistzoo.report.text import show_comparison
 
     plan = None
     if train_now:
         changes = overrides(settings, epochs=epochs)
-        # A wrong value is wrong usage, not a failure of each row.
-        for spec in map(get_spec, names):
-            if recipe in spec.recipes:
-                with_overrides(spec.recipes[recipe], changes)
+        _check_overrides(names, recipe, changes)
         # Torch counts the cores that this process may use.
         plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
+    data = load_dataset(dataset, data_dir)
     with StopSignals() as stop_signals:
-        comparison = compare(
-            names,
-            load_dataset(dataset, data_dir),
-            plan,
-            device=device,
-            show_progress=True,
-            out=out,
-        )
+        comparison = compare(names, data, train=plan, device=device, out=out, show_progress=True)
         stop_signals.put_off()
         if benchmarks is not None:
             comparison = comparison.joined(benchmarks)
         if json_file:
-            write_json(comparison.facts(), json_file)
+            write_json(comparison.to_dict(), json_file)
         if csv_file:
             write_csv(comparison, csv_file)
         if markdown_file:
@@ -144,9 +124,33 @@ def command(
         if comparison.interrupted:
             click.echo("mnistzoo: interrupted; what was finished is shown and written", err=True)
         if "-" not in files:
-            comparison_table(comparison).show()
-            if (table := benchmarks_table(comparison)) is not None:
-                table.show()
-            for note in comparison_notes(comparison):
-                say(f"  {note}")
+            show_comparison(comparison, wide=wide)
     return 1 if comparison.failed else 0
+
+
+def _refuse_without_train(context: click.Context) -> None:
+    only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final", "out")}
+    for name, option in {**only_with_train, "settings": "set"}.items():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{option} needs --train")
+
+
+def _all_models(*, trainable: bool) -> list[str]:
+    """Return all installed models, or those that can be trained; name those that conflict."""
+    from mnistzoo.registry import ModelError, describe_conflict, get_spec, list_models, registry
+
+    for name, claimants in registry().conflicts.items():
+        click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
+    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
+    if not names:
+        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+    return names
+
+
+def _check_overrides(names: list[str], recipe: str, changes: dict[str, Any]) -> None:
+    """Refuse a wrong value as wrong usage; else it would be a failure of each row."""
+    from mnistzoo.registry import get_spec
+
+    for spec in map(get_spec, names):
+        if recipe in spec.recipes:
+            with_overrides(spec.recipes[recipe], changes)

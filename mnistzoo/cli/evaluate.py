@@ -33,15 +33,17 @@ def command(
     """
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
+    from mnistzoo.inference import resolve_device
     from mnistzoo.models import load_model
     from mnistzoo.registry import get_spec
-    from mnistzoo.report import show_evaluation, write_json
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.text import show_evaluation
 
     name = get_spec(model).name
-    evaluation = evaluate(
-        load_model(name, weights), load_dataset(dataset, data_dir).test, device=device
-    )
+    where = resolve_device(device)
+    test = load_dataset(dataset, data_dir).test
+    evaluation = evaluate(load_model(name, weights), test, device=where)
     if json_file:
-        write_json({"model": name, "dataset": dataset, **evaluation.facts()}, json_file)
+        write_json({"model": name, "dataset": dataset, **evaluation.to_dict()}, json_file)
     if json_file != "-":
         show_evaluation(evaluation, f"{name} on the test set of {dataset}")

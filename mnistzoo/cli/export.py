@@ -5,7 +5,6 @@ import click
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
-from mnistzoo.output import say
 
 
 @click.command("export", cls=Command)
@@ -52,12 +51,11 @@ def command(
     import dataclasses
 
     from mnistzoo.export import export_onnx
-    from mnistzoo.report import export_notes, export_table, write_json
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.text import show_export
 
     export = export_onnx(name, output, weights=weights, int8=int8, force=force)
     if json_file:
         write_json(dataclasses.asdict(export), json_file)
     if json_file != "-":
-        export_table(export).show()
-        for note in export_notes(export):
-            say(f"  {note}")
+        show_export(export)

@@ -41,6 +41,18 @@ class PathParam(click.Path):
         return [CompletionItem(incomplete, type="dir" if self._folder else "file")]
 
 
+class DeviceParam(click.ParamType[str]):
+    """The name of a device; whether it is there is for :func:`resolve_device` to find out."""
+
+    name = "device"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        known = ("auto", "cpu", "cuda", "mps")
+        return [CompletionItem(each) for each in known if each.startswith(incomplete)]
+
+
 FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
@@ -61,10 +73,13 @@ data_dir_option = click.option(
 )
 device_option = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=DeviceParam(),
+    metavar="NAME",
     default="auto",
     show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps.",
 )
+wide_option = click.option("--wide", is_flag=True, help="Show all columns, however many.")
 final_option = click.option(
     "--final",
     is_flag=True,

@@ -1,72 +1,92 @@
 """``mnistzoo plugins``: what each plugin registered, what failed and why."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import json_option
+from mnistzoo.cli.options import json_option, wide_option
 from mnistzoo.output import say
+
+if TYPE_CHECKING:
+    from mnistzoo.plugins import Plugin
+    from mnistzoo.report.table import Table
+
+    _Problem = tuple[str, str]  # a sentence and a traceback
+    _Found = tuple[Plugin, list[_Problem]]
 
 
 @click.command("plugins", cls=Command)
+@wide_option
 @json_option
-def command(json_file: str | None) -> None:
+def command(wide: bool, json_file: str | None) -> None:
     """List the installed plugins and what is wrong with them.
 
     Creates each model once to see whether it works.
     """
+    from mnistzoo.plugins import load_plugins
+    from mnistzoo.report.json import write_json
+
+    found = [(plugin, _problems(plugin)) for plugin in load_plugins()]
+    if json_file:
+        write_json([_facts(plugin, problems) for plugin, problems in found], json_file)
+    if json_file != "-":
+        _table(found).show(wide=wide)
+        for plugin, problems in found:
+            for problem, traceback in problems:
+                say(f"{plugin.provider}: {problem}\n{traceback}")
+
+
+def _problems(plugin: "Plugin") -> "list[_Problem]":
+    """Return what is wrong with a plugin, each a sentence and a traceback."""
     from mnistzoo.errors import format_traceback
     from mnistzoo.models import create_model
-    from mnistzoo.plugins import Plugin, load_plugins
     from mnistzoo.registry import ModelError, describe_conflict, registry
-    from mnistzoo.report import NOTHING, Table, write_json
 
     known = registry()
+    found = [(plugin.error, plugin.traceback)] if plugin.error else []
+    for spec in plugin.specs:
+        contested = [name for name in spec.names if name in known.conflicts]
+        found += [(describe_conflict(name, known.conflicts[name]), "") for name in contested]
+        if spec.name in known.registrations:
+            try:
+                create_model(spec.name)
+            except ModelError as error:
+                found.append((str(error), format_traceback(error)))
+    return found
 
-    def problems(plugin: Plugin) -> list[tuple[str, str]]:
-        """Return the plugin's problems, each a sentence and a traceback."""
-        found = [(plugin.error, plugin.traceback)] if plugin.error else []
-        for spec in plugin.specs:
-            contested = [name for name in spec.names if name in known.conflicts]
-            found += [(describe_conflict(name, known.conflicts[name]), "") for name in contested]
-            if spec.name in known.registrations:
-                try:
-                    create_model(spec.name)
-                except ModelError as error:
-                    found.append((str(error), format_traceback(error)))
-        return found
 
-    plugins = [(plugin, problems(plugin)) for plugin in load_plugins()]
-    if json_file:
-        write_json(
-            [
-                {
-                    "distribution": plugin.distribution,
-                    "version": plugin.version,
-                    "entry_point": plugin.entry_point,
-                    "location": plugin.location,
-                    "enabled": plugin.enabled,
-                    "models": [spec.name for spec in plugin.specs],
-                    "problems": [problem for problem, _ in found],
-                    "traceback": "\n".join(traceback for _, traceback in found),
-                }
-                for plugin, found in plugins
-            ],
-            json_file,
-        )
-    if json_file != "-":
-        Table(
-            ["plugin", "version", "loaded from", "models", "state"],
-            [
-                [
-                    plugin.distribution,
-                    plugin.version or NOTHING,
-                    plugin.location or plugin.entry_point,
-                    ", ".join(spec.name for spec in plugin.specs) or NOTHING,
-                    "failed" if found else "works" if plugin.enabled else "switched off",
-                ]
-                for plugin, found in plugins
-            ],
-        ).show()
-        for plugin, found in plugins:
-            for problem, traceback in found:
-                say(f"{plugin.provider}: {problem}\n{traceback}")
+def _facts(plugin: "Plugin", problems: "list[_Problem]") -> dict[str, Any]:
+    return {
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "entry_point": plugin.entry_point,
+        "location": plugin.location,
+        "enabled": plugin.enabled,
+        "models": [spec.name for spec in plugin.specs],
+        "problems": [problem for problem, _ in problems],
+        "traceback": "\n".join(traceback for _, traceback in problems),
+    }
+
+
+def _table(found: "list[_Found]") -> "Table[_Found]":
+    from mnistzoo.report.figures import NOTHING
+    from mnistzoo.report.table import Column, Table
+
+    def models(row: "_Found") -> str:
+        return ", ".join(spec.name for spec in row[0].specs) or NOTHING
+
+    def state(row: "_Found") -> str:
+        plugin, problems = row
+        return "failed" if problems else "works" if plugin.enabled else "switched off"
+
+    columns: list[Column[_Found]] = [
+        Column("plugin", lambda row: row[0].distribution),
+        Column("version", lambda row: row[0].version or NOTHING, priority=1),
+        Column("loaded from", lambda row: row[0].location or row[0].entry_point),
+        Column(
+            "models", lambda row: ", ".join(s.name for s in row[0].specs) or NOTHING, priority=2
+        ),
+        Column("state", state, priority=3),
+    ]
+    return Table(columns, found)

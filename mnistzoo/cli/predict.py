@@ -10,7 +10,6 @@ import click
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
-from mnistzoo.output import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +61,8 @@ def command(
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
     from mnistzoo.errors import MnistzooError, one_line
     from mnistzoo.prediction import read
-    from mnistzoo.report import predictions_table, write_json
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.text import show_predictions
 
     expanded, passed_over = _expanded(pictures)
     paths = [path for path, _ in expanded]
@@ -106,8 +106,8 @@ def command(
         }
         write_json(facts, json_file)
     if json_file != "-" and predictions:
-        predictions_table(predictions).show()
-        say(f"  by {model}, under {'ONNX Runtime' if _is_file(model) else 'PyTorch'}")
+        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
+        show_predictions(predictions, f"{model}, under {runtime}")
     for each in predictions:
         name, digits = one_line(each["file"]), each["digits"]
         if len(digits) > 1:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,7 +27,11 @@ from mnistzoo.cli.options import (
     with_overrides,
 )
 from mnistzoo.cli.stopping import StopSignals
-from mnistzoo.output import say
+
+if TYPE_CHECKING:
+    from mnistzoo.data import Dataset
+    from mnistzoo.evaluation import Evaluation
+    from mnistzoo.training import TrainingJob, TrainingResult
 
 
 @click.command("train", cls=Command)
@@ -96,34 +101,23 @@ def command(
     check_writable(output, json_file)
 
     from mnistzoo.data import load_dataset
-    from mnistzoo.evaluation import evaluate
-    from mnistzoo.report import as_changed, counted, percent, write_json
+    from mnistzoo.inference import resolve_device
     from mnistzoo.run_files import file_name
-    from mnistzoo.training import (
-        TrainingDiverged,
-        TrainingInterrupted,
-        TrainingJob,
-        run_training,
-    )
-    from mnistzoo.training.progress import TrainingProgress
-    from mnistzoo.weights import save_weights
+    from mnistzoo.training import TrainingJob
 
+    resolve_device(device)
     data = load_dataset(dataset, data_dir)
     data.read("train_and_validation", "test")  # found now, not missed after the training
     target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
     check_writable(str(target))
     if target.exists():
-        click.echo(
-            f"mnistzoo: {target} is there already; when this run is complete, it is replaced "
-            "(-o FILE saves elsewhere)",
-            err=True,
+        _tell(
+            f"{target} is there already; when this run is complete, it is replaced (-o FILE "
+            "saves elsewhere)"
         )
     if final:
-        click.echo(
-            f"mnistzoo: final run: all {len(data.train_and_validation):,} training images, the "
-            "validation split included",
-            err=True,
-        )
+        images = len(data.train_and_validation)
+        _tell(f"final run: all {images:,} training images, the validation split included")
     job = TrainingJob(
         model=name,
         recipe=recipe,
@@ -136,50 +130,68 @@ def command(
         resume=resume,
     )
     with StopSignals() as stop_signals:
-        try:
-            result = run_training(job, [TrainingProgress()])
-            stopped = ""
-        except (TrainingDiverged, TrainingInterrupted) as error:
-            result = error.result
-            stopped = str(error)
-        stop_signals.put_off()
-        done = len(result.history)
-        if not done:
-            click.echo(f"mnistzoo: {stopped}; no epoch was complete, so nothing is saved", err=True)
-            return 1
-        path = result.save(target)  # before an evaluation that could be interrupted
-        after = f"the weights after epoch {done}"
-        if stopped:
-            click.echo(f"mnistzoo: {stopped}; saved {after} in {path}", err=True)
-        try:
-            stop_signals.listen()
-            test = evaluate(result.model, data.test, device=device)
-            stop_signals.put_off()
-        except BaseException:
-            click.echo(
-                f"mnistzoo: {path} holds {after}, which are not evaluated on the test set; "
-                f"`mnistzoo evaluate {name} --weights {shlex.quote(str(path))}` does it",
-                err=True,
-            )
-            raise
-        told = result.with_test(test).provenance
-        save_weights(result.model, path, told.to_dict())
-        if json_file:
-            history = [dataclasses.asdict(each) for each in result.history]
-            facts = {**told.to_dict(), "history": history, "evaluation": test.facts()}
-            write_json({**facts, "file": str(path)}, json_file)
+        return _train(job, data, target, json_file, stop_signals)
+
+
+def _train(
+    job: "TrainingJob",
+    data: "Dataset",
+    target: Path,
+    json_file: str | None,
+    stop_signals: StopSignals,
+) -> int:
+    """Train, save, evaluate, and save again with the test accuracy; return the exit code."""
+    from mnistzoo.report.json import write_json
+    from mnistzoo.report.text import show_training
+    from mnistzoo.training import TrainingDiverged, TrainingInterrupted, run_training
+    from mnistzoo.training.progress import TrainingProgress
+    from mnistzoo.weights import save_weights
+
+    stopped = ""
+    try:
+        result = run_training(job, [TrainingProgress()])
+    except (TrainingDiverged, TrainingInterrupted) as error:
+        result, stopped = error.result, str(error)
+    stop_signals.put_off()
+    done = len(result.history)
+    if not done:
+        _tell(f"{stopped}; no epoch was complete, so nothing is saved")
+        return 1
+    path = result.save(target)  # before an evaluation that could be interrupted
+    if stopped:
+        _tell(f"{stopped}; saved the weights after epoch {done} in {path}")
+    test = _evaluated(result, data, job.device, path, stop_signals)
+    result = result.with_test(test)
+    save_weights(result.model, path, result.provenance)
+    if json_file:
+        history = [dataclasses.asdict(each) for each in result.history]
+        facts = {**result.provenance.to_dict(), "history": history, "evaluation": test.to_dict()}
+        write_json({**facts, "file": str(path)}, json_file)
     if json_file != "-":
-        low, high = test.accuracy_interval
-        say(
-            f"{name}, recipe {recipe}{as_changed(told.overrides)}, seed {told.seed}: "
-            f"{counted(done, 'epoch')} of {told.training_images:,} images of {data.name} in "
-            f"{result.seconds:.1f} s on {told.environment['device']}"
-        )
-        if result.validation_accuracy is not None:
-            say(f"  validation accuracy {percent(result.validation_accuracy)} %")
-        say(
-            f"  test accuracy {percent(test.accuracy)} % "
-            f"(95 % interval {percent(low)} to {percent(high)} %)"
-        )
-        say(f"  weights in {path}")
+        show_training(result, test, path)
     return 1 if stopped else 0
+
+
+def _evaluated(
+    result: "TrainingResult", data: "Dataset", device: str, path: Path, stop_signals: StopSignals
+) -> "Evaluation":
+    """Evaluate on the test set; where that fails, say how to do it later."""
+    from mnistzoo.evaluation import evaluate
+
+    try:
+        stop_signals.listen()
+        test = evaluate(result.model, data.test, device=device)
+        stop_signals.put_off()
+    except BaseException:
+        model = result.provenance.model
+        _tell(
+            f"{path} holds the weights after epoch {len(result.history)}, which are not evaluated "
+            f"on the test set; `mnistzoo evaluate {model} --weights {shlex.quote(str(path))}` does "
+            "it"
+        )
+        raise
+    return test
+
+
+def _tell(sentence: str) -> None:
+    click.echo(f"mnistzoo: {sentence}", err=True)

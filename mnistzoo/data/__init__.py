@@ -1,15 +1,15 @@
 """The data layer: the IDX format, the data sets, and where their files come from."""
 
-from mnistzoo.data.datasets import DATASETS, Dataset, Split, load_dataset
+from mnistzoo.data.datasets import Dataset, Split, list_datasets, load_dataset
 from mnistzoo.data.idx import IdxError, read_idx, write_idx
 from mnistzoo.data.sources import DataError
 
 __all__ = [
-    "DATASETS",
     "DataError",
     "Dataset",
     "IdxError",
     "Split",
+    "list_datasets",
     "load_dataset",
     "read_idx",
     "write_idx",

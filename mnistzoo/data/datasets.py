@@ -74,7 +74,6 @@ _DEFINITIONS = {
     "mnist": _Definition(_TRAIN_FILES, validation_size=5_000, shipped=False),
     "mnist-10k": _Definition(_TRAIN_10K_FILES, validation_size=1_000, shipped=True),
 }
-DATASETS = tuple(_DEFINITIONS)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,9 @@ class Dataset:
 
     def __init__(self, name: str, data_dir: str | os.PathLike[str] | None = None) -> None:
         if name not in _DEFINITIONS:
-            raise DataError(f"there is no data set {name!r}; take one of {', '.join(DATASETS)}")
+            raise DataError(
+                f"there is no data set {name!r}; take one of {', '.join(list_datasets())}"
+            )
         self.name = name
         self._definition = _DEFINITIONS[name]
         if self._definition.shipped and data_dir is not None:
@@ -291,6 +292,11 @@ class Dataset:
                 return array
         download(self.files, cache_dir())
         return read_verified(cache_dir() / file.name, file)
+
+
+def list_datasets() -> list[str]:
+    """Return the names of the data sets, as :func:`load_dataset` takes them."""
+    return list(_DEFINITIONS)
 
 
 def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:

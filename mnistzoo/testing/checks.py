@@ -35,7 +35,7 @@ from mnistzoo.testing.subject import (
     deep_copy,
     learned,
 )
-from mnistzoo.weights import load_weights, read_story, save_weights
+from mnistzoo.weights import load_weights, read_metadata, save_weights
 
 # Other versions of torch and other processors round differently, and may flip a few images.
 _METRIC_TOLERANCE = 0.0005
@@ -485,7 +485,7 @@ def _metrics(subject: Subject) -> None:
         )
     if spec.weights is None:
         return
-    metrics = read_story(weights_path(spec)).get("metrics")
+    metrics = read_metadata(weights_path(spec)).get("metrics")
     told = metrics.get("test_accuracy", declared) if isinstance(metrics, dict) else declared
     if told != declared:
         raise CheckFailed(

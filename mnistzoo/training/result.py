@@ -88,5 +88,5 @@ class TrainingResult:
             raise MnistzooError(f"{path} does not end in .safetensors; name the file so")
         if target.exists():
             _log.info("replacing %s, which was there before", target)
-        save_weights(self.model, target, self.provenance.to_dict())
+        save_weights(self.model, target, self.provenance)
         return target

@@ -15,7 +15,7 @@ from pathlib import Path
 from mnistzoo_ensemble.model import SEEDS, Ensemble
 
 from mnistzoo import evaluate, load_dataset
-from mnistzoo.weights import load_weights, read_story, save_weights
+from mnistzoo.weights import load_weights, read_metadata, save_weights
 
 FILE = Path(__file__).parent / "mnistzoo_ensemble" / "ensemble.safetensors"
 
@@ -25,9 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs=SEEDS, type=Path)
     files = parser.parse_args().files
-    stories = [read_story(path) for path in files]
-    seeds = [story["seed"] for story in stories]
-    kinds = {(story["model"], story["recipe_name"], story["final"]) for story in stories}
+    members = [read_metadata(path) for path in files]
+    seeds = [each["seed"] for each in members]
+    kinds = {(each["model"], each["recipe_name"], each["final"]) for each in members}
     if seeds != list(range(SEEDS)) or kinds != {("resnet_small", "default", True)}:
         parser.exit(1, f"give the final runs of resnet_small, seeds 0 to {SEEDS - 1}\n")
     model = Ensemble()
@@ -35,14 +35,14 @@ def main() -> None:
         load_weights(member, path)
     model.half().float()  # as the file will hold it
     metrics = {"test_accuracy": evaluate(model, load_dataset("mnist-10k").test).accuracy}
-    story = {
+    metadata = {
         "model": "ensemble",
         "plugin": "mnistzoo-ensemble",
         "plugin_version": version("mnistzoo-ensemble"),
-        "members": stories,
+        "members": members,
         "metrics": metrics,
     }
-    save_weights(model.half(), FILE, story)
+    save_weights(model.half(), FILE, metadata)
     print(f"""weights=Weights(
     file="{FILE.name}",
     sha256="{hashlib.sha256(FILE.read_bytes()).hexdigest()}",

@@ -63,7 +63,7 @@ def search() -> None:
 
 
 def ship() -> None:
-    """Write the weights with their story."""
+    """Write the weights with their metadata."""
     data = load_dataset("mnist")
     model = fit(Neighbours(), data.train)
     metrics = {
@@ -71,7 +71,7 @@ def ship() -> None:
         "validation_accuracy": evaluate(model, data.validation, device="cpu").accuracy,
     }
     versions = {name: version(name) for name in ("scikit-learn", "numpy", "torch", "mnistzoo")}
-    story = {
+    metadata = {
         "model": "neighbours",
         "plugin": "mnistzoo-neighbours",
         "plugin_version": version("mnistzoo-neighbours"),
@@ -81,7 +81,7 @@ def ship() -> None:
         "metrics": metrics,
         "versions": versions,
     }
-    save_weights(model, FILE, story)
+    save_weights(model, FILE, metadata)
     print(f"""weights=Weights(
     file="{FILE.name}",
     sha256="{hashlib.sha256(FILE.read_bytes()).hexdigest()}",

@@ -27,7 +27,7 @@ from mnistzoo import (
     load_model,
 )
 from mnistzoo.cli import main
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 Install = Callable[..., Path]
 Register = Callable[..., None]
@@ -52,7 +52,7 @@ def train(*options: str) -> int:
     return caught.value.code
 
 
-def test_training_saves_weights_with_their_story(
+def test_training_saves_weights_with_their_metadata(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--epochs", "2", "--seed", "7", "--lr", "0.002", "--json", "facts.json") == 0
@@ -64,26 +64,30 @@ def test_training_saves_weights_with_their_story(
         ["clitrain seed 7", "epoch 1/2"],
         ["clitrain seed 7", "epoch 2/2"],
     ]
-    story = read_story(path)
+    metadata = read_metadata(path)
     data = load_dataset("mnist-10k")
     model = load_model("clitrain", path)
-    assert story["metrics"] == {
+    assert metadata["metrics"] == {
         "test_accuracy": evaluate(model, data.test).accuracy,
         "validation_accuracy": evaluate(model, data.validation).accuracy,
     }
-    assert story["model"] == "clitrain"
-    assert (story["dataset"], story["checksums"]) == ("mnist-10k", dict(data.checksums))
-    assert (story["seed"], story["epochs_completed"], story["final"]) == (7, 2, False)
-    assert story["recipe"]["learning_rate"] == 0.002
-    assert story["overrides"] == {"epochs": 2, "learning_rate": 0.002}
+    assert metadata["model"] == "clitrain"
+    assert (metadata["dataset"], metadata["checksums"]) == ("mnist-10k", dict(data.checksums))
+    assert (metadata["seed"], metadata["epochs_completed"], metadata["final"]) == (7, 2, False)
+    assert metadata["recipe"]["learning_rate"] == 0.002
+    assert metadata["overrides"] == {"epochs": 2, "learning_rate": 0.002}
     assert "recipe default with epochs=2, learning_rate=0.002, seed 7: 2 epochs of 9,000" in out
-    assert (story["complete"], story["evaluated"], story["training_images"]) == (True, True, 9000)
-    assert story["train_threads"] == torch.get_num_threads()
-    assert "threads" not in story["environment"]
-    assert {"torch", "mnistzoo"} <= story["environment"]["versions"].keys()
+    assert (metadata["complete"], metadata["evaluated"], metadata["training_images"]) == (
+        True,
+        True,
+        9000,
+    )
+    assert metadata["train_threads"] == torch.get_num_threads()
+    assert "threads" not in metadata["environment"]
+    assert {"torch", "mnistzoo"} <= metadata["environment"]["versions"].keys()
     facts = json.loads((folder / "facts.json").read_text())
-    assert story.items() <= facts.items()
-    assert facts["evaluation"]["accuracy"] == story["metrics"]["test_accuracy"]
+    assert metadata.items() <= facts.items()
+    assert facts["evaluation"]["accuracy"] == metadata["metrics"]["test_accuracy"]
 
 
 def test_a_final_run_says_that_it_trains_on_the_validation_split(
@@ -94,9 +98,9 @@ def test_a_final_run_says_that_it_trains_on_the_validation_split(
     assert "all 10,000 training images, the validation split included" in err
     assert "validation" not in err.splitlines()[1]
     assert "validation accuracy" not in out
-    story = read_story(folder / "final.safetensors")
-    assert story["final"]
-    assert story["metrics"].keys() == {"test_accuracy"}
+    metadata = read_metadata(folder / "final.safetensors")
+    assert metadata["final"]
+    assert metadata["metrics"].keys() == {"test_accuracy"}
 
 
 def test_diverging_exits_1_names_epoch_and_step_and_saves_nothing_bad(
@@ -122,10 +126,10 @@ def test_ctrl_c_and_its_like_save_the_last_complete_epoch(
     assert "interrupted in epoch" in err
     assert "Traceback" not in err
     (path,) = tmp_path.glob("work/*.safetensors")
-    story = read_story(path)
-    epochs = story["epochs_completed"]
+    metadata = read_metadata(path)
+    epochs = metadata["epochs_completed"]
     assert 2 <= epochs < 100000
-    assert (story["complete"], story["evaluated"]) == (False, True)
+    assert (metadata["complete"], metadata["evaluated"]) == (False, True)
     assert path.name == f"w-epoch{epochs}of100000.safetensors"
     assert f"saved the weights after epoch {epochs} in {path.name}" in err
     assert f"{epochs} epochs of 9,000 images" in out
@@ -149,7 +153,7 @@ def test_ctrl_c_and_its_like_save_the_last_complete_epoch(
 )
 def test_set_reaches_the_recipe(setting: str, field: str, value: Any, folder: Path) -> None:
     assert train("--batch-size", "3000", "--set", setting, "-o", "w.safetensors") == 0
-    recipe = read_story(folder / "w.safetensors")["recipe"]
+    recipe = read_metadata(folder / "w.safetensors")["recipe"]
     assert recipe[field] == value
     assert type(recipe[field]) is type(value)
     assert recipe["batch_size"] == 3000
@@ -171,7 +175,7 @@ def test_set_replaces_what_a_recipe_says_even_by_none(
     settings = ("clip_norm=none", "precision=float32", "teacher=None", "shift=2")
     options = [word for setting in settings for word in ("--set", setting)]
     assert train(*options, "-o", "w.safetensors") == 0
-    saved = read_story(folder / "w.safetensors")["recipe"]
+    saved = read_metadata(folder / "w.safetensors")["recipe"]
     assert (saved["clip_norm"], saved["precision"], saved["teacher"]) == (None, "float32", None)
     assert saved["shift"] == 2
 
@@ -270,7 +274,7 @@ def test_a_run_whose_progress_cannot_be_written_is_not_lost(
             line = f"-m mnistzoo train clifull --dataset mnist-10k -o {number}.safetensors"
             done = run_python(*line.split(), stderr=stderr)
             assert f"weights in {number}.safetensors" in done.stdout
-            assert read_story(tmp_path / "work" / f"{number}.safetensors")["evaluated"]
+            assert read_metadata(tmp_path / "work" / f"{number}.safetensors")["evaluated"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
@@ -377,10 +381,10 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_were_not(
     assert [line.split("  ")[1] for line in err.splitlines() if "seed 0" in line] == ["epoch 3/3"]
     assert "3 epochs of 9,000 images" in out
     names = ("whole.safetensors", "resumed.safetensors")
-    stories = [read_story(folder / name) for name in names]
-    assert stories[0]["metrics"] == stories[1]["metrics"]
-    assert [story["epochs_completed"] for story in stories] == [3, 3]
-    assert read_story(folder / "part-epoch2of3.safetensors")["epochs_completed"] == 2
+    both = [read_metadata(folder / name) for name in names]
+    assert both[0]["metrics"] == both[1]["metrics"]
+    assert [each["epochs_completed"] for each in both] == [3, 3]
+    assert read_metadata(folder / "part-epoch2of3.safetensors")["epochs_completed"] == 2
     whole, resumed = (load_model("clitrain", folder / name).state_dict() for name in names)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -408,7 +412,7 @@ def test_complete_weights_are_not_replaced_by_incomplete_ones_and_replacing_is_s
     assert complete.read_bytes() == content
     beside = complete.with_name(f"{complete.stem}-epoch2of3.safetensors")
     assert set(folder.glob("*.safetensors")) == {complete, beside}
-    assert not read_story(beside)["complete"]
+    assert not read_metadata(beside)["complete"]
     assert train(*options) == 1
     assert f"replacing {beside.name}" in caplog.text
     monkeypatch.delenv(stop)
@@ -454,10 +458,10 @@ def test_an_interrupted_evaluation_leaves_weights_that_say_so(
         f"the test set; `mnistzoo evaluate clitrain --weights {path.name}` does it"
     )
     assert why == "mnistzoo: interrupted"
-    story = read_story(path)
-    assert (story["epochs_completed"], story["complete"]) == (epochs, not stop)
-    assert not story["evaluated"]
-    assert story["metrics"].keys() == {"validation_accuracy"}
+    metadata = read_metadata(path)
+    assert (metadata["epochs_completed"], metadata["complete"]) == (epochs, not stop)
+    assert not metadata["evaluated"]
+    assert metadata["metrics"].keys() == {"validation_accuracy"}
     monkeypatch.delenv("STOP_EVALUATION_AT")
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", "clitrain", "--weights", path.name])
@@ -484,11 +488,11 @@ def test_a_finished_run_is_resumed_without_training_and_refused_without_resume(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--checkpoint", "state", "--resume", "-o", "w.safetensors") == 0
-    before = read_story(folder / "w.safetensors")
+    before = read_metadata(folder / "w.safetensors")
     capsys.readouterr()
     assert train("--checkpoint", "state", "--resume", "-o", "w.safetensors") == 0
     assert "epoch 3/3" not in capsys.readouterr().err
-    again = read_story(folder / "w.safetensors")
+    again = read_metadata(folder / "w.safetensors")
     assert again["metrics"] == before["metrics"]
     assert again["train_seconds"] == before["train_seconds"]
     assert train("--checkpoint", "state", "-o", "other.safetensors") == 1

@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from mnistzoo.data import (
-    DATASETS,
     DataError,
     IdxError,
     Split,
+    list_datasets,
     load_dataset,
     read_idx,
     write_idx,
@@ -123,7 +123,7 @@ def test_the_shipped_test_set_is_the_official_one(name: str) -> None:
     assert hashlib.sha256(content).hexdigest() == OFFICIAL_TEST_SET[name]
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", list_datasets())
 def test_every_data_set_is_checked_against_the_official_test_set(name: str) -> None:
     assert OFFICIAL_TEST_SET.items() <= load_dataset(name).checksums.items()
 

@@ -105,8 +105,8 @@ def assert_same(
     ):
         assert torch.equal(found, expected), f"{name} differs"
     found_epochs, expected_epochs = (
-        [(epoch.number, epoch.loss, epoch.validation_accuracy) for epoch in story.history]
-        for _, story in (resumed, whole)
+        [(epoch.number, epoch.loss, epoch.validation_accuracy) for epoch in result.history]
+        for _, result in (resumed, whole)
     )
     assert found_epochs == expected_epochs
     assert not resumed[0].training
@@ -245,8 +245,8 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
 
 def test_time_goes_on_where_it_stopped(tmp_path: Path) -> None:
     stopped(tmp_path)
-    _, story = run(folder=tmp_path, resume=True)
-    times = [epoch.seconds for epoch in story.history]
+    _, result = run(folder=tmp_path, resume=True)
+    times = [epoch.seconds for epoch in result.history]
     assert times == sorted(set(times))
 
 
@@ -382,12 +382,12 @@ def test_another_number_of_threads_is_a_warning(
         number = torch.get_num_threads()
         torch.set_num_threads(number + 1)
         try:
-            _, story = run(recipe, tmp_path, resume=True)
+            _, result = run(recipe, tmp_path, resume=True)
         finally:
             torch.set_num_threads(number)
     (message,) = caplog.messages
     assert f"threads {number}, not {number + 1}" in message
-    assert len(story.history) == 3
+    assert len(result.history) == 3
 
 
 def test_the_log_says_where_a_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -28,7 +28,7 @@ from mnistzoo import (
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import ModelError
 from mnistzoo.training import Epoch, Start, Step, TrainingInterrupted
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 DATA = load_dataset("mnist-10k")
 RECIPE = Recipe(epochs=1, batch_size=256, optimizer="adam", learning_rate=0.01)
@@ -198,7 +198,7 @@ def test_what_is_saved_holds_the_provenance_and_loads_as_the_model(
     evaluation = evaluate(result.model, DATA.test)
     path = result.with_test(evaluation).save(tmp_path / "w.safetensors")
     assert path == tmp_path / "w.safetensors"
-    told = Provenance.from_dict(read_story(path))
+    told = Provenance.from_dict(read_metadata(path))
     assert told.evaluated
     assert told.metrics["test_accuracy"] == evaluation.accuracy
     assert told == result.with_test(evaluation).provenance
@@ -221,7 +221,7 @@ def test_a_run_that_was_interrupted_is_saved_beside_the_path_of_a_complete_one(
         train(Linear, DATA.train[:512], RECIPE, epochs=4, callbacks=[Interrupt()])
     path = caught.value.result.save(tmp_path / "w.safetensors")
     assert path.name == "w-epoch1of4.safetensors"
-    assert not read_story(path)["complete"]
+    assert not read_metadata(path)["complete"]
     assert (tmp_path / "w.safetensors").read_bytes() == finished
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from processes import read_until
 
-from mnistzoo.weights import read_story
+from mnistzoo.weights import read_metadata
 
 Install = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -167,10 +167,10 @@ def test_an_interrupted_comparison_shows_writes_and_saves_what_is_finished(
     for text in (out, (folder / "c.md").read_text()):
         assert f"{100 * row['accuracy']:.2f}" in text
         assert f"pausing: {row['error']}" in text
-    stories = [read_story(path) for path in sorted((folder / "out").iterdir())]
-    evaluated = [story for story in stories if story["evaluated"]]
-    assert [story["seed"] for story in evaluated] == row["seeds"]
-    assert [story["metrics"]["test_accuracy"] for story in evaluated] == row["accuracies"]
+    metadata = [read_metadata(path) for path in sorted((folder / "out").iterdir())]
+    evaluated = [each for each in metadata if each["evaluated"]]
+    assert [each["seed"] for each in evaluated] == row["seeds"]
+    assert [each["metrics"]["test_accuracy"] for each in evaluated] == row["accuracies"]
 
 
 _SEEDS = """\

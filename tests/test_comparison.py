@@ -15,17 +15,13 @@ from training_runs import trained
 
 from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model
 from mnistzoo.cli import main
-from mnistzoo.compare import Comparison, Difference, TrainingPlan, compare
+from mnistzoo.comparison import Comparison, Difference, Measurement, Row, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
 from mnistzoo.registry import ModelError
-from mnistzoo.report import (
-    comparison_notes,
-    comparison_table,
-    write_csv,
-    write_json,
-    write_markdown,
-)
-from mnistzoo.weights import read_story
+from mnistzoo.report import ReportError
+from mnistzoo.report.markdown import as_markdown
+from mnistzoo.report.text import comparison_notes, comparison_table
+from mnistzoo.weights import read_metadata
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
 DATA = load_dataset("mnist-10k")
@@ -102,6 +98,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         unregister_plugin("compare-tests")
 
 
+def measured(row: Row) -> Measurement:
+    assert row.measurement is not None
+    return row.measurement
+
+
 @pytest.fixture(scope="module")
 def shipped() -> Comparison:
     return compare(["raising", "poor", "untrained", "good"], DATA)
@@ -114,22 +115,31 @@ def test_rows_are_ordered_by_accuracy_and_failures_come_last(shipped: Comparison
 
 def test_a_row_has_the_figures_of_evaluation(shipped: Comparison) -> None:
     row = shipped.rows[0]
+    had = measured(row)
     found = evaluate(load_model("good"), DATA.test)
-    assert row.accuracy == found.accuracy
-    assert row.accuracy_interval == found.accuracy_interval
-    assert row.per_class_accuracy == found.per_class_accuracy
-    assert row.multiply_adds == 7840
-    assert (row.provider, row.train_seconds, row.error) == ("compare-tests", None, None)
-    assert row.latency_us is not None
-    assert row.latency_256_us is not None
-    assert 0 < row.latency_us < row.latency_256_us
-    assert row.file_bytes is not None
-    assert row.file_bytes > 4 * 7850
+    assert row.accuracy == had.accuracy == found.accuracy
+    assert had.accuracy_interval == found.accuracy_interval
+    assert had.per_class_accuracy == found.per_class_accuracy
+    assert had.multiply_adds == 7840
+    assert (row.provider, had.train_seconds, row.error) == ("compare-tests", None, None)
+    assert had.latency_us is not None
+    assert had.latency_256_us is not None
+    assert 0 < had.latency_us < had.latency_256_us
+    assert had.file_bytes is not None
+    assert had.file_bytes > 4 * 7850
+
+
+def test_a_row_keeps_its_evaluation(shipped: Comparison) -> None:
+    found = evaluate(load_model("good"), DATA.test)
+    (kept,) = measured(shipped.rows[0]).evaluations
+    assert kept.to_dict() == found.to_dict()
+    assert (kept.correct == found.correct).all()
+    assert measured(shipped.rows[0]).histories is None
 
 
 def test_a_model_that_fails_has_its_reason_in_its_row(shipped: Comparison) -> None:
     raising, untrained = shipped.rows[2:]
-    assert raising.accuracy is None
+    assert raising.measurement is untrained.measurement is None
     assert raising.error is not None
     assert untrained.error is not None
     assert "mnistzoo train untrained" in untrained.error
@@ -137,18 +147,17 @@ def test_a_model_that_fails_has_its_reason_in_its_row(shipped: Comparison) -> No
 
 def test_neighbours_are_compared_on_the_same_images(shipped: Comparison) -> None:
     (difference,) = shipped.differences
-    good, poor = shipped.rows[:2]
-    assert good.correct is not None
-    assert poor.correct is not None
+    good, poor = (measured(row).evaluations[0].correct for row in shipped.rows[:2])
     assert (difference.first, difference.second) == ("good", "poor")
-    assert difference.only_first == (good.correct & ~poor.correct).sum()
-    assert difference.only_first - difference.only_second == good.correct.sum() - poor.correct.sum()
+    assert difference.only_first == (good & ~poor).sum()
+    assert difference.only_first - difference.only_second == good.sum() - poor.sum()
     assert difference.p_value < 0.001
-    assert "good is significantly better than poor" in "\n".join(comparison_notes(shipped))
+    only = f"{difference.only_first} to {difference.only_second}"
+    assert f"good than poor ({only}, p < 0.0001)" in "\n".join(comparison_notes(shipped))
 
 
 def test_json_keeps_the_contract(shipped: Comparison, tmp_path: Path) -> None:
-    write_json(shipped.facts(), str(tmp_path / "c.json"))
+    shipped.save(tmp_path / "c.json")
     facts = json.loads((tmp_path / "c.json").read_text())
     assert facts["dataset"]["images"] == 10_000
     assert facts["environment"]["versions"]["torch"] == torch.__version__
@@ -163,47 +172,49 @@ def test_json_keeps_the_contract(shipped: Comparison, tmp_path: Path) -> None:
 
 
 def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: Path) -> None:
-    write_csv(shipped, str(tmp_path / "c.csv"))
+    shipped.save(tmp_path / "c.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text())))
     assert [row["name"] for row in rows] == [row.name for row in shipped.rows]
     assert float(rows[0]["accuracy"]) == shipped.rows[0].accuracy
     assert "\n" not in rows[2]["error"]
-    lines = comparison_table(shipped).markdown().splitlines()
+    lines = as_markdown(comparison_table(shipped)).splitlines()
     assert len(lines) == 2 + len(shipped.rows)
     assert len({line.count("|") for line in lines}) == 1
     assert f"{100 * (shipped.rows[0].accuracy or 0):.2f}" in lines[2]
 
 
 def test_a_failed_latency_leaves_the_accuracy_of_a_finished_training(tmp_path: Path) -> None:
-    comparison = compare(["batchwise"], DATA, TrainingPlan())
+    comparison = compare(["batchwise"], DATA, train=TrainingPlan())
     (row,) = comparison.rows
     assert row.accuracy is not None and row.accuracy > 0.8
-    assert row.accuracies == [row.accuracy]
-    assert (row.seeds, row.train_threads) == ([0], torch.get_num_threads())
-    assert row.latency_us is not None and row.latency_256_us is None
+    had = measured(row)
+    assert had.accuracies == [row.accuracy]
+    assert (had.seeds, had.train_threads) == ([0], torch.get_num_threads())
+    assert had.latency_us is not None and had.latency_256_us is None
     assert row.error == "the timed calls gave other logits than the evaluation"
     assert comparison.failed
-    cells = comparison_table(comparison).rows[0]
+    cells = [column.value(row) for column in comparison_table(comparison).columns]
     assert f"{100 * row.accuracy:.2f}" in cells and cells[-1] == "-"
     assert f"batchwise: {row.error}" in comparison_notes(comparison)
-    write_csv(comparison, str(tmp_path / "c.csv"))
+    comparison.save(tmp_path / "c.csv")
 
 
 def test_what_was_trained_and_how_stands_in_every_format(tmp_path: Path) -> None:
     plan = TrainingPlan(overrides={"batch_size": 500, "rotation": 10.0}, seeds=3)
-    comparison = compare(["untrained"], DATA, plan)
+    comparison = compare(["untrained"], DATA, train=plan)
     said = "trained now on mnist-10k, recipe default with batch_size=500, rotation=10, 3 seeds"
     assert any(note.startswith(said) for note in comparison_notes(comparison))
-    write_markdown(comparison, str(tmp_path / "c.md"))
+    comparison.save(tmp_path / "c.md")
     assert said in (tmp_path / "c.md").read_text()
-    facts = comparison.facts()
+    facts = comparison.to_dict()
     assert facts["dataset"]["name"] == "mnist-10k"
     assert facts["training"]["recipe"] == "default"
     assert facts["training"]["overrides"] == {"batch_size": 500, "rotation": 10.0}
     (model,) = facts["models"]
+    assert [[epoch["number"] for epoch in history] for history in model["history"]] == [[1]] * 3
     assert (model["latency_threads"], model["train_threads"]) == (1, torch.get_num_threads())
     assert "threads" not in facts["environment"]
-    write_csv(comparison, str(tmp_path / "c.csv"))
+    comparison.save(tmp_path / "c.csv")
     (row,) = csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text()))
     told = {name: row[name] for name in ("name", "dataset", "recipe", "overrides", "final")}
     assert told == {
@@ -225,37 +236,39 @@ def test_an_interrupted_seed_leaves_those_before_it_and_the_weights_of_all(
     caplog.set_level("INFO", "mnistzoo")
     plan = TrainingPlan(overrides={"epochs": 2}, seeds=4)
     folder = tmp_path / "new" / "folder"
-    comparison = compare(["stopping", "good"], DATA, plan, out=folder)
+    comparison = compare(["stopping", "good"], DATA, train=plan, out=folder)
     stopping, good = comparison.rows
     assert comparison.interrupted and comparison.failed
-    assert (stopping.name, stopping.seeds) == ("stopping", [0, 1])
+    had = measured(stopping)
+    assert (stopping.name, had.seeds) == ("stopping", [0, 1])
+    assert [len(history) for history in had.histories or ()] == [2, 2]
     assert stopping.error == "interrupted after 2 of 4 seeds"
     assert (good.accuracy, good.error) == (None, "interrupted")
     names = [f"stopping-default-seed{seed}-epochs=2-mnist-10k" for seed in range(3)]
     names[2] += "-epoch1of2"
     assert {path.name for path in folder.iterdir()} == {f"{name}.safetensors" for name in names}
     assert all(f"saved {folder / name}.safetensors" in caplog.text for name in names)
-    stories = [read_story(folder / f"{name}.safetensors") for name in names]
-    assert [story["metrics"].get("test_accuracy") for story in stories[:2]] == stopping.accuracies
-    assert [story["complete"] for story in stories] == [True, True, False]
-    assert [story["evaluated"] for story in stories] == [True, True, False]
+    metadata = [read_metadata(folder / f"{name}.safetensors") for name in names]
+    assert [each["metrics"].get("test_accuracy") for each in metadata[:2]] == had.accuracies
+    assert [each["complete"] for each in metadata] == [True, True, False]
+    assert [each["evaluated"] for each in metadata] == [True, True, False]
     model = load_model("stopping", folder / f"{names[1]}.safetensors")
-    assert evaluate(model, DATA.test).accuracy == (stopping.accuracies or [])[1]
-    assert stopping.accuracy == pytest.approx(sum(stopping.accuracies or []) / 2)
+    assert evaluate(model, DATA.test).accuracy == (had.accuracies or [])[1]
+    assert stopping.accuracy == pytest.approx(sum(had.accuracies or []) / 2)
 
 
 def test_compare_saves_what_train_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    compare(["untrained"], DATA, TrainingPlan(), out=tmp_path / "compared")
+    compare(["untrained"], DATA, train=TrainingPlan(), out=tmp_path / "compared")
     with pytest.raises(SystemExit) as caught:
         main(["train", "untrained", "--dataset", "mnist-10k"])
     assert caught.value.code == 0
     (trained,), (compared,) = (list(tmp_path.glob(f"{sub}*.safetensors")) for sub in ("", "*/"))
     assert trained.name == compared.name
     differing = {"train_seconds", "environment"}
-    stories = [read_story(path) for path in (trained, compared)]
-    assert stories[0].keys() == stories[1].keys()
-    assert all(stories[0][name] == stories[1][name] for name in stories[0].keys() - differing)
+    metadata = [read_metadata(path) for path in (trained, compared)]
+    assert metadata[0].keys() == metadata[1].keys()
+    assert all(metadata[0][name] == metadata[1][name] for name in metadata[0].keys() - differing)
     states = [load_model("untrained", path).state_dict() for path in (trained, compared)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -264,31 +277,32 @@ def test_the_text_of_an_exception_brings_no_markup_into_a_report(
     shipped: Comparison, tmp_path: Path
 ) -> None:
     hostile = dataclasses.replace(shipped.rows[-1], error=r"no <b>digit</b> for \[you](http://x)")
-    write_markdown(dataclasses.replace(shipped, rows=[hostile]), str(tmp_path / "c.md"))
+    dataclasses.replace(shipped, rows=[hostile]).save(tmp_path / "c.md")
     text = (tmp_path / "c.md").read_text()
     assert r"no &lt;b&gt;digit&lt;/b&gt; for \\\[you\](http&#58;//x)" in text
 
 
 def test_training_over_seeds_reports_their_mean_and_spread() -> None:
     plan = TrainingPlan(overrides={"epochs": 1}, seeds=3)
-    (row,) = compare(["untrained"], DATA, plan).rows
-    assert row.seeds == [0, 1, 2]
-    assert row.accuracies is not None
-    assert len(set(row.accuracies)) > 1
-    assert row.accuracy == pytest.approx(sum(row.accuracies) / 3)
+    (row,) = compare(["untrained"], DATA, train=plan).rows
+    had = measured(row)
+    assert had.seeds == [0, 1, 2]
+    assert had.accuracies is not None
+    assert len(set(had.accuracies)) > 1
+    assert row.accuracy == pytest.approx(sum(had.accuracies) / 3)
     mean = row.accuracy or 0
-    variance = sum((each - mean) ** 2 for each in row.accuracies) / 2
-    assert row.accuracy_sd == pytest.approx(variance**0.5)
-    assert row.train_seconds is not None
-    assert row.train_seconds > 0
-    again = compare(["untrained"], DATA, dataclasses.replace(plan, seeds=1)).rows[0]
-    assert again.accuracies == row.accuracies[:1]
+    variance = sum((each - mean) ** 2 for each in had.accuracies) / 2
+    assert had.accuracy_sd == pytest.approx(variance**0.5)
+    assert had.train_seconds is not None
+    assert had.train_seconds > 0
+    again = compare(["untrained"], DATA, train=dataclasses.replace(plan, seeds=1)).rows[0]
+    assert measured(again).accuracies == had.accuracies[:1]
 
 
 def test_a_final_run_trains_on_the_validation_split_too_and_says_so() -> None:
-    comparison = compare(["untrained"], DATA, TrainingPlan(final=True))
+    comparison = compare(["untrained"], DATA, train=TrainingPlan(final=True))
     assert "validation split included" in "\n".join(comparison_notes(comparison))
-    held_out = compare(["untrained"], DATA, TrainingPlan())
+    held_out = compare(["untrained"], DATA, train=TrainingPlan())
     assert comparison.rows[0].accuracy != held_out.rows[0].accuracy
 
 
@@ -310,10 +324,10 @@ def test_ctrl_c_keeps_the_rows_that_are_finished(monkeypatch: pytest.MonkeyPatch
 def test_the_note_names_the_better_model_whichever_row_is_first(shipped: Comparison) -> None:
     turned = Difference("good", "poor", only_first=5, only_second=40, p_value=1e-7)
     notes = comparison_notes(dataclasses.replace(shipped, differences=[turned]))
-    assert any("poor is significantly better than good" in note for note in notes)
+    assert any("poor than good (40 to 5, p < 0.0001)" in note for note in notes)
     alike = dataclasses.replace(turned, p_value=0.05)
     notes = comparison_notes(dataclasses.replace(shipped, differences=[alike]))
-    assert any("good is not shown to differ from poor" in note for note in notes)
+    assert any(note == "not shown to differ: good and poor" for note in notes)
 
 
 def test_an_unknown_model_is_an_error_and_not_a_shorter_table() -> None:
@@ -323,3 +337,15 @@ def test_an_unknown_model_is_an_error_and_not_a_shorter_table() -> None:
 
 def test_a_model_named_twice_appears_once() -> None:
     assert len(compare(["good", "good"], DATA).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("c.html", "come with a later version"), ("c.txt", "must end in .json, .csv or .md")],
+)
+def test_another_suffix_is_refused_in_one_sentence(
+    name: str, says: str, shipped: Comparison, tmp_path: Path
+) -> None:
+    with pytest.raises(ReportError, match=says):
+        shipped.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,468 @@
+"""Models side by side: each one's accuracy, size and speed, and whether differences are real."""
+
+import dataclasses
+import functools
+import itertools
+import logging
+import os
+import statistics
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnistzoo.benchmarks import Benchmarks
+from mnistzoo.data import Dataset
+from mnistzoo.errors import reason
+from mnistzoo.evaluation import Evaluation, evaluate
+from mnistzoo.files import check_replaceable
+from mnistzoo.inference import resolve_device
+from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
+from mnistzoo.models import load_model, weights_size
+from mnistzoo.provenance import environment
+from mnistzoo.registry import Registration, get_recipe, get_registration
+from mnistzoo.run_files import file_name
+from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.statistics import holm, mcnemar, wilson_interval
+from mnistzoo.training import Epoch, TrainingInterrupted, TrainingJob, TrainingResult
+from mnistzoo.training.jobs import run_jobs
+from mnistzoo.weights import save_weights, to_bytes
+
+_BATCH = 256
+_log = logging.getLogger("mnistzoo")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How ``compare`` trains models instead of loading their shipped weights.
+
+    Attributes:
+        recipe: name of the recipe.
+        overrides: fields of the recipe that get another value.
+        seeds: how many runs; their seeds count up from the recipe's.
+        final: train on the validation split too.
+        cores: to use side by side; see :func:`mnistzoo.training.jobs.run_jobs`.
+    """
+
+    recipe: str = "default"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    final: bool = False
+    cores: int = 1
+
+    def recipes(self, spec: ModelSpec) -> list[Recipe]:
+        """Return the recipe of each run."""
+        recipe = get_recipe(spec, self.recipe).replace(**self.overrides)
+        return [recipe.replace(seed=recipe.seed + offset) for offset in range(self.seeds)]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one model; None for what was not had: see the error of its row.
+
+    Attributes:
+        evaluations: on the test set, one a seed; of shipped weights one.
+        seeds: of the training runs, in the order of the evaluations.
+        histories: the epochs of each run.
+        seed_failed: a run failed, so there is no mean: one over the others would flatter the model.
+        train_seconds: of one run; with several seeds the mean, of runs that may have shared the
+            machine with one another.
+        train_threads: that a run computed with.
+        multiply_adds: for one image.
+        file_bytes: size of its weights as safetensors.
+        latency_us: median for one image.
+        latency_256_us: median for a batch of 256.
+        latency_threads: that the latencies were taken with.
+    """
+
+    evaluations: Sequence[Evaluation] = ()
+    seeds: Sequence[int] | None = None
+    histories: Sequence[Sequence[Epoch]] | None = None
+    seed_failed: bool = False
+    train_seconds: float | None = None
+    train_threads: int | None = None
+    multiply_adds: int | None = None
+    file_bytes: int | None = None
+    latency_us: float | None = None
+    latency_256_us: float | None = None
+    latency_threads: int | None = None
+
+    @property
+    def accuracies(self) -> list[float] | None:
+        """Of each seed, 0 to 1."""
+        return [each.accuracy for each in self.evaluations] or None
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the test set, 0 to 1; with several seeds the mean."""
+        if not self.evaluations or self.seed_failed:
+            return None
+        right = sum(int(each.correct.sum()) for each in self.evaluations)
+        return right / sum(len(each.correct) for each in self.evaluations)
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float] | None:
+        """The 95 % Wilson interval of the accuracy, for the images of one test set."""
+        if self.accuracy is None:
+            return None
+        images = len(self.evaluations[0].correct)
+        return wilson_interval(round(self.accuracy * images), images)
+
+    @property
+    def accuracy_sd(self) -> float | None:
+        """The sample standard deviation over the seeds; None for one seed."""
+        if self.accuracy is None or len(self.evaluations) == 1:
+            return None
+        return statistics.stdev(each.accuracy for each in self.evaluations)
+
+    @property
+    def per_class_accuracy(self) -> list[float] | None:
+        """Of the ten digits, 0 to 1; with several seeds the means."""
+        if self.accuracy is None:
+            return None
+        shares = np.array([each.per_class_accuracy for each in self.evaluations], float)
+        return shares.mean(0).tolist()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a comparison.
+
+    Attributes:
+        name: of the model.
+        provider: the distribution that registered it.
+        version: of the distribution.
+        params: its parameters.
+        measurement: None if nothing was had.
+        error: why figures are missing, in one sentence; those that were had before are there. With
+            some seeds missing after an interruption, the accuracy is that of the others.
+        benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
+    """
+
+    name: str
+    provider: str
+    version: str
+    params: int
+    measurement: Measurement | None = None
+    error: str | None = None
+    benchmarks: Mapping[str, float] | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The measurement's, 0 to 1; None if there is none."""
+        return self.measurement.accuracy if self.measurement else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it but the predictions for each image, as JSON can hold it."""
+        found = self.measurement or Measurement()
+        return {
+            "name": self.name,
+            "provider": self.provider,
+            "version": self.version,
+            "params": self.params,
+            "multiply_adds": found.multiply_adds,
+            "file_bytes": found.file_bytes,
+            "accuracy": found.accuracy,
+            "accuracy_interval": found.accuracy_interval,
+            "accuracy_sd": found.accuracy_sd,
+            "seeds": found.seeds,
+            "accuracies": found.accuracies,
+            "per_class_accuracy": found.per_class_accuracy,
+            "train_seconds": found.train_seconds,
+            "train_threads": found.train_threads,
+            "latency_us": found.latency_us,
+            "latency_256_us": found.latency_256_us,
+            "latency_threads": found.latency_threads,
+            "error": self.error,
+            "benchmarks": None if self.benchmarks is None else dict(self.benchmarks),
+            "history": None
+            if found.histories is None
+            else [[dataclasses.asdict(epoch) for epoch in history] for history in found.histories],
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
+
+    With several seeds it compares the models of the first seed.
+
+    Attributes:
+        first: the model with the higher accuracy in its row.
+        second: the other.
+        only_first: images that only the first recognises.
+        only_second: images that only the second recognises.
+        p_value: two-sided, adjusted after Holm for the number of pairs.
+    """
+
+    first: str
+    second: str
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows by falling accuracy, those with an error last, and what they were measured with."""
+
+    rows: list[Row]
+    differences: list[Difference]
+    dataset: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    training: TrainingPlan | None
+    interrupted: bool = False
+    benchmarks: Benchmarks | None = None
+
+    def joined(self, benchmarks: Benchmarks) -> "Comparison":
+        """Return it with what pytest-benchmark measured of each model."""
+        rows = [
+            dataclasses.replace(row, benchmarks=benchmarks.figures.get(row.name, {}))
+            for row in self.rows
+        ]
+        return dataclasses.replace(self, rows=rows, benchmarks=benchmarks)
+
+    @property
+    def failed(self) -> bool:
+        """Whether some model has an error instead of all its figures."""
+        return any(row.error for row in self.rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file in the format that the suffix names; see :mod:`mnistzoo.report`.
+
+        Args:
+            path: ends in ``.json``, ``.csv`` or ``.md``.
+
+        Raises:
+            OSError: if the file cannot be written.
+            ReportError: for another suffix.
+        """
+        from mnistzoo.report import save
+
+        save(self, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it but the predictions for each image, as JSON can hold it."""
+        return {
+            "environment": dict(self.environment),
+            "dataset": dict(self.dataset),
+            "training": None if self.training is None else dataclasses.asdict(self.training),
+            "interrupted": self.interrupted,
+            "benchmarks": None
+            if self.benchmarks is None
+            else {
+                "file": self.benchmarks.file,
+                "machine": self.benchmarks.machine,
+                "providers": dict(self.benchmarks.providers),
+            },
+            "models": [row.to_dict() for row in self.rows],
+            "differences": [dataclasses.asdict(difference) for difference in self.differences],
+        }
+
+
+def compare(
+    names: Iterable[str],
+    data: Dataset,
+    *,
+    train: TrainingPlan | None = None,
+    device: str | torch.device = "auto",
+    out: str | os.PathLike[str] | None = None,
+    show_progress: bool = False,
+) -> Comparison:
+    """Evaluate models on the data set's test images and measure them.
+
+    Args:
+        names: of the models, or aliases; one named twice appears once.
+        data: whose test set, and with a plan whose training set, is used.
+        train: trains the models now; without it their shipped weights are used.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+        out: a folder; with a plan each run's weights are saved there when it ends, as ``mnistzoo
+            train`` saves them. It is created if it is not there.
+        show_progress: on stderr, each training run's.
+
+    Returns:
+        The comparison; a model that fails has an error in its row, the others their figures. After
+        Ctrl-C it holds what was finished.
+
+    Raises:
+        ModelError: if a name is unknown.
+        DataError: if the data cannot be had.
+        DeviceError: if the device is not there.
+        OSError: if the folder cannot be written.
+        KeyboardInterrupt: on Ctrl-C before anything is finished.
+    """
+    where = resolve_device(device)
+    chosen = {found.spec.name: found for found in map(get_registration, names)}
+    data.read("test")
+    if train is not None:
+        data.read("train_and_validation")
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_replaceable(folder / "weights.safetensors")
+    rows: list[Row] = []
+    interrupted = False
+    for registration in chosen.values():
+        measurement = None
+        error = "interrupted" if interrupted else None
+        try:
+            if not interrupted:
+                steps = _measured(registration, data, train, where, folder, show_progress)
+                for measurement in steps:  # noqa: B007 (the last one is kept)
+                    pass
+        except KeyboardInterrupt:
+            if not rows and (measurement is None or not measurement.evaluations):
+                raise
+            interrupted = True
+            error = "interrupted"
+            ended = len(measurement.seeds or ()) if measurement else 0
+            if train is not None and 0 < ended < train.seeds:
+                error = f"interrupted after {ended} of {train.seeds} seeds"
+        except BaseException as failure:  # SystemExit too: a model must not end the comparison
+            _log.debug("model %s failed", registration.spec.name, exc_info=True)
+            error = reason(failure)
+        rows.append(
+            Row(
+                name=registration.spec.name,
+                provider=registration.plugin.distribution,
+                version=registration.plugin.version,
+                params=registration.spec.num_params,
+                measurement=measurement,
+                error=error,
+            )
+        )
+    rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
+    return Comparison(
+        rows,
+        _differences(rows),
+        {
+            "name": data.name,
+            "split": "test",
+            "images": len(data.test),
+            "checksums": dict(data.checksums),
+        },
+        environment(where),
+        train,
+        interrupted,
+    )
+
+
+def _measured(
+    registration: Registration,
+    data: Dataset,
+    plan: TrainingPlan | None,
+    device: torch.device,
+    folder: Path | None,
+    show_progress: bool,
+) -> Iterator[Measurement]:
+    """Yield the measurement of a model as it grows, so that a later failure takes nothing away."""
+    spec = registration.spec
+    if plan is None:
+        if show_progress:
+            _log.info("evaluating and timing %s", spec.name)
+        model = load_model(spec.name)
+        found = Measurement([evaluate(model, data.test, device=device)])
+        yield found
+        found = dataclasses.replace(found, file_bytes=weights_size(spec))
+    else:
+        model, found = yield from _trained(registration, data, plan, device, folder, show_progress)
+        found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
+    yield found
+    yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
+    images = data.test[:_BATCH].tensors()[0].to(device)
+    one = latency_us(model, images[:1])
+    found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
+    yield found
+    yield dataclasses.replace(found, latency_256_us=latency_us(model, images))
+
+
+def _trained(
+    registration: Registration,
+    data: Dataset,
+    plan: TrainingPlan,
+    device: torch.device,
+    folder: Path | None,
+    show_progress: bool,
+) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
+    """Yield the measurement after each run; return the model of one of the runs, and the last."""
+    recipes = plan.recipes(registration.spec)
+    jobs = [
+        TrainingJob(
+            model=registration.spec.name,
+            recipe=plan.recipe,
+            overrides=plan.overrides | {"seed": recipe.seed},
+            dataset=data.name,
+            data_dir=data.data_dir,
+            final=plan.final,
+            device=str(device),
+        )
+        for recipe in recipes
+    ]
+    runs: dict[int, tuple[TrainingResult, Evaluation]] = {}
+    found = Measurement()
+    save = functools.partial(_save, registration, plan, folder)
+    threads = recipes[0].threads or plan.cores
+    try:
+        for result in run_jobs(
+            jobs, threads=threads, cores=plan.cores, show_progress=show_progress
+        ):
+            save(result)  # before an evaluation that could be interrupted
+            evaluation = evaluate(result.model, data.test, device=device)
+            save(result.with_test(evaluation))
+            runs[result.recipe.seed] = result, evaluation
+            yield (found := _of_runs(runs))
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, TrainingInterrupted) and stop.result.history:
+            save(stop.result)
+        raise
+    except Exception:
+        if runs:
+            yield dataclasses.replace(found, seed_failed=True)
+        raise
+    return result.model, found
+
+
+def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
+    """Return what runs came to, in the order of their seeds."""
+    ordered = [runs[seed] for seed in sorted(runs)]
+    return Measurement(
+        evaluations=[evaluation for _, evaluation in ordered],
+        seeds=sorted(runs),
+        histories=[result.history for result, _ in ordered],
+        train_seconds=statistics.mean(result.seconds for result, _ in ordered),
+        train_threads=ordered[0][0].provenance.train_threads,
+    )
+
+
+def _save(
+    registration: Registration, plan: TrainingPlan, folder: Path | None, result: TrainingResult
+) -> None:
+    if folder is None:
+        return
+    told = result.provenance
+    name = file_name(registration, plan.recipe, result.recipe, told.dataset, final=plan.final)
+    if told.evaluated:
+        save_weights(result.model, result.path(folder / name), told)
+    else:
+        _log.info("saved %s", result.save(folder / name))
+
+
+def _differences(rows: list[Row]) -> list[Difference]:
+    first_seeds = [
+        (row.name, row.measurement.evaluations[0].correct)
+        for row in rows
+        if row.measurement is not None and row.accuracy is not None
+    ]
+    tests = [
+        (better, worse, *mcnemar(right, right_too))
+        for (better, right), (worse, right_too) in itertools.pairwise(first_seeds)
+    ]
+    adjusted = holm([test[-1] for test in tests])
+    return [
+        Difference(*test[:-1], p_value=p_value)
+        for test, p_value in zip(tests, adjusted, strict=True)
+    ]

@@ -1,0 +1,53 @@
+"""A comparison's rows as CSV."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mnistzoo.output import write
+from mnistzoo.overrides import as_settings
+
+if TYPE_CHECKING:
+    from mnistzoo.comparison import Comparison, Row
+
+
+def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
+    """Write a row a model, one column a figure, of six digits; to stdout for ``-``.
+
+    A list over seeds is one cell; histories are in the JSON alone.
+    """
+    names = comparison.benchmarks.names if comparison.benchmarks else []
+    plan = comparison.training
+    what = {
+        "dataset": comparison.dataset["name"],
+        "recipe": plan.recipe if plan else "",
+        "overrides": " ".join(as_settings(plan.overrides)) if plan else "",
+        "final": plan.final if plan else "",
+    }
+    lines = [_flat(row, what, names) for row in comparison.rows]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write(text.getvalue(), path)
+
+
+def _flat(row: "Row", what: Mapping[str, Any], benchmarks: list[str]) -> dict[str, Any]:
+    facts = {"name": row.name, **what} | row.to_dict()
+    del facts["history"]
+    figures = facts.pop("benchmarks") or {}
+    low, high = facts.pop("accuracy_interval") or (None, None)
+    digits = facts.pop("per_class_accuracy") or [None] * 10
+    for over_seeds in ("seeds", "accuracies"):
+        facts[over_seeds] = " ".join(str(_rounded(value)) for value in facts[over_seeds] or [])
+    facts |= {"accuracy_low": low, "accuracy_high": high}
+    facts |= {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
+    facts |= {name: figures.get(name) for name in benchmarks}
+    return {name: _rounded(value) for name, value in facts.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Return a figure with six digits: a mean over seeds would show the error of its last bits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
