@@ -51,7 +51,7 @@ def test_the_whole_api_works_as_the_page_says(
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_the_snippets_run(number: int, tmp_path: Path) -> None:
     expected = (
-        "torch.Size([64, 1, 28, 28]) torch.float32 torch.int64",
+        "torch.float32 (64, 1, 28, 28) torch.int64",
         "1 9000",
         "100 0.001 ",
         "Linear(in_features=784",

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,21 +70,26 @@ def headings() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run every command of the pages in a folder, and return it."""
-    assert ["pip", "install", "."] in commands(README)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which the pages' commands are run."""
     folder = tmp_path_factory.mktemp("folder")
     (folder / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "seven.png", folder / "docs")
-    path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for words in shortened():
-        output = run(words, folder, PYTHONPATH=path)
-        assert "softmax" in output or "softmax" not in words
     return folder
 
 
-def test_every_command_runs(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def outputs(folder: Path, plugin: Path) -> dict[str, str]:
+    """Run every command of the pages, and return what each printed."""
+    assert ["pip", "install", "."] in commands(README)
+    path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {shlex.join(words): run(words, folder, PYTHONPATH=path) for words in shortened()}
+
+
+def test_every_command_runs(folder: Path, outputs: dict[str, str]) -> None:
     assert (folder / "comparison.json").exists()
+    (trained,) = [output for words, output in outputs.items() if "compare softmax" in words]
+    assert "softmax" in trained
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +111,10 @@ def test_the_first_command_compares_the_shipped_models(models: dict[str, Any]) -
     assert models.keys() == FIRST_PARTY
 
 
-def test_the_commands_print_what_the_readme_shows(compared: tuple[Path, str], folder: Path) -> None:
-    predicted = run(["mnistzoo", "predict", "docs/seven.png"], folder)
+def test_the_commands_print_what_the_readme_shows(
+    compared: tuple[Path, str], outputs: dict[str, str]
+) -> None:
+    predicted = outputs["mnistzoo predict docs/seven.png"]
     (shown,) = blocks(README, "text")
     for line in shown.text.splitlines():
         if line and line.strip() != "...":
@@ -165,6 +173,7 @@ def test_the_table_of_models_is_that_of_the_shipped_weights(compared: tuple[Path
     assert "\n".join(rows) in MODELS.read_text("utf-8")
 
 
+@pytest.mark.usefixtures("outputs")  # it takes a file that a command has written
 def test_the_python_snippets_run(folder: Path) -> None:
     whole = ("import mnistzoo", "import Predictor")  # the others are files of the plugin
     texts = [block.text for page in (README, ONNX) for block in blocks(page, "python")]
