@@ -45,8 +45,6 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
-    from mnistzoo.errors import MnistzooError
-    from mnistzoo.pictures import doubt, read_picture
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_predictions
 
@@ -54,7 +52,25 @@ def command(
     check_distinct((json_file,), inputs=(model, weights, *(path for path, _ in expanded)))
     check_writable(json_file)
     model = model or _best_model()
-    classify = _classifier(model, weights)
+    predictions, errors = _predict(expanded, _classifier(model, weights))
+    if json_file:
+        write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
+    if json_file != "-" and predictions:
+        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
+        show_predictions(predictions, f"{model}, under {runtime}")
+    for each in predictions:
+        if each["doubt"]:
+            click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
+    return 1 if errors else 0
+
+
+def _predict(
+    expanded: list[tuple[str, str | None]], classify: "Classify"
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return what each picture shows, and the reasons of those that could not be read."""
+    from mnistzoo.errors import MnistzooError
+    from mnistzoo.pictures import doubt, read_picture
+
     predictions: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, problem in expanded:
@@ -81,15 +97,7 @@ def command(
                 "doubt": doubt(image, confidence),
             }
         )
-    if json_file:
-        write_json({"model": model, "predictions": predictions, "errors": errors}, json_file)
-    if json_file != "-" and predictions:
-        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
-        show_predictions(predictions, f"{model}, under {runtime}")
-    for each in predictions:
-        if each["doubt"]:
-            click.echo(f"mnistzoo: {each['file']} looks like no digit: {each['doubt']}", err=True)
-    return 1 if errors else 0
+    return predictions, errors
 
 
 def _is_file(model: str) -> bool:
