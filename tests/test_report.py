@@ -1,7 +1,13 @@
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from mnistzoo.export import Export, OnnxFigures
 from mnistzoo.report.figures import as_changed, counted
+from mnistzoo.report.table import Column, Table
 from mnistzoo.report.text import export_notes
 
 
@@ -46,3 +52,56 @@ def test_what_was_changed_is_said_as_set_takes_it() -> None:
         " with epochs=1, rotation=10, clip_norm=none, compile=true, optimizer=sgd"
     )
     assert as_changed({}) == ""
+
+
+COLUMNS = [
+    Column("name", str),
+    Column("least", lambda row: "x" * 10, "right"),
+    Column("most", lambda row: "x" * 10, priority=2),
+    Column("less", lambda row: "x" * 10, priority=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (42, ["name", "least", "most", "less"]),
+        (41, ["name", "most", "less"]),
+        (30, ["name", "most", "less"]),
+        (29, ["name", "most"]),
+        (17, ["name"]),
+        (1, ["name"]),
+    ],
+)
+def test_the_least_important_columns_fold_away_first(width: int, kept: list[str]) -> None:
+    table = Table(COLUMNS, ["a"])
+    assert [column.heading for column in table.fitting(width)] == kept
+
+
+def in_terminal(run_python: Callable[..., object], *words: str) -> str:
+    """Return what a command prints in a terminal of 40 columns."""
+    ours, theirs = os.openpty()
+    try:
+        run_python("-m", "mnistzoo", *words, stdout=theirs, env={"COLUMNS": "40", "TERM": "dumb"})
+    finally:
+        os.close(theirs)
+    with open(ours, "rb", buffering=0) as stream:
+        return stream.read(100_000).decode()
+
+
+def test_a_terminal_gets_what_fits_and_a_file_all(
+    install_plugin: Callable[..., Path],
+    run_python: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    install_plugin("good")
+    narrow = in_terminal(run_python, "models")
+    assert all(
+        len(line) <= 40 for line in narrow.replace("\x1b[1m", "").split("\r\n") if "[" not in line
+    )
+    assert "left out to fit 40 columns:" in narrow and "--wide" in narrow
+    assert "plugin" not in narrow.partition("left out")[0]
+    for whole in (
+        in_terminal(run_python, "models", "--wide"),
+        run_python("-m", "mnistzoo", "models", env={"COLUMNS": "40"}).stdout,
+    ):
+        assert "summary" in whole and "left out" not in whole

@@ -59,8 +59,6 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
-    from mnistzoo.errors import MnistzooError, one_line
-    from mnistzoo.prediction import read
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_predictions
 
@@ -73,7 +71,30 @@ def command(
     for path in passed_over:
         click.echo(f"mnistzoo: {one_line(path)} is passed over: its name is no picture's", err=True)
     model = model or _best_model()
-    classify = _classifier(model, weights)
+    predictions, errors = _predict(
+        expanded, _classifier(model, weights), one=one, explain_dir=explain_dir
+    )
+    if json_file:
+        facts = {"model": model, "predictions": predictions, "errors": errors}
+        write_json({**facts, "passed_over": passed_over}, json_file)
+    if json_file != "-" and predictions:
+        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
+        show_predictions(predictions, f"{model}, under {runtime}")
+    for each in predictions:
+        _say_doubts(each)
+    return 1 if errors else 0
+
+
+def _predict(
+    expanded: Sequence[tuple[str, str | None]],
+    classify: "Classify",
+    *,
+    one: bool,
+    explain_dir: str | None,
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return what each picture shows, and the reasons of those that could not be read."""
+    from mnistzoo.prediction import read
+
     predictions: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     for path, problem in expanded:
@@ -97,26 +118,17 @@ def command(
                 "digits": [_facts(each) for each in shown],
             }
         )
-    if json_file:
-        facts = {
-            "model": model,
-            "predictions": predictions,
-            "errors": errors,
-            "passed_over": passed_over,
-        }
-        write_json(facts, json_file)
-    if json_file != "-" and predictions:
-        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
-        show_predictions(predictions, f"{model}, under {runtime}")
-    for each in predictions:
-        name, digits = one_line(each["file"]), each["digits"]
-        if len(digits) > 1:
-            click.echo(f"mnistzoo: {name} shows {len(digits)} digits: {each['text']}", err=True)
-        for place, digit in enumerate(digits, 1):
-            if digit["doubt"]:
-                which = f", digit {place}," if len(digits) > 1 else ""
-                click.echo(f"mnistzoo: {name}{which} is in doubt: {digit['doubt']}", err=True)
-    return 1 if errors else 0
+    return predictions, errors
+
+
+def _say_doubts(picture: dict[str, Any]) -> None:
+    name, digits = one_line(picture["file"]), picture["digits"]
+    if len(digits) > 1:
+        click.echo(f"mnistzoo: {name} shows {len(digits)} digits: {picture['text']}", err=True)
+    for place, digit in enumerate(digits, 1):
+        if digit["doubt"]:
+            which = f", digit {place}," if len(digits) > 1 else ""
+            click.echo(f"mnistzoo: {name}{which} is in doubt: {digit['doubt']}", err=True)
 
 
 def _facts(prediction: "Prediction") -> dict[str, Any]:

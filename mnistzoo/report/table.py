@@ -15,7 +15,7 @@ from mnistzoo.output import results, say_note, terminal_width
 T = TypeVar("T")
 
 _UNLIMITED_WIDTH = 10_000
-_GAP = 2  # columns between two cells
+_GAP = 2  # between two columns; half of it stands left of the first and right of the last
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Table(Generic[T]):
         """Return the columns that fit: the least important are left out first."""
         kept = list(self.columns)
         by_importance = sorted(kept[1:], key=lambda column: -column.priority)
-        while by_importance and sum(map(self._width, kept)) + _GAP * (len(kept) - 1) > width:
+        while by_importance and sum(map(self._width, kept)) + _GAP * len(kept) > width:
             kept.remove(by_importance.pop())
         return kept
 
