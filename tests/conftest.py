@@ -235,8 +235,8 @@ def run_module(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return ``run_module(module, *arguments, env={})``: ``python -m MODULE``, torch imported."""
 
-    def run(module: str, *arguments: str, env: dict[str, str] | None = None) -> Any:
-        return processes.run_module(module, *arguments, **_own_plugins(env))
+    def run(module: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        return processes.run_module(module, *arguments, **_own_plugins(env), **options)
 
     return run
 

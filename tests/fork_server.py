@@ -53,6 +53,10 @@ def become(request: dict[str, Any]) -> None:
     given = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*here, *filter(None, given), *sys.path[1:]]
     sys.argv[1:] = request["arguments"]
+    if streams := environment.get("PYTHONIOENCODING"):
+        encoding, _, errors = streams.partition(":")
+        sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(encoding=encoding)  # type: ignore[union-attr]
     if threads := environment.get("OMP_NUM_THREADS"):
         sys.modules["torch"].set_num_threads(int(threads))
 

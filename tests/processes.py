@@ -73,6 +73,7 @@ def run_module(
     env: Mapping[str, str],
     cwd: str | Path,
     python: str = sys.executable,
+    errors: str = "strict",
     limit: float = LIMIT,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m MODULE`` to its end, in a fork of a process that has imported torch.
@@ -81,9 +82,11 @@ def run_module(
     OpenMP starts, needs :func:`run`.
     """
     if sys.platform != "linux":  # elsewhere libraries may not survive a fork
-        return run([python, "-m", module, *arguments], env=env, cwd=cwd, limit=limit)
+        command = [python, "-m", module, *arguments]
+        return run(command, env=env, cwd=cwd, errors=errors, limit=limit)
     request = {"module": module, "arguments": arguments, "env": dict(env), "cwd": str(cwd)}
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+    temporary = functools.partial(tempfile.TemporaryFile, "w+", errors=errors)
+    with temporary() as out, temporary() as err:
         server = _fork_server(python)
         socket.send_fds(server, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
         number = int(server.recv(20))
