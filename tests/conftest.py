@@ -230,13 +230,28 @@ def run_python(
 
 
 @pytest.fixture
+def run_module(
+    _own_plugins: Callable[..., dict[str, Any]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return ``run_module(module, *arguments, env={})``: ``python -m MODULE``, torch imported."""
+
+    def run(module: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Any:
+        return processes.run_module(module, *arguments, **_own_plugins(env), **options)
+
+    return run
+
+
+@pytest.fixture
 def run_cli(
+    run_module: Callable[..., subprocess.CompletedProcess[str]],
     run_python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return ``run_cli(*arguments, env={})``: runs ``python -m mnistzoo``."""
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
-        return run_python("-m", "mnistzoo", *arguments, env=env)
+        if any(name.startswith(("PYTHON", "OMP_")) for name in env or {}):
+            return run_python("-m", "mnistzoo", *arguments, env=env)  # read when Python starts
+        return run_module("mnistzoo", *arguments, env=env)
 
     return run
 

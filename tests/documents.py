@@ -97,17 +97,18 @@ def run(words: list[str], folder: Path, *, expected: int = 0, **environment: str
 
     It sees neither the settings nor the cache of whoever runs the tests.
     """
-    if words[0] in ("mnistzoo", "pip"):
-        words = [sys.executable, "-m", *words]
-    if words[0] == "python":
-        words = [sys.executable, *words[1:]]
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")
     }
-    done = processes.run(
-        words,
-        cwd=folder,
-        env=inherited | {"MNISTZOO_CACHE_DIR": str(folder / "cache")} | environment,
-    )
+    env = inherited | {"MNISTZOO_CACHE_DIR": str(folder / "cache")} | environment
+    match words:
+        case ["mnistzoo", *_]:
+            done = processes.run_module(*words, env=env, cwd=folder)
+        case ["python", "-m", *rest]:
+            done = processes.run_module(*rest, env=env, cwd=folder)
+        case _:
+            start = {"pip": [sys.executable, "-m", "pip"], "python": [sys.executable]}
+            command = [*start.get(words[0], words[:1]), *words[1:]]
+            done = processes.run(command, env=env, cwd=folder)
     assert done.returncode == expected, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
     return done.stdout

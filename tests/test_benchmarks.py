@@ -204,8 +204,8 @@ def test_peak_memory_is_that_of_the_fresh_process_alone() -> None:
     # The benchmark's own code, up to where it loads the model.
     before = code.partition("from mnistzoo")[0] + "print(before)\n"
     command = [sys.executable, "-c", before]
-    small = float(subprocess.check_output(command))
+    small = float(run(command, check=True).stdout)
     ballast = np.ones(800 << 20, np.uint8)  # more than torch takes by itself
-    large = float(subprocess.check_output(command))
+    large = float(run(command, check=True).stdout)
     assert ballast[-1] == 1
     assert abs(large - small) < 100

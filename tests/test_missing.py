@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -40,13 +41,10 @@ def bare(tmp_path: Path) -> Bare:
             if libraries.exists():
                 (site / libraries.name).symlink_to(libraries)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MNISTZOO_")}
-        return subprocess.run(
+        return processes.run(
             [sys.executable, "-S", *arguments],  # -S: without site-packages
             env=environment | {"PYTHONPATH": str(site)},
             cwd=work,
-            capture_output=True,
-            text=True,
-            check=False,
         )
 
     return run
@@ -110,14 +108,14 @@ def test_the_shipped_data_needs_numpy_alone(bare: Bare) -> None:
     ],
 )
 def test_a_file_that_hides_a_module_is_named(
-    module: str, content: str, line: str, install_plugin: Install, run_cli: Run, tmp_path: Path
+    module: str, content: str, line: str, install_plugin: Install, run_python: Run, tmp_path: Path
 ) -> None:
     install_plugin("hides")
     work = tmp_path / "work"
     work.mkdir()
     hiding = work / f"{module}.py"
     hiding.write_text(content)
-    done = run_cli(*line.split())
+    done = run_python("-m", "mnistzoo", *line.split())
     shown = done.stdout if line == "plugins" else done.stderr
     assert f"{hiding} hides the Python module {module}, which" in shown
     assert "not installed" not in shown
@@ -127,7 +125,7 @@ def test_a_file_that_hides_a_module_is_named(
         assert len(shown.splitlines()) <= 2  # a plugin's line may come before
 
     hiding.unlink()
-    assert run_cli("models").returncode == 0
+    assert run_python("-m", "mnistzoo", "models").returncode == 0
 
 
 def test_a_file_of_such_a_name_that_does_no_harm_is_not_named(

@@ -105,7 +105,7 @@ def test_what_is_printed_after_the_block_goes_to_stdout_again(
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "ascii:strict", "utf-8"])
 @pytest.mark.parametrize("options", [[], ["--json", "-"]])
 def test_no_file_name_loses_the_results(
-    encoding: str, options: list[str], install_plugin: Install, run_python: Run, tmp_path: Path
+    encoding: str, options: list[str], install_plugin: Install, run_module: Run, tmp_path: Path
 ) -> None:
     install_plugin("linear")
     work = tmp_path / "work"
@@ -114,8 +114,8 @@ def test_no_file_name_loses_the_results(
     os.link(work / "seven.png", work / "\u4e03.png")
     os.link(work / "seven.png", os.fsencode(work) + b"/not-utf-8-\xff.png")
     np.save(work / "\u4e03.npy", np.zeros(1))
-    done = run_python(
-        *("-m", "mnistzoo", "predict", ".", "\u4e03.npy", *options),
+    done = run_module(
+        *("mnistzoo", "predict", ".", "\u4e03.npy", *options),
         env={"PYTHONIOENCODING": encoding},
         errors="surrogateescape",
     )

@@ -29,7 +29,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return ``run(*words)``: runs a program of an environment with the core's wheel in it.
+    """Return ``run(*words)``: runs Python of an environment with the core's wheel in it.
 
     Torch and all else is that of the environment which runs the tests: a .pth file adds its folder,
     but not the editable installs there, to the path.
@@ -43,12 +43,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (site / "third_party.pth").write_text(sysconfig.get_path("purelib") + "\n")
     work = tmp_path_factory.mktemp("work")
 
+    env = os.environ | {"MNISTZOO_PLUGINS": "my-digits", "PYTHONPATH": ""}
+
     def run(*words: str, expect: int = 0) -> str:
-        done = processes.run(
-            [str(programs / words[0]), *words[1:]],
-            cwd=work,
-            env=os.environ | {"MNISTZOO_PLUGINS": "my-digits", "PYTHONPATH": ""},
-        )
+        done = processes.run_module(*words, cwd=work, env=env, python=str(programs / "python"))
         assert done.returncode == expect, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -59,9 +57,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         processes.run([*pip, "install", *options, str(wheel)], check=True)
 
     install(build_wheel(ROOT, tmp_path_factory.mktemp("core")))
-    where = run("python", "-c", "import mnistzoo; print(mnistzoo.__file__)")
-    assert Path(where.strip()).is_relative_to(site)
-    run("mnistzoo", "new-plugin", "my-digits")
+    code = "import mnistzoo; print(mnistzoo.__file__)"
+    found = processes.run([programs / "python", "-c", code], cwd=work, env=env, check=True)
+    assert Path(found.stdout.strip()).is_relative_to(site)
+    processes.run([programs / "mnistzoo", "new-plugin", "my-digits"], cwd=work, env=env, check=True)
     install(build_wheel(work / "my-digits", tmp_path_factory.mktemp("plugin")))
     return run
 
@@ -105,9 +104,9 @@ def test_the_plugin_trains_compares_exports_and_predicts(run: Run, tmp_path: Pat
 
 
 def test_the_plugins_own_tests_and_benchmarks_run(run: Run, tmp_path: Path) -> None:
-    out = run("python", "-m", "pytest", "my-digits/benchmarks", "--benchmark-json", "result.json")
+    out = run("pytest", "my-digits/benchmarks", "--benchmark-json", "result.json")
     assert "3 passed" in out
     joined = run("mnistzoo", "compare", "my_digits", "--benchmarks", "result.json", expect=1)
     assert "inference 256, us" in joined and "ships no weights" in joined
-    out = run("python", "-m", "pytest", "my-digits/tests", "-k", "names or output")
+    out = run("pytest", "my-digits/tests", "-k", "names or output")
     assert "2 passed" in out and "mnistzoo: my_digits:" in out

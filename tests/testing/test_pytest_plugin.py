@@ -31,7 +31,7 @@ def test_my_model(check):
 
 
 @pytest.fixture
-def pytest_on(tmp_path: Path, install_plugin: Install, run_python: Run) -> Run:
+def pytest_on(tmp_path: Path, install_plugin: Install, run_module: Run) -> Run:
     """Return ``pytest_on(name, *arguments, changes="", model_code=None)``.
 
     It installs a model and runs pytest in a directory where there is a test file only if the
@@ -47,7 +47,7 @@ def pytest_on(tmp_path: Path, install_plugin: Install, run_python: Run) -> Run:
         work.mkdir()
         if "test_contract.py" in arguments:
             (work / "test_contract.py").write_text(TEST.format(name=name))
-        return run_python("-m", "pytest", "-p", "no:cacheprovider", *arguments)
+        return run_module("pytest", "-p", "no:cacheprovider", *arguments)
 
     return run
 
@@ -122,8 +122,8 @@ def of_a_traceback(line: str) -> bool:
     return line.startswith((">", "E  ")) or re.search(r"\.py:\d+", line) is not None
 
 
-def test_an_unknown_model_of_the_option_is_one_line(run_python: Run) -> None:
-    done = run_python("-m", "pytest", "-p", "no:cacheprovider", "--mnistzoo-check", "nobody")
+def test_an_unknown_model_of_the_option_is_one_line(run_module: Run) -> None:
+    done = run_module("pytest", "-p", "no:cacheprovider", "--mnistzoo-check", "nobody")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     (line,) = [line for line in done.stderr.splitlines() if line]
     assert line.startswith("ERROR: there is no model 'nobody'")
@@ -131,12 +131,12 @@ def test_an_unknown_model_of_the_option_is_one_line(run_python: Run) -> None:
 
 
 def test_an_unknown_model_of_a_test_is_a_message_without_a_traceback(
-    run_python: Run, tmp_path: Path
+    run_module: Run, tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
     work.mkdir()
     (work / "test_contract.py").write_text(TEST.format(name="nobody"))
-    done = run_python("-m", "pytest", "-p", "no:cacheprovider")
+    done = run_module("pytest", "-p", "no:cacheprovider")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert any(line.startswith("there is no model 'nobody'") for line in lines)
