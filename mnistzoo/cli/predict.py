@@ -10,6 +10,7 @@ import click
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
+from mnistzoo.errors import MnistzooError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
