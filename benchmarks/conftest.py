@@ -46,7 +46,7 @@ def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
     """Note for ``regressions.py`` what ``-k``, or a path, left out: benchmarks or functions."""
-    session: pytest.Session = config.pluginmanager.get_plugin("session")
+    session: Any = config.pluginmanager.get_plugin("session")
     names = [*_deselected, *(item.name for item in session.items)]
     collected = {name.partition("[")[0] for name in names}
     defined = {

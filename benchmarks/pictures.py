@@ -39,7 +39,8 @@ class Row:
 
 def measure(predictor: Predictor, kind: str, seeds: range, timed: int) -> tuple[Row, list[int]]:
     """Return the figures of a kind, and the seeds of the pictures that were read wrong."""
-    row, wrong, times = Row(kind), [], []
+    row, wrong = Row(kind), []
+    times: list[float] = []
     for seed in seeds:
         image, text = scenes.picture(kind, seed)
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mnistzoo import evaluate, load_dataset, load_model
+from mnistzoo import evaluate, get_recipe, get_spec, load_dataset, load_model
 from mnistzoo.provenance import environment
 
 TRAIN = """
@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args()
     test = load_dataset("mnist").test
-    print(environment(torch.device("cpu")) | {"threads": torch.get_num_threads()})
+    threads = get_recipe(get_spec("sprint")).threads
+    print(environment(torch.device("cpu")) | {"threads": threads})
     accuracies, all_seconds = [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.seeds):

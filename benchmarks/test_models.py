@@ -1,6 +1,5 @@
 """What else a model costs: creation, training, export, memory."""
 
-import dataclasses
 import functools
 import math
 import subprocess
@@ -58,18 +57,18 @@ def test_training_of_five_steps(
     benchmark: BenchmarkFixture, trainable: str, facts: Facts, data: Dataset
 ) -> None:
     """A whole run, so that the loop's own costs count; its batches are the default recipe's."""
-    recipe = dataclasses.replace(get_recipe(get_spec(trainable)), epochs=1, threads=1)
+    recipe = get_recipe(get_spec(trainable)).replace(epochs=1, threads=1)
     images = data.train[: _STEPS * recipe.batch_size]
 
     def five_steps() -> TrainingResult:
         return train(functools.partial(create_model, trainable), images, recipe, device="cpu")
 
-    trained, run = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
+    result = benchmark.pedantic(five_steps, rounds=3, warmup_rounds=1)
     torch.manual_seed(recipe.seed)
     untrained = create_model(trainable)
-    both = zip(trained.parameters(), untrained.parameters(), strict=True)
+    both = zip(result.model.parameters(), untrained.parameters(), strict=True)
     assert all(not torch.equal(after, before) for after, before in both)
-    assert 0 < run.epochs[0].loss < 3 * math.log(10)
+    assert 0 < result.history[0].loss < 3 * math.log(10)
     benchmark.extra_info.update(facts(trainable))
 
 

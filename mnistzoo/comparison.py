@@ -19,7 +19,7 @@ from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
 from mnistzoo.evaluation import Evaluation, evaluate
-from mnistzoo.files import check_replaceable
+from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import load_model, weights_size
@@ -300,7 +300,7 @@ def compare(
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
-    folder = None if out is None else Path(out)
+    folder = None if out is None else expanded(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         check_replaceable(folder / "weights.safetensors")

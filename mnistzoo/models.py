@@ -47,12 +47,12 @@ def build(
         ModelError: if the factory is not there, fails, does not take the arguments, or returns
             something else.
     """
-    from mnistzoo.modules import unwrapped
-
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
     module_name, _, attribute = spec.factory.partition(":")
     try:
+        from mnistzoo.modules import unwrapped
+
         for name in spec.members:
             if get_spec(name).members:
                 raise ModelError(f"its member {name!r} is itself made of others; name those")

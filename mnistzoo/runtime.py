@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
+from mnistzoo.inputs import as_input
+from mnistzoo.missing import hidden_module
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
@@ -44,6 +46,7 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
+        _onnxruntime()  # that it is missing is said before anything about the file
         if isinstance(model, bytes):
             self._where, self._content, self._folder = "the model", model, ""
         else:
@@ -56,13 +59,7 @@ class Predictor:
         self._open()
 
     def _open(self) -> None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise OnnxFileError(
-                "running ONNX files needs onnxruntime; `pip install onnxruntime`"
-            ) from error
-        where = self._where
+        onnxruntime, where = _onnxruntime(), self._where
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -130,7 +127,7 @@ class Predictor:
                 f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}; logits() "
                 "takes float32 (N, 1, 28, 28)"
             )
-        logits = self.logits(np.divide(images[:, None], 255, dtype=np.float32))
+        logits = self.logits(as_input(images))
         if not np.isfinite(logits).all():
             raise OnnxFileError("the model gives NaN or infinite logits; export another")
         return softmax(logits)
@@ -154,6 +151,22 @@ class Predictor:
         from mnistzoo.prediction import read
 
         return read(picture, self.probabilities).predictions
+
+
+def _onnxruntime() -> Any:
+    """Return the module.
+
+    Raises:
+        OnnxFileError: if it is not installed, or a file of its name hides it.
+    """
+    try:
+        import onnxruntime
+
+        onnxruntime.InferenceSession  # noqa: B018 (a file that hides the package has none)
+    except (ImportError, AttributeError) as error:
+        how = hidden_module(error) or "`pip install onnxruntime`"
+        raise OnnxFileError(f"running ONNX files needs onnxruntime; {how}") from error
+    return onnxruntime
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import io
 import logging
 import os
 import sys
@@ -51,9 +50,6 @@ def main(arguments: list[str] | None = None) -> None:
     words = [word for word in arguments if word != "--debug"]
     logging.basicConfig(format="mnistzoo: %(message)s", level="WARNING", stream=sys.stderr)
     logging.getLogger("mnistzoo").setLevel("INFO")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks is shown escaped; what follows is not lost.
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     FILE,
+    FOLDER,
     check_distinct,
     check_writable,
     data_dir_option,
@@ -39,7 +40,10 @@ from mnistzoo.cli.stopping import StopSignals
 @data_dir_option
 @device_option
 @click.option(
-    "--out", metavar="DIR", help="With --train: save each run's weights there when it ends."
+    "--out",
+    type=FOLDER,
+    metavar="DIR",
+    help="With --train: save each run's weights there when it ends.",
 )
 @json_option
 @click.option(

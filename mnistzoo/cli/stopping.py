@@ -1,7 +1,9 @@
 """Ctrl-C, SIGTERM and a closed terminal end a command; what it has finished is saved first."""
 
+import math
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -10,17 +12,29 @@ _SIGNALS = {
 }  # Windows has no SIGHUP
 
 
+# Seconds in which a second signal is impatience; after them the first was swallowed on its way.
+_PATIENCE = 5
+
+
 class StopSignals:
     """In its block SIGTERM and SIGHUP do what Ctrl-C does: they raise KeyboardInterrupt.
 
     After that all are put off, so that an impatient second one does not cut short what saves the
     finished work, until :meth:`listen` is called. A signal that is ignored stays so, as Ctrl-C does
     in a background process of a script, and SIGHUP, a closed terminal, after ``nohup``.
+
+    The exception may be swallowed on its way, as in a ``__del__``. Then a signal that comes some
+    seconds later raises it again, unless all are put off by then.
+
+    Attributes:
+        came: whether a signal came that was not put off.
     """
 
     def __init__(self) -> None:
-        self._listening = True
+        self._held = False
         self._put_off = False
+        self.came = False
+        self._raised = -math.inf
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -43,7 +57,7 @@ class StopSignals:
 
     def put_off(self) -> None:
         """Deliver no signal until :meth:`listen` is called."""
-        self._listening = False
+        self._held = True
 
     def listen(self) -> None:
         """Deliver signals again, first the one that was put off, if there is one.
@@ -51,14 +65,17 @@ class StopSignals:
         Raises:
             KeyboardInterrupt: if there is one.
         """
-        self._listening = True
+        self._held = False
+        self._raised = -math.inf
         if self._put_off:
             self._put_off = False
             self._stop(signal.SIGINT, None)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self._listening:
+        now = time.monotonic()
+        if self._held or now - self._raised < _PATIENCE:
             self._put_off = True
             return
-        self._listening = False
+        self._raised = now
+        self.came = True
         raise KeyboardInterrupt

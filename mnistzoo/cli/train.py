@@ -144,12 +144,13 @@ def _train(
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_training
     from mnistzoo.training import TrainingDiverged, TrainingInterrupted, run_training
+    from mnistzoo.training.callbacks import StopWhen
     from mnistzoo.training.progress import TrainingProgress
     from mnistzoo.weights import save_weights
 
     stopped = ""
     try:
-        result = run_training(job, [TrainingProgress()])
+        result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
     except (TrainingDiverged, TrainingInterrupted) as error:
         result, stopped = error.result, str(error)
     stop_signals.put_off()

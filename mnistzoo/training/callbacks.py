@@ -1,5 +1,6 @@
 """What can be watched while a model trains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,3 +86,18 @@ class Callback:
         Args:
             result: of the run, complete or not; None after an exception of the model or a callback.
         """
+
+
+class StopWhen(Callback):
+    """Ends a run at its next step, as Ctrl-C does, once a condition holds.
+
+    So a signal stops it even if its exception was swallowed on its way, as in a ``__del__``.
+    """
+
+    def __init__(self, condition: Callable[[], bool]) -> None:
+        self._condition = condition
+
+    def on_step(self, step: Step) -> None:
+        """Raise KeyboardInterrupt if the condition holds."""
+        if self._condition():
+            raise KeyboardInterrupt

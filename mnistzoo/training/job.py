@@ -213,7 +213,8 @@ class _Run:
                 changed_fields(base, chosen),
             )
         own = model if isinstance(model, nn.Module) else None
-        name = getattr(type(own) if own is not None else model, "__name__", type(model).__name__)
+        named = type(unwrapped(own)) if own is not None else model
+        name = getattr(named, "__name__", type(model).__name__)
         if isinstance(recipe, str):
             raise ModelError(
                 f"{name} is not registered, so it has no recipe {recipe!r}; give a Recipe"

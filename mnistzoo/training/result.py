@@ -11,6 +11,7 @@ from torch import nn
 
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation
+from mnistzoo.files import expanded
 from mnistzoo.provenance import Provenance
 from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Epoch
@@ -62,7 +63,7 @@ class TrainingResult:
         That is kept for a complete run, though; the weights of another go beside it, under a name
         that says after which epoch it ended.
         """
-        path = Path(wanted)
+        path = expanded(wanted)
         if self.complete:
             return path
         ended = f"{path.stem}-epoch{len(self.history)}of{self.recipe.epochs}"
@@ -87,6 +88,6 @@ class TrainingResult:
         if target.suffix != ".safetensors":
             raise MnistzooError(f"{path} does not end in .safetensors; name the file so")
         if target.exists():
-            _log.info("replacing %s, which was there before", target)
+            _log.warning("replacing %s, which was there before", target)
         save_weights(self.model, target, self.provenance)
         return target

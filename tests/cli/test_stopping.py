@@ -1,7 +1,9 @@
 """Ctrl-C and its like stop the work once; what saves its results is not cut short."""
 
+import contextlib
 import os
 import signal
+import time
 
 import pytest
 
@@ -45,3 +47,18 @@ def test_handlers_are_as_before_after_the_block_and_what_is_ignored_stays_so() -
     finally:
         signal.signal(signal.SIGINT, before)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_whose_exception_was_swallowed_raises_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: seconds)
+    with StopSignals() as stop_signals:
+        for seconds in (0.0, 5.0, 10.0):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+                pytest.fail("the signal did nothing")
+            assert stop_signals.came
+            seconds += 4.9
+            signal.raise_signal(signal.SIGTERM)  # impatience

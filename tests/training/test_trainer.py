@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_runs import trained
+from training_runs import Watch, trained
 
-from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model
+from mnistzoo import ModelSpec, Recipe, Split, evaluate, load_dataset, load_model, train
 from mnistzoo.cpu import computing_threads, cpu_computes_bfloat16
 from mnistzoo.inference import DeviceError
 from mnistzoo.registry import ModelError
 from mnistzoo.training import Epoch, TrainingDiverged, TrainingInterrupted
 from mnistzoo.training.augment import crop_middle
+from mnistzoo.training.callbacks import StopWhen
 
 Register = Callable[..., None]
 Spec = Callable[..., ModelSpec]
@@ -549,3 +550,12 @@ def test_a_recipe_that_names_no_threads_takes_one(data: Split) -> None:
     with computing_threads(2):
         trained(SmallNet, recipe, data[:128], on_step=lambda _: during.add(torch.get_num_threads()))
     assert during == {1}
+
+
+def test_a_run_stops_at_the_next_step_once_a_condition_holds(data: Split) -> None:
+    steps: list[int] = []
+    watch = [Watch(on_step=steps.append), StopWhen(lambda: len(steps) == 13)]
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(SmallNet, data[:640], RECIPE, callbacks=watch, epochs=3)
+    assert steps == list(range(1, 14))
+    assert len(caught.value.result.history) == 1
