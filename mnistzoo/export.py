@@ -120,17 +120,11 @@ def export_onnx(
         OSError: if the file cannot be written.
     """
     registration = get_registration(name)
+    if declared := registration.spec.expected_failures.get("onnx"):
+        raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
     check_replaceable(path)
-    model = load_model(name, weights)
-    try:
-        converted = convert(model, registration, own_weights=weights is not None)
-        return _written(converted, path, int8=int8, force=force)
-    except ExportError as error:
-        declared = registration.spec.expected_failures.get("onnx")
-        if declared is None:
-            raise
-        name = registration.spec.name
-        raise ExportError(f"model {name!r} cannot be exported: {declared}") from error
+    converted = convert(load_model(name, weights), registration, own_weights=weights is not None)
+    return _written(converted, path, int8=int8, force=force)
 
 
 @dataclass(frozen=True)

@@ -132,11 +132,23 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
 def _with_names_of(expected: StateDict, state: StateDict) -> StateDict:
     """Return the state with the names of the expected one, as far as wrappers changed them."""
     state = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
-    while not state.keys() & expected.keys():
-        prefixes = {name.partition(".")[0] for name in state}
-        if len(prefixes) != 1 or not all("." in name for name in state):
-            break
-        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
+    needed = {name for name in expected if not name.endswith("num_batches_tracked")}
+    if not needed <= state.keys():
+        # Below a wrapper's prefix, beside what else the wrapper holds (a loss, a counter).
+        prefixes = {
+            name.removesuffix(last)
+            for last in list(needed)[:1]
+            for name in state
+            if name.endswith(f".{last}")
+        }
+        fitting = [each for each in prefixes if {each + name for name in needed} <= state.keys()]
+        if len(fitting) == 1:
+            (prefix,) = fitting
+            state = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in state.items()
+                if name.startswith(prefix)
+            }
     counters = {name for name in expected if name.endswith("num_batches_tracked")}
     if not counters & state.keys():  # a file of PyTorch before 0.4.1
         state |= {name: torch.zeros_like(expected[name], device="cpu") for name in counters}
@@ -194,11 +206,11 @@ def _read_state(path: Path, content: bytes) -> StateDict:
                 f"{path} holds {objects}, and to load that would run code; {_HOW_TO_SAVE}"
             ) from error
         raise WeightsError(_damaged(path, error)) from error
-    state = (
-        next((found[key] for key in _WRAPPINGS if key in found), found)
-        if (isinstance(found, dict) and not _is_state(found))
-        else found
-    )
+    state = found
+    if isinstance(found, dict) and not _is_state(found):
+        inside = [each for each in found.values() if each and _is_state(each)]
+        by_name = [found[key] for key in _WRAPPINGS if key in found]
+        state = next(iter(by_name or inside), found) if by_name or len(inside) == 1 else found
     if not _is_state(state):
         held = (
             f"a dict of {_some(set(map(str, found)))}"

@@ -237,7 +237,7 @@ def test_a_model_that_declares_why_it_cannot_be_exported_gives_that_reason(
     with pytest.raises(ExportError) as caught:
         export_onnx(name, tmp_path / "model.onnx", weights=weights)
     assert str(caught.value) == f"model {name!r} cannot be exported: ONNX has no Bessel functions"
-    assert "prims.bessel_j0" in str(caught.value.__cause__)
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_int8_is_smaller_and_as_accurate(model: Models, tmp_path: Path) -> None:

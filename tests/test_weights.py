@@ -126,6 +126,11 @@ WRAPPED: dict[str, Callable[[], Any]] = {
         name.replace("conv.", "conv._orig_mod."): each for name, each in named("").items()
     },
     "Lightning": lambda: {"state_dict": named("model."), "hyper_parameters": {"lr": 0.1}},
+    "Lightning with a weighted loss": lambda: {
+        "state_dict": named("model.") | {"criterion.weight": torch.ones(10)}
+    },
+    "averaged": lambda: named("module.") | {"n_averaged": torch.tensor(3)},
+    "under another key": lambda: {"network": named(""), "epoch": 3},
     "state_dict": lambda: checkpoint("state_dict"),
     "model_state_dict": lambda: checkpoint("model_state_dict"),
     "model": lambda: checkpoint("model"),

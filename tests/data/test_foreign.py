@@ -88,6 +88,15 @@ def test_so_does_the_line_where_it_lies_in_the_data_dir_or_is_named_as_one(
     np.testing.assert_array_equal(convert(str(caught.value), tmp_path), IMAGES[:7])
 
 
+def test_a_csv_of_training_images_becomes_the_file_of_training_images(tmp_path: Path) -> None:
+    write(tmp_path / "mnist_train.csv", 7)
+    with pytest.raises(DataError, match="turns the training images") as caught:
+        load_dataset("mnist", tmp_path).read("train")
+    (code,) = re.findall(r"in Python `(.+?)` turns", str(caught.value))
+    run(["python", "-c", code], tmp_path)
+    np.testing.assert_array_equal(read_idx(tmp_path / "train-images-idx3-ubyte"), IMAGES[:7])
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "model.safetensors", "digits.png", "mnist"])
 def test_another_file_gets_no_such_line(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"something else")
