@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.pictures.plain import as_ink, contrast_with_border, is_plain
+
 Gray = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -146,8 +148,9 @@ class _View:
 
 def find(pixels: Bytes) -> Found:
     """Return the digits on a picture, uint8 ``(height, width, 3)``."""
-    if max(pixels.shape) <= _LITTLE:
-        return _little(pixels)
+    gray = _gray(pixels, _GRAY)
+    if max(gray.shape) <= _LITTLE or is_plain(gray):
+        return _all_of(gray)
     view = _best_view(pixels, _GRAY)
     if (not view.pieces or view.pieces[0].contrast < 0.25) and _colourful(pixels):
         # Ink as light as the paper, of another colour.
@@ -170,16 +173,21 @@ def find(pixels: Bytes) -> Found:
     )
 
 
-def _little(pixels: Bytes) -> Found:
-    """Return all of a picture of a few pixels as one digit; nothing else has room there."""
-    gray = _gray(pixels, _GRAY).astype(np.float32)
-    edges = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    contrast = np.abs(gray - np.median(edges))
-    peak = max(float(contrast.max()), 1)
-    ink = np.where(contrast > 0.06 * peak, contrast / peak, 0).astype(np.float32)
-    digit = Digit((0, 0, gray.shape[1], gray.shape[0]), ink, peak / 255)
-    digits = [digit] if peak > 255 * _LEVELS[0] else []
-    return Found(digits, 0, ink * (peak / 255), ink > 0.5, 0, 0)
+def _all_of(gray: Bytes) -> Found:
+    """Return all that differs from the paper as one digit."""
+    contrast = contrast_with_border(gray)
+    share = contrast / np.float32(255)
+    if float(share.max()) <= _LEVELS[0]:
+        return Found([], 0, share, np.zeros(gray.shape, bool), 0, 0)
+    ink = as_ink(contrast)
+    left, top, width, height = cv2.boundingRect((ink > 0).view(np.uint8))
+    right, bottom = left + width, top + height
+    digit = Digit(
+        box=(left, top, right, bottom),
+        ink=_thickened(ink[top:bottom, left:right]),
+        contrast=float(share.max()),
+    )
+    return Found([digit], 0, share, ink > 0.5, 0, 0)
 
 
 def _colourful(pixels: Bytes) -> bool:

@@ -75,7 +75,7 @@ def of_font(name: str, label: int) -> Ink:
     font = ImageFont.truetype(_font_file(name), _HEIGHT)
     image = Image.new("L", (2 * _HEIGHT, 2 * _HEIGHT))
     ImageDraw.Draw(image).text((_HEIGHT / 2, _HEIGHT / 4), str(label), fill=255, font=font)
-    return cropped(np.asarray(image, np.float32) / 255)
+    return cropped(np.asarray(image, np.float32) / np.float32(255))
 
 
 def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -> Ink:
@@ -97,7 +97,8 @@ def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -
         y = _HEIGHT * 0.4 + path[:, 1] * _HEIGHT
         for px, py in zip(x, y, strict=True):
             draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=255)
-    return cropped(np.asarray(image.filter(ImageFilter.GaussianBlur(1)), np.float32) / 255)
+    soft = image.filter(ImageFilter.GaussianBlur(1))
+    return cropped(np.asarray(soft, np.float32) / np.float32(255))
 
 
 def of_test_set(index: int) -> tuple[Ink, int]:

@@ -89,7 +89,7 @@ def pen(rng: Rng) -> tuple[float, float, float]:
 def written(
     pixels: Pixels, ink: Ink, colour: tuple[float, float, float], dense: float = 1
 ) -> Pixels:
-    alpha = dense * ink[:, :, None]
+    alpha = np.float32(dense) * ink[:, :, None]
     return pixels * (1 - alpha) + np.array(colour, np.float32) * alpha
 
 
@@ -115,7 +115,7 @@ def drawn(
     """Return what is drawn with Pillow's pens, 0 to 1."""
     image = Image.new("L", (size[1], size[0]))
     draw(ImageDraw.Draw(image))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(blur)), np.float32) / 255
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(blur)), np.float32) / np.float32(255)
 
 
 def lines(
@@ -136,7 +136,7 @@ def lines(
 def photographed(rng: Rng, pixels: Pixels, noise: float = 2, blur: float = 0) -> Image.Image:
     if blur:
         pixels = ndimage.gaussian_filter(pixels, (blur, blur, 0))
-    pixels = pixels + rng.normal(0, noise, pixels.shape)
+    pixels = pixels + rng.normal(0, noise, pixels.shape).astype(np.float32)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
@@ -525,7 +525,7 @@ def _grained(rng: Rng, size: tuple[int, int], strength: float, light: float = 0)
             (width, height), Image.Resampling.BILINEAR
         )
     )
-    field = strength * (rings + 0.8 * fine)
+    field = (strength * (rings + 0.8 * fine)).astype(np.float32)
     return np.array([light, light * 0.78, light * 0.55], np.float32) + field[:, :, None]
 
 

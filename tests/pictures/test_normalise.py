@@ -30,7 +30,7 @@ def test_any_ink_fits_the_box_with_its_mass_in_the_middle(
     height: int, width: int, margin: int
 ) -> None:
     image = normalise(np.pad(np.ones((height, width), np.float32), margin))
-    assert (image.shape, image.dtype, image.max()) == ((28, 28), np.uint8, 255)
+    assert image.shape == (28, 28) and image.dtype == np.uint8 and image.max() == 255
     rows, columns = np.nonzero(image)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     for axis in (0, 1):
