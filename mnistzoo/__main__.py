@@ -1,5 +1,7 @@
 """``python -m mnistzoo`` is the command ``mnistzoo``."""
 
+import contextlib
+import os
 import sys
 
 
@@ -14,7 +16,18 @@ def main() -> None:
         if not (sentence or (sentence := hidden_module(error))):
             raise
         sys.exit(f"mnistzoo: {sentence}")
-    command_line()
+    try:
+        command_line()
+    finally:
+        _leave_stdout_to_the_results()
+
+
+def _leave_stdout_to_the_results() -> None:
+    """Send what a plugin prints while Python ends to stderr, as while the command ran."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or full
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
 
 if __name__ == "__main__":

@@ -445,10 +445,13 @@ def _save(
         return
     told = result.provenance
     name = file_name(registration, plan.recipe, result.recipe, told.dataset, final=plan.final)
-    if told.evaluated:
-        save_weights(result.model, result.path(folder / name), told)
-    else:
-        _log.info("saved %s", result.save(folder / name))
+    try:
+        if told.evaluated:
+            save_weights(result.model, result.path(folder / name), told)
+        else:
+            _log.info("saved %s", result.save(folder / name))
+    except OSError as error:  # its accuracy counts all the same, and the seeds after it
+        _log.warning("%s is not saved: %s", error.filename, error.strerror)
 
 
 def _differences(rows: list[Row]) -> list[Difference]:

@@ -14,8 +14,11 @@ _stream: TextIO | None = None
 
 
 def results() -> TextIO:
-    """Return the stream for results: stdout, also where ``sys.stdout`` leads elsewhere."""
-    return _stream or sys.stdout
+    """Return the stream for results: stdout, also where ``sys.stdout`` leads elsewhere.
+
+    A program that was started without a stdout (``>&-``) has nowhere to show them.
+    """
+    return _stream or sys.stdout or open(os.devnull, "w")
 
 
 def say(line: object) -> None:

@@ -117,6 +117,8 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
             "was trained for"
         )
     for name, tensor in state.items():
+        if tensor.is_meta:
+            raise WeightsError(f"{path} has no values in {name}, which lies on the meta device")
         state[name] = tensor = tensor.to(expected[name].dtype)
         # An infinity that the model itself begins with, as in an attention mask, is right.
         if (

@@ -131,3 +131,24 @@ def test_no_file_name_loses_the_results(
             f"{name}.png" in row
             for name, row in zip(["not-utf-8-\\udcff", "seven", shown], rows, strict=True)
         ] == [True] * 3
+
+
+def test_what_a_plugin_prints_while_python_ends_does_not_follow_the_json(
+    install_plugin: Install, run_python: Run
+) -> None:
+    code = "import atexit\natexit.register(print, 'good bye')\n\n"
+    register = "@hookimpl\ndef register_models(register):\n    register(linear('parting'))\n"
+    install_plugin("parting", code + register)
+    done = run_python("-m", "mnistzoo", "models", "--json", "-")
+    assert [each["name"] for each in json.loads(done.stdout)["models"]] == ["parting"]
+    assert "good bye" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a file descriptor")
+def test_without_a_stdout_nothing_fails(install_plugin: Install, run_python: Run) -> None:
+    install_plugin("mute")
+    closed = (
+        "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    done = run_python("-c", closed, "-m", "mnistzoo", "models")
+    assert (done.returncode, done.stderr) == (0, "")

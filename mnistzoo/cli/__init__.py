@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.getLogger("mnistzoo").setLevel("INFO")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = error.exit_code

@@ -1,5 +1,6 @@
 """``mnistzoo compare``: models side by side."""
 
+import functools
 from typing import Any
 
 import click
@@ -119,17 +120,23 @@ def command(
         stop_signals.put_off()
         if benchmarks is not None:
             comparison = comparison.joined(benchmarks)
-        if json_file:
-            write_json(comparison.to_dict(), json_file)
-        if csv_file:
-            write_csv(comparison, csv_file)
-        if markdown_file:
-            write_markdown(comparison, markdown_file)
-        if comparison.interrupted:
-            click.echo("mnistzoo: interrupted; what was finished is shown and written", err=True)
         if "-" not in files:
             show_comparison(comparison, wide=wide)
-    return 1 if comparison.failed else 0
+        if comparison.interrupted:
+            click.echo("mnistzoo: interrupted; what was finished is shown and written", err=True)
+        failed = comparison.failed
+        for file, write in (
+            (json_file, functools.partial(write_json, comparison.to_dict())),
+            (csv_file, functools.partial(write_csv, comparison)),
+            (markdown_file, functools.partial(write_markdown, comparison)),
+        ):
+            try:
+                if file:
+                    write(file)
+            except OSError as error:  # the others are written all the same
+                click.echo(f"mnistzoo: {error.filename}: {error.strerror}", err=True)
+                failed = True
+    return 1 if failed else 0
 
 
 def _refuse_without_train(context: click.Context) -> None:

@@ -9,7 +9,7 @@ import click
 
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_option
+from mnistzoo.cli.options import FILE, FOLDER, check_distinct, check_writable, json_option
 from mnistzoo.errors import MnistzooError, one_line
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--explain",
     "explain_dir",
+    type=FOLDER,
     metavar="DIR",
     help="Write the steps of reading each picture into this folder, as PNG files.",
 )

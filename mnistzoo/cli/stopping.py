@@ -34,7 +34,7 @@ class StopSignals:
         self._held = False
         self._put_off = False
         self.came = False
-        self._raised = -math.inf
+        self._raised = self._last = -math.inf
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -56,7 +56,10 @@ class StopSignals:
             signal.signal(number, before)
 
     def put_off(self) -> None:
-        """Deliver no signal until :meth:`listen` is called."""
+        """Deliver no signal until :meth:`listen` is called.
+
+        Somebody who asks again after some seconds has waited for what hangs, and is heard.
+        """
         self._held = True
 
     def listen(self) -> None:
@@ -73,7 +76,9 @@ class StopSignals:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if self._held or now - self._raised < _PATIENCE:
+        last, self._last = self._last, now
+        waited_long = self._put_off and now - last >= _PATIENCE
+        if (self._held and not waited_long) or now - self._raised < _PATIENCE:
             self._put_off = True
             return
         self._raised = now

@@ -109,7 +109,9 @@ def command(
     data = load_dataset(dataset, data_dir)
     data.read("train_and_validation", "test")  # found now, not missed after the training
     target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
-    check_writable(str(target))
+    check_distinct((str(target), json_file), inputs)
+    unfinished = f"{target.stem}-epoch{chosen.epochs}of{chosen.epochs}.safetensors"
+    check_writable(str(target), str(target.with_name(unfinished)))
     if target.exists():
         _tell(
             f"{target} is there already; when this run is complete, it is replaced (-o FILE "
@@ -143,7 +145,12 @@ def _train(
     """Train, save, evaluate, and save again with the test accuracy; return the exit code."""
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_training
-    from mnistzoo.training import TrainingDiverged, TrainingInterrupted, run_training
+    from mnistzoo.training import (
+        TrainingDiverged,
+        TrainingFailed,
+        TrainingInterrupted,
+        run_training,
+    )
     from mnistzoo.training.callbacks import StopWhen
     from mnistzoo.training.progress import TrainingProgress
     from mnistzoo.weights import save_weights
@@ -151,7 +158,7 @@ def _train(
     stopped = ""
     try:
         result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
-    except (TrainingDiverged, TrainingInterrupted) as error:
+    except (TrainingDiverged, TrainingFailed, TrainingInterrupted) as error:
         result, stopped = error.result, str(error)
     stop_signals.put_off()
     done = len(result.history)

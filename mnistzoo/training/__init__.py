@@ -3,6 +3,7 @@
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.job import (
     TrainingDiverged,
+    TrainingFailed,
     TrainingInterrupted,
     TrainingJob,
     run_training,
@@ -16,6 +17,7 @@ __all__ = [
     "Start",
     "Step",
     "TrainingDiverged",
+    "TrainingFailed",
     "TrainingInterrupted",
     "TrainingJob",
     "TrainingResult",

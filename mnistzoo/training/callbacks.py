@@ -84,7 +84,7 @@ class Callback:
         """Called once, at the end of every run that began.
 
         Args:
-            result: of the run, complete or not; None after an exception of the model or a callback.
+            result: of the run, complete or not; None after an exception of a callback.
         """
 
 

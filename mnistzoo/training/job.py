@@ -42,6 +42,20 @@ class TrainingDiverged(MnistzooError):
         self.result = result
 
 
+class TrainingFailed(MnistzooError):
+    """The model failed, or a checkpoint could not be written, after some complete epochs.
+
+    ``result`` is that of these epochs; the cause is the error itself.
+    """
+
+    def __init__(self, result: TrainingResult, error: MnistzooError | OSError) -> None:
+        why = str(error)
+        if isinstance(error, OSError):
+            why = f"{error.filename}: {error.strerror}"
+        super().__init__(f"failed in epoch {len(result.history) + 1}: {why}")
+        self.result = result
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C came; ``result`` is that of the complete epochs before."""
 
@@ -137,6 +151,8 @@ def train(
         TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
             infinite.
         TrainingInterrupted: on Ctrl-C.
+        TrainingFailed: if the model raises an exception, or a checkpoint cannot be written, after
+            some complete epochs; before those the error itself.
         CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
             ``resume`` is not set.
         DeviceError: if the device is not there.
@@ -172,11 +188,17 @@ def train(
     finally:
         for callback in callbacks:
             callback.on_train_end(result)
-    if isinstance(fitted.stopped, NotFinite):
-        raise TrainingDiverged(result, fitted.stopped.step) from None
-    if fitted.stopped is not None:
-        raise TrainingInterrupted(result) from None
-    return result
+    match fitted.stopped:
+        case None:
+            return result
+        case NotFinite():
+            raise TrainingDiverged(result, fitted.stopped.step) from None
+        case KeyboardInterrupt():
+            raise TrainingInterrupted(result) from None
+        case error if result.history:
+            raise TrainingFailed(result, error) from error
+        case error:
+            raise error
 
 
 @dataclass(frozen=True)

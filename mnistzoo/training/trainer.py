@@ -18,6 +18,7 @@ from mnistzoo.cpu import (
     keep_freed_memory,
 )
 from mnistzoo.data import Split
+from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
 from mnistzoo.models import load_model
@@ -55,7 +56,7 @@ class Fit:
 
     model: nn.Module
     history: list[Epoch]
-    stopped: KeyboardInterrupt | NotFinite | None = None
+    stopped: KeyboardInterrupt | NotFinite | MnistzooError | OSError | None = None
 
 
 def fit(
@@ -116,7 +117,7 @@ def fit(
                     saved.save(state, [dataclasses.asdict(each) for each in fitted.history])
                 for callback in callbacks:
                     callback.on_epoch_end(epoch)
-        except (KeyboardInterrupt, NotFinite) as stop:
+        except (KeyboardInterrupt, NotFinite, MnistzooError, OSError) as stop:
             fitted.model.load_state_dict(last_good)
             fitted.stopped = stop
     fitted.model.eval()

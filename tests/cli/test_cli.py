@@ -404,3 +404,15 @@ def test_a_full_disk_is_an_error_in_one_sentence(
     assert result.returncode == 1
     (sentence,) = result.stderr.splitlines()
     assert "No space left on device" in sentence
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_file_that_cannot_be_written_costs_neither_the_table_nor_the_other_files(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "compare clitest --dataset mnist-10k --json /dev/full --csv rows.csv"
+    assert call(*line.split()) == 1
+    out, err = capsys.readouterr()
+    assert "clitest" in out
+    assert "mnistzoo: /dev/full: No space left on device" in err
+    assert "clitest" in Path("rows.csv").read_text()

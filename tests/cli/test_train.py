@@ -502,3 +502,12 @@ def test_a_finished_run_is_resumed_without_training_and_refused_without_resume(
     (sentence,) = capsys.readouterr().err.splitlines()
     assert "recipe has seed 0, not 1" in sentence
     assert {path.name for path in folder.iterdir()} == {"code", "state", "w.safetensors"}
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_json_file_is_not_the_default_file_of_the_weights(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train("--json", "clitrain-default-seed0-mnist-10k.safetensors") == 2
+    assert "is named twice" in capsys.readouterr().err
+    assert not Path("clitrain-default-seed0-mnist-10k.safetensors").exists()

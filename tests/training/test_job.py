@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from mnistzoo import (
 )
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import ModelError
-from mnistzoo.training import Epoch, Start, Step, TrainingInterrupted
+from mnistzoo.training import Epoch, Start, Step, TrainingFailed, TrainingInterrupted
 from mnistzoo.weights import read_metadata
 
 DATA = load_dataset("mnist-10k")
@@ -188,7 +189,9 @@ def test_the_end_of_a_run_that_fails_is_told_too() -> None:
 
     with pytest.raises(MnistzooError, match="broken"):
         train(Broken, DATA.train[:64], RECIPE, callbacks=[Watch()])
-    assert ends == [None]
+    (end,) = ends
+    assert end is not None
+    assert (end.history, end.complete) == ([], False)
 
 
 def test_what_is_saved_holds_the_provenance_and_loads_as_the_model(
@@ -234,3 +237,39 @@ def test_metadata_of_other_weights_are_no_provenance() -> None:
         Provenance.from_dict(told)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.provenance.seed = 1  # type: ignore[misc]
+
+
+def test_a_model_that_fails_late_leaves_the_epochs_before() -> None:
+    class Late(Linear):
+        steps = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training and len(images) == 256:
+                self.steps += 1
+                if self.steps == 6:
+                    raise RuntimeError("too late")
+            return super().forward(images)
+
+    with pytest.raises(TrainingFailed, match=r"failed in epoch 3: .*too late") as caught:
+        train(Late, DATA.train[:512], RECIPE, epochs=4)
+    expected = train(Linear, DATA.train[:512], RECIPE, epochs=2)
+    assert torch.equal(weights(caught.value.result.model), weights(expected.model))
+    assert (len(caught.value.result.history), caught.value.result.complete) == (2, False)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_epochs_until_then(tmp_path: Path) -> None:
+    class Remove(Callback):
+        def on_epoch_end(self, epoch: Epoch) -> None:
+            shutil.rmtree(tmp_path / "checkpoint", ignore_errors=True)
+
+    with pytest.raises(TrainingFailed, match=r"checkpoint\.safetensors") as caught:
+        train(
+            Linear,
+            DATA.train[:512],
+            RECIPE,
+            epochs=4,
+            checkpoint=tmp_path / "checkpoint",
+            callbacks=[Remove()],
+        )
+    expected = train(Linear, DATA.train[:512], RECIPE, epochs=2)
+    assert torch.equal(weights(caught.value.result.model), weights(expected.model))
