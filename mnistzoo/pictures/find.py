@@ -336,8 +336,9 @@ def _pieces(view: _View, level: float) -> tuple[NDArray[np.int32], list[_Piece]]
 
 
 def _labelled(view: _View, mask: Mask) -> tuple[NDArray[np.int32], list[_Piece]]:
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(mask).view(np.uint8), connectivity=8
+    # On one thread the algorithm of Grana and others takes half the time of the default.
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        np.ascontiguousarray(mask).view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
     )
     sizes = stats[1:, 2:4].max(axis=1, initial=0)
     least = max(7, 0.018 * max(mask.shape))

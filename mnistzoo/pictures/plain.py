@@ -12,15 +12,17 @@ Gray = NDArray[np.float32]
 
 _LEAST_INK = 0.06  # of the darkest ink; what differs less from the paper is paper
 _LEAST_CONTRAST = 64  # of 255
-_MOST_GRAIN = 4.0  # of 255, along the border
+_MOST_GRAIN = 4.0  # of 255, of the border
+_MOST_INK = 0.4  # of the picture; more is a sheet, of which the border is the frame
+_LEAST_EVEN = 0.8  # of a side of the border
 _MOST_PIECES = 12
-_FARTHEST = 0.25  # from the largest piece, as a part of its size
-_MOST_WIDTH = 1.8  # times the height
+_FARTHEST = 0.16  # piece from the largest, as a part of the size of all
+_MOST_WIDTH = 1.8  # of several pieces, times the height
 
 
 def contrast_with_border(gray: NDArray[np.uint8]) -> Gray:
     """Return how far each pixel is from the median of the border, darker or lighter, 0 to 255."""
-    return np.abs(gray.astype(np.float32) - np.float32(np.median(_border(gray))))
+    return np.abs(gray.astype(np.float32) - np.float32(np.median(np.concatenate(_sides(gray)))))
 
 
 def as_ink(contrast: Gray) -> Gray:
@@ -32,52 +34,50 @@ def as_ink(contrast: Gray) -> Gray:
 def is_plain(gray: NDArray[np.uint8]) -> bool:
     """Return whether a picture, uint8 ``(height, width)``, shows one digit on even paper.
 
-    The border is of one brightness, everything else is darker, or everything is lighter; and the
-    pieces of it are few, close together, and not two digits.
+    The border is of one brightness, but for a stroke that may run into one side; everything else
+    is darker, or everything is lighter; and the pieces are few, close together, and not two digits.
     """
-    border = _border(gray)
-    paper = float(np.median(border))
+    paper = float(np.median(np.concatenate(_sides(gray))))
     lowest, highest = float(gray.min()), float(gray.max())
     peak = max(paper - lowest, highest - paper)
-    if (
-        peak < _LEAST_CONTRAST
-        or min(paper - lowest, highest - paper) > _MOST_GRAIN
-        or np.abs(border - paper).max() > _MOST_GRAIN
-    ):
+    if peak < _LEAST_CONTRAST or min(paper - lowest, highest - paper) > _MOST_GRAIN:
         return False
-    away = cv2.absdiff(gray, np.full_like(gray, round(paper)))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(
-        (away > _LEAST_INK * peak).view(np.uint8), connectivity=8
-    )
+    even = [np.abs(side - paper) <= _MOST_GRAIN for side in _sides(gray)]
+    if sum(not side.all() for side in even) > 1 or min(s.mean() for s in even) < _LEAST_EVEN:
+        return False
+    ink = cv2.absdiff(gray, np.full_like(gray, round(paper))) > _LEAST_INK * peak
+    if ink.mean() > _MOST_INK:
+        return False
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
     return count - 1 <= _MOST_PIECES and _are_one_digit(stats[1:, :4])
 
 
-def _border(gray: NDArray[np.uint8]) -> Gray:
-    edges = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    return edges.astype(np.float32)
+def _sides(gray: NDArray[np.uint8]) -> list[Gray]:
+    sides = (gray[0], gray[-1], gray[:, 0], gray[:, -1])
+    return [side.astype(np.float32) for side in sides]
 
 
 def _are_one_digit(boxes: NDArray[np.int32]) -> bool:
     """Return whether pieces, each left, top, width and height, may be one digit that came apart."""
+    if len(boxes) == 1:
+        return True
     starts, ends = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     width, height = ends.max(axis=0) - starts.min(axis=0)
     if width > _MOST_WIDTH * height:
         return False
-    sizes = boxes[:, 2:].max(axis=1)
-    largest = int(sizes.argmax())
-    gaps = np.maximum(starts - ends[largest], starts[largest] - ends)
-    if gaps.max() > _FARTHEST * sizes[largest]:
+    largest = int(boxes[:, 2:].max(axis=1).argmax())
+    others = np.arange(len(boxes)) != largest
+    gaps = np.maximum(starts - ends[largest], starts[largest] - ends)[others]
+    if gaps.max() > _FARTHEST * max(width, height):
         return False
-    for other in range(len(boxes)):
-        if other == largest:
-            continue
-        beside, below = gaps[other] >= 0
-        inside = (gaps[other] < 0).all() and (starts[other] > starts[largest]).all()
-        tall = boxes[other, 3] / height
-        if (
-            (beside and tall > 0.5)  # the next digit
-            or (below and tall > 0.35)  # the next line
-            or (inside and (ends[other] < ends[largest]).all() and tall > 0.3)  # in a frame
-        ):
-            return False
-    return True
+    tall = boxes[others, 3] / height
+    both_tall = np.minimum(tall, boxes[largest, 3] / height)
+    beside, below = gaps[:, 0] >= 0, gaps[:, 1] >= 0
+    inside = (starts[others] > starts[largest]) & (ends[others] < ends[largest])
+    underline = (starts[others, 1] >= ends[largest, 1]) & (boxes[others, 2] > 0.6 * width)
+    return not (
+        (beside & (both_tall > 0.5)).any()  # the next digit
+        or (below & (both_tall > 0.42)).any()  # the next line
+        or (inside.all(axis=1) & (tall > 0.3)).any()  # a digit in a frame
+        or underline.any()
+    )

@@ -50,6 +50,12 @@ def test_pictures_of_the_test_set_come_back_as_they_were(tmp_path: Path) -> None
     assert np.median(differences) < 0.5 and np.mean(differences) < 1
 
 
+@pytest.mark.parametrize("index", [1911, 3552, 5706, 6558])
+def test_a_digit_that_came_apart_is_read_whole(index: int) -> None:
+    large = np.kron(TEST.images[index], np.ones((4, 4), np.uint8))
+    assert unlike(read_picture(255 - large), TEST.images[index]) < 7
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     index=st.integers(0, 9_999),
