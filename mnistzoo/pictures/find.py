@@ -375,7 +375,8 @@ def _weigh(piece: _Piece, view: _View, labels: NDArray[np.int32]) -> None:
     sides = sorted(float(s.mean()) for s, at in zip(outline, at_border, strict=True) if at)
     piece.touches = len(sides)
     outlined = float(np.concatenate(outline).mean())
-    depth = cv2.distanceTransform(np.pad(mask, 1).view(np.uint8), cv2.DIST_C, 3)
+    padded = cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    depth = cv2.distanceTransform(padded, cv2.DIST_C, 3)
     piece.stroke = 2 * float(depth.sum()) / piece.area
     piece.widest = 2 * float(depth.max())
     blob = piece.widest / min(h, w)
