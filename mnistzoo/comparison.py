@@ -54,6 +54,10 @@ class TrainingPlan:
     final: bool = False
     cores: int = 1
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"seeds is {self.seeds}, it must be at least 1")
+
     def recipes(self, spec: ModelSpec) -> list[Recipe]:
         """Return the recipe of each run."""
         recipe = get_recipe(spec, self.recipe).replace(**self.overrides)
@@ -289,12 +293,15 @@ def compare(
         Ctrl-C it holds what was finished.
 
     Raises:
+        ValueError: if the names are not in a list, or the data is no data set.
         ModelError: if a name is unknown.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
         OSError: if the folder cannot be written.
         KeyboardInterrupt: on Ctrl-C before anything is finished.
     """
+    if not isinstance(data, Dataset) or isinstance(names, str):
+        raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
     chosen = {found.spec.name: found for found in map(get_registration, names)}
     data.read("test")

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from mnistzoo import __version__
+from mnistzoo._version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Provenance:
         complete: whether these are all epochs of the recipe.
         final: whether the validation split was trained on too.
         dataset: the name of the data set; empty for images of one's own.
-        training_images: how many were trained on.
+        training_images: how many were trained on; None where 0.1 did not record it.
         checksums: file name to SHA-256 of the data set's files.
         evaluated: whether the weights were evaluated on the test set.
         metrics: such as ``test_accuracy`` and ``validation_accuracy``, 0 to 1.
         train_seconds: from the first step to the end of the last complete epoch.
-        train_threads: that the run computed with.
+        train_threads: that the run computed with; None where 0.1 did not record it.
         precision: of the training steps, ``"float32"`` or ``"bfloat16"``.
         environment: device, processor, versions; see :func:`environment`.
     """
@@ -49,16 +49,16 @@ class Provenance:
     recipe: Mapping[str, Any]
     seed: int
     epochs_completed: int
-    complete: bool
+    complete: bool = True
     final: bool
     dataset: str = ""
-    training_images: int
+    training_images: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     evaluated: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_seconds: float
-    train_threads: int
-    precision: str
+    train_threads: int | None = None
+    precision: str = "float32"
     environment: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def main() -> None:
 
 def what_is_wrong(run: Provenance, *, ship: bool) -> str:
     """Return why a run must not be recorded, or not be shipped; empty if it may."""
+    if run.training_images is None or run.train_threads is None:
+        return "does not say how many images it was trained on, or by how many threads"
     recipe = get_recipe(get_spec(run.model), run.recipe_name)
     if recipe.replace(**run.recipe) != recipe.replace(seed=run.seed):
         return f"was not trained by the recipe {run.recipe_name} as it is now; train it again"
@@ -128,7 +130,7 @@ def ship(model: str, runs: dict[Path, Provenance]) -> None:
     measured="recipe {run.recipe_name}, {run.training_images} training images, end of training, "
     "official test set; seed {run.seed}, {chosen}; "
     "torch {run.environment["versions"]["torch"]}, {row_of(run)["device"]}, "
-    "{counted(run.train_threads, "thread")}",
+    "{counted(run.train_threads or 1, "thread")}",
 ),""")
 
 

@@ -100,7 +100,7 @@ def test_an_installed_plugin_is_benchmarked_and_joined(
     (row,) = json.loads((work / "facts.json").read_text())["models"]
     assert row["benchmarks"] == figures
     (cells,) = csv.DictReader((work / "rows.csv").read_text().splitlines())
-    assert float(cells["inference onnx 32, us"]) == expected
+    assert float(cells["inference onnx 32, us"]) == pytest.approx(expected, rel=1e-5)  # six digits
 
 
 def test_extra_info_becomes_a_figure(tmp_path: Path) -> None:

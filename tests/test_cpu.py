@@ -101,7 +101,7 @@ predict_logits(Net(), torch.zeros(8, 1, 28, 28, dtype=torch.uint8))
 recipe = mnistzoo.Recipe(
     epochs=1, batch_size=8, optimizer="sgd", learning_rate=0.1, threads=2
 )
-mnistzoo.train(Net, recipe, mnistzoo.load_dataset("mnist-10k").train[:8], device="cpu")
+mnistzoo.train(Net, mnistzoo.load_dataset("mnist-10k").train[:8], recipe, device="cpu")
 print(found[False])
 print(found[True])
 """

@@ -16,12 +16,13 @@ from mnistzoo import (
     Recipe,
     Split,
     evaluate,
+    inference,
     load_dataset,
     read_idx,
     write_idx,
 )
 from mnistzoo.data import DataError
-from mnistzoo.inference import predict_logits
+from mnistzoo.inference import predict_logits, resolve_device
 
 
 def evaluation(labels: list[int], predictions: list[int], confidence: float) -> Evaluation:
@@ -225,3 +226,13 @@ def test_labels_out_of_an_idx_file_can_be_trained_on(tmp_path: Path) -> None:
 def test_labels_that_are_no_digits_are_refused(labels: list[Any], says: str) -> None:
     with pytest.raises(DataError, match=says):
         Split(np.zeros((2, 28, 28), np.uint8), np.array(labels))
+
+
+@pytest.mark.parametrize("name", ["cuda:1", "cuda", "mps"])
+def test_the_index_of_a_device_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(inference._COUNTS, "cuda", lambda: 2)
+    monkeypatch.setitem(inference._COUNTS, "mps", lambda: 1)
+    for device in (name, torch.device(name)):
+        assert resolve_device(device) == torch.device(name)
+    with pytest.raises(inference.DeviceError, match="cuda:2 is not there"):
+        resolve_device("cuda:2")

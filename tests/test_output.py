@@ -120,7 +120,7 @@ def test_no_file_name_loses_the_results(
         errors="surrogateescape",
     )
     assert done.returncode == 1  # for what is no picture
-    assert done.stderr.count("is no PNG or JPEG picture") == 1
+    assert done.stderr.count("cannot be read as a picture") == 1
     if options:
         names = [each["file"] for each in json.loads(done.stdout)["predictions"]]
         assert names == ["./not-utf-8-\udcff.png", "./seven.png", "./\u4e03.png"]
@@ -129,7 +129,7 @@ def test_no_file_name_loses_the_results(
         rows = [line for line in done.stdout.splitlines() if ".png" in line]
         assert [
             f"{name}.png" in row
-            for name, row in zip(["not-utf-8-\\udcff", "seven", shown], rows, strict=True)
+            for name, row in zip(["not-utf-8-?", "seven", shown], rows, strict=True)
         ] == [True] * 3
 
 

@@ -126,7 +126,7 @@ def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_chang
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"training_images": None}, "its metadata has no training_images"),
+        ({"training_images": None}, "does not say how many images"),
         ({"complete": False}, "was stopped after epoch 1"),
         ({"evaluated": False}, "was not evaluated"),
         ({"seed": 1}, "was not trained by the recipe default as it is now"),

@@ -14,6 +14,7 @@ from first_party import first_party
 
 from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
+from mnistzoo.provenance import Provenance
 from mnistzoo.spec import recipe_fields
 from mnistzoo.weights import read_metadata
 
@@ -96,3 +97,10 @@ def test_an_architecture_takes_another_number_of_classes(name: str) -> None:
 def test_all_shipped_weights_together_stay_below_20_megabytes() -> None:
     shipped = [*SHIPPED, *MADE]
     assert sum(weights_path(get_spec(name)).stat().st_size for name in shipped) < 20e6
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_metadata_of_trained_weights_are_a_provenance(name: str) -> None:
+    told = Provenance.from_dict(read_metadata(weights_path(get_spec(name))))
+    assert (told.model, told.recipe_name, told.dataset) == (name, "default", "mnist")
+    assert told.metrics["test_accuracy"] == declared(name)["test_accuracy"]

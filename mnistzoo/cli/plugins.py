@@ -84,9 +84,7 @@ def _table(found: "list[_Found]") -> "Table[_Found]":
         Column("plugin", lambda row: row[0].distribution),
         Column("version", lambda row: row[0].version or NOTHING, priority=1),
         Column("loaded from", lambda row: row[0].location or row[0].entry_point),
-        Column(
-            "models", lambda row: ", ".join(s.name for s in row[0].specs) or NOTHING, priority=2
-        ),
+        Column("models", models, priority=2),
         Column("state", state, priority=3),
     ]
     return Table(columns, found)

@@ -71,7 +71,7 @@ def command(
     if explain_dir is not None:
         os.makedirs(explain_dir, exist_ok=True)
     for path in passed_over:
-        click.echo(f"mnistzoo: {one_line(path)} is passed over: its name is no picture's", err=True)
+        click.echo(f"mnistzoo: {one_line(path)} is skipped: not a picture file", err=True)
     model = model or _best_model()
     predictions, errors = _predict(
         expanded, _classifier(model, weights), one=one, explain_dir=explain_dir

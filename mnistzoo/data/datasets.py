@@ -76,7 +76,7 @@ _DEFINITIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split(_TorchDataset):
     """Images and their labels: a data set as ``torch.utils.data.DataLoader`` takes it.
 
@@ -109,6 +109,9 @@ class Split(_TorchDataset):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images)"
 
     @overload
     def __getitem__(self, index: slice) -> "Split": ...
@@ -242,7 +245,7 @@ class Dataset:
             into = f" --data-dir {shlex.quote(str(self._data_dir))}"
             instead += " without a data directory"
             if not self._data_dir.exists():
-                missing = f"there is no folder {searched}, where the data is to be"
+                missing = f"the data directory {searched} does not exist"
             elif not self._data_dir.is_dir():
                 missing = f"the data directory {searched} is a file, not a folder"
         raise DataError(

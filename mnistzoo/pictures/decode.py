@@ -87,7 +87,7 @@ def _opened(stream: BinaryIO, name: str) -> Picture:
                 f"{name} is a HEIC picture; pip install pillow-heif, or save it as JPEG"
             ) from error
         raise PictureError(
-            f"{name} is no picture that can be read; save it as PNG, JPEG, WebP, TIFF, BMP or GIF"
+            f"{name} cannot be read as a picture; save it as PNG, JPEG, WebP, TIFF, BMP or GIF"
         ) from error
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than there is; make it smaller") from error

@@ -249,6 +249,11 @@ def _images(
     data: Dataset | Split, validation: Split | None, final: bool
 ) -> tuple[Split, Split | None]:
     """Return the images to train on and those to watch."""
+    if not isinstance(data, Dataset | Split):
+        raise ValueError(
+            f"train() takes a data set of load_dataset() or a Split, not {type(data).__name__}; "
+            "Split(images, labels) makes one of arrays"
+        )
     if isinstance(data, Dataset):
         if validation is not None:
             raise ValueError("validation goes with a split; a data set brings its own")

@@ -124,7 +124,7 @@ def test_one_bad_picture_does_not_keep_the_others(cli: Run, work: Path) -> None:
     done = cli("predict", first, "text.png", "absent.png", second)
     assert done.returncode == 1
     assert first in done.stdout and second in done.stdout
-    assert "text.png is no picture that can be read" in done.stderr
+    assert "text.png cannot be read as a picture" in done.stderr
     assert "absent.png: No such file" in done.stderr
 
 
@@ -180,14 +180,30 @@ def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
     write_digits(work / "digits", 1)
     (work / "digits" / "notes.txt").write_text("hello")
     done = cli("predict", "digits")
-    assert done.returncode == 0 and "digits/notes.txt is passed over" in done.stderr
+    assert done.returncode == 0 and "digits/notes.txt is skipped" in done.stderr
 
 
-def test_names_beyond_the_terminals_encoding_are_escaped(
-    cli: Run, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_beyond_the_terminals_encoding_are_escaped(cli: Run, work: Path) -> None:
     (name,) = write_digits(work, 1)
     (work / name).rename(work / "\u4e03.png")
-    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
-    done = cli("predict", "\u4e03.png")
+    done = cli("predict", "\u4e03.png", env={"PYTHONIOENCODING": "cp1252"})
     assert done.returncode == 0 and "\\u4e03.png" in done.stdout
+
+
+def test_a_predictor_takes_a_path_bytes_a_pillow_image_and_an_array(cli: Run, work: Path) -> None:
+    assert cli("export", "linear").returncode == 0
+    (name,) = write_digits(work, 1)
+    predictor = Predictor(work / "linear.onnx")
+    with Image.open(work / name) as image:
+        pictures = (work / name, (work / name).read_bytes(), image.copy(), np.asarray(image))
+    found = [predictor.predict(picture) for picture in pictures]
+    assert {each.digit for each in found} == {1}  # all that this model sees
+    for each in found:
+        assert (each.image == found[0].image).all()
+        assert each.box == found[0].box
+        assert each.confidence == max(each.probabilities)
+        assert predictor.predict_all(work / name) == [each]
+    two = np.concatenate([np.asarray(pictures[3])] * 2, axis=1)
+    left, right = predictor.predict_all(two)
+    assert left.box[0] < right.box[0]
+    assert predictor.predict(two).doubt

@@ -176,8 +176,8 @@ def test_the_digit_fits_the_box_of_20_and_its_mass_the_middle(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"hello", "is no picture that can be read; save it as PNG"),
-        (b"", "is no picture that can be read"),
+        (b"hello", "cannot be read as a picture; save it as PNG"),
+        (b"", "cannot be read as a picture"),
         (b"\0\0\0\x18ftypheic" + bytes(100), "is a (HEIC|damaged) picture"),
     ],
 )

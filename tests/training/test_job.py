@@ -5,6 +5,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -17,7 +18,9 @@ from mnistzoo import (
     ModelSpec,
     Recipe,
     TrainingJob,
+    TrainingPlan,
     TrainingResult,
+    compare,
     evaluate,
     get_recipe,
     get_spec,
@@ -122,6 +125,14 @@ def test_a_split_is_watched_beside_another(name: str) -> None:
         (lambda: train("jobnet", DATA, validation=DATA.test), ValueError, "brings its own"),
         (lambda: train("jobnet", DATA.train, final=True), ValueError, "final goes with a data set"),
         (lambda: train("jobnet", DATA.train[:0]), ValueError, "no images"),
+        (lambda: train("jobnet", cast(Any, DATA.train.images)), ValueError, "not ndarray"),
+        (lambda: compare("jobnet", DATA), ValueError, "a list of names"),
+        (
+            lambda: compare(["jobnet"], cast(Any, DATA.test)),
+            ValueError,
+            "a data set of load_dataset",
+        ),
+        (lambda: TrainingPlan(seeds=0), ValueError, "seeds is 0"),
         (lambda: train("jobnet", DATA, resume=True), ValueError, "folder of a checkpoint"),
     ],
 )
