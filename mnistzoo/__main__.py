@@ -24,10 +24,14 @@ def main() -> None:
 
 def _leave_stdout_to_the_results() -> None:
     """Send what a plugin prints while Python ends to stderr, as while the command ran."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or full
-        sys.stdout.flush()
+    try:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()  # click's wrapper would swallow that the reader has left
         os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    except (OSError, ValueError):  # it is closed or full, or nobody reads it
+        pass
+    else:
+        sys.stdout = sys.stderr
 
 
 if __name__ == "__main__":

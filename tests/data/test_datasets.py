@@ -367,7 +367,7 @@ def test_the_files_themselves_come_before_those_of_torchvision(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("misspelt", "there is no folder "), ("file", "is a file, not a folder")],
+    [("misspelt", "does not exist"), ("file", "is a file, not a folder")],
 )
 def test_a_data_dir_that_is_none_is_called_so(name: str, says: str, nowhere: Path) -> None:
     (nowhere / "file").touch()
