@@ -1,6 +1,5 @@
 """``python -m mnistzoo`` is the command ``mnistzoo``."""
 
-import contextlib
 import os
 import sys
 
