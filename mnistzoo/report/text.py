@@ -273,9 +273,9 @@ def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str) -> None:
         Column("digit", lambda each: str(each["digit"]), "right"),
         Column("confidence %", lambda each: percent(each["confidence"]), "right"),
         Column("runner-up", lambda each: str(each["runner_up"]), "right"),
-        Column("confidence %", lambda each: percent(each["runner_up_confidence"]), "right"),
+        Column("its %", lambda each: percent(each["runner_up_confidence"]), "right"),
         Column("box", lambda each: " ".join(map(str, each["box"]))),
-        Column("doubt", lambda each: each["doubt"] or ""),
+        Column("doubt", lambda each: "yes" if each["doubt"] else ""),  # why: on stderr
     ]
     digits = [{"file": each["file"], **digit} for each in predictions for digit in each["digits"]]
     Table(columns, digits).show()
