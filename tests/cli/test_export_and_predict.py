@@ -176,6 +176,12 @@ def test_one_insists_on_one_digit_and_doubts_it(cli: Run, work: Path) -> None:
     assert len(prediction["digits"]) == 1 and prediction["doubt"]
 
 
+def test_a_doubted_digit_has_its_reason_below_a_table_of_80_columns(cli: Run, work: Path) -> None:
+    done = cli("predict", two_digits(work), "--one")
+    assert "yes" in done.stdout and "two.png is in doubt: " in done.stderr
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
 def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
     write_digits(work / "digits", 1)
     (work / "digits" / "notes.txt").write_text("hello")
