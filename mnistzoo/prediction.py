@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.pictures import Digit, Found, Picture, PictureError, Source, decode, find, normalise
+from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -83,10 +83,7 @@ def read(picture: Source, classify: Classify) -> Reading:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    decoded = decode(picture)
-    found = find(decoded.pixels)
-    if not found.digits:
-        raise PictureError(f"{decoded.name} {found.why_none}")
+    decoded, found = digits_on(picture)
     images = np.stack([normalise(digit.ink) for digit in found.digits])
     probabilities = classify(images)
     predictions = [

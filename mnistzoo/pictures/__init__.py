@@ -17,6 +17,7 @@ __all__ = [
     "PictureError",
     "Source",
     "decode",
+    "digits_on",
     "find",
     "normalise",
     "read_picture",
@@ -36,8 +37,19 @@ def read_picture(picture: Source) -> NDArray[np.uint8]:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
+    _, found = digits_on(picture)
+    return normalise(found.digits[found.main].ink)
+
+
+def digits_on(picture: Source) -> tuple[Picture, Found]:
+    """Return the decoded picture, and the digits that are found on it, at least one.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
     decoded = decode(picture)
     found = find(decoded.pixels)
     if not found.digits:
         raise PictureError(f"{decoded.name} {found.why_none}")
-    return normalise(found.digits[found.main].ink)
+    return decoded, found
