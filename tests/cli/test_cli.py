@@ -134,6 +134,14 @@ def test_an_option_made_to_be_repeated_may_be_and_a_flag_too(
     assert call(*line.split(), "-o", "w.safetensors") == 0, capsys.readouterr().err
 
 
+def assert_one_sentence(says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on stdout, and one sentence on stderr that says this."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    (sentence,) = err.splitlines()
+    assert sentence.startswith("mnistzoo: ") and says in sentence
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -162,10 +170,7 @@ def test_an_error_exits_1_with_one_sentence_on_stderr(
     line: str, says: str, call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert call(*line.split()) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    (sentence,) = err.splitlines()
-    assert sentence.startswith("mnistzoo: ") and says in sentence
+    assert_one_sentence(says, capsys)
     assert not list(tmp_path.iterdir())
 
 
@@ -191,10 +196,7 @@ def test_a_name_that_nothing_has_is_wrong_usage_and_gets_the_nearest(
     line: str, says: str, call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert call(*line.split()) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (sentence,) = err.splitlines()
-    assert sentence.startswith("mnistzoo: ") and says in sentence
+    assert_one_sentence(says, capsys)
     assert not list(tmp_path.iterdir())
 
 

@@ -253,22 +253,22 @@ def _rotated(rng: Rng) -> tuple[Image.Image, str]:
     return photographed(rng, written(pixels, ink, pen(rng))), label
 
 
-@kind("thin pen")
-def _thin(rng: Rng) -> tuple[Image.Image, str]:
+def _by_a_pen(rng: Rng, thinnest: float, thickest: float) -> tuple[Image.Image, str]:
     size = canvas(rng)
     label = int(rng.integers(10))
-    ink = handwriting.of_strokes(rng, label, rng.uniform(0.01, 0.03))
+    ink = handwriting.of_strokes(rng, label, rng.uniform(thinnest, thickest))
     spot = placed(rng, ink, size, (0.4, 0.8))
     return photographed(rng, written(paper(size, white(rng)), spot, pen(rng))), str(label)
+
+
+@kind("thin pen")
+def _thin(rng: Rng) -> tuple[Image.Image, str]:
+    return _by_a_pen(rng, 0.01, 0.03)
 
 
 @kind("thick pen")
 def _thick(rng: Rng) -> tuple[Image.Image, str]:
-    size = canvas(rng)
-    label = int(rng.integers(10))
-    ink = handwriting.of_strokes(rng, label, rng.uniform(0.18, 0.26))
-    spot = placed(rng, ink, size, (0.4, 0.8))
-    return photographed(rng, written(paper(size, white(rng)), spot, pen(rng))), str(label)
+    return _by_a_pen(rng, 0.18, 0.26)
 
 
 @kind("small on A4")
