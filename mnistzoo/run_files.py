@@ -1,5 +1,7 @@
 """The name of the file that holds a training run's weights."""
 
+import re
+
 from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.registry import Registration, get_recipe
 from mnistzoo.spec import Recipe
@@ -23,4 +25,5 @@ def file_name(
         *([dataset] if dataset != "mnist" else []),
         *(["final"] if final else []),
     ]
-    return f"{'-'.join(parts)}.safetensors"
+    # A path's colon and the braces of arguments are not for names of files.
+    return re.sub(r"[^\w.=+-]+", "_", "-".join(parts)) + ".safetensors"

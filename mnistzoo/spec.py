@@ -10,15 +10,20 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from mnistzoo.fields import check, flat_name, within
+from mnistzoo.fields import PATH, arguments, check, flat_name, path, within
 
-Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 Precision = Literal["float32", "bfloat16"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+# The optimizers that a recipe knows by name, and what they take besides rate and weight decay.
+OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
+    "adam": {"betas": (0.9, 0.999), "eps": 1e-8},
+    "adamw": {"betas": (0.9, 0.999), "eps": 1e-8},
+    "sgd": {"momentum": 0.9, "nesterov": True},
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,11 @@ class Augmentation:
         crop: side of a square window, at a random place in the image, that is scaled up to 28x28,
             in pixels; 28 takes the whole image. In evaluation the model itself has to scale up the
             middle of its images.
+        function: ``"package.module:callable"`` of one's own, called after all of these with a batch
+            of images, float32 ``(N, 1, 28, 28)``, their labels as shares of the classes, float32
+            ``(N, C)``, torch's generator to draw from, and ``arguments``. It returns images and
+            labels of the same shapes; so it may mix them.
+        arguments: keywords for ``function``; anything that JSON can hold.
         plain_epochs: how many of the last epochs are without augmentation (with ``crop`` they see
             the middle), at most all.
 
@@ -49,10 +59,17 @@ class Augmentation:
     elastic: float = field(default=0.0, metadata=within(0, 28))
     erasing: float = field(default=0.0, metadata=within(0, 1))
     crop: float = field(default=28.0, metadata=within(1, 28))
+    function: str | None = field(default=None, metadata=path() | {"flat": "augment"})
+    arguments: Mapping[str, Any] = field(
+        default_factory=dict, hash=False, metadata={"flat": "augment_arguments"}
+    )
     plain_epochs: int = field(default=0, metadata=within(0, 2**31 - 1))
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "arguments", arguments(self.arguments))
+        if self.arguments and self.function is None:
+            raise ValueError("augment_arguments need augment, the function that takes them")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +107,13 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         batch_size: images a step; the last batch of an epoch may be smaller.
-        optimizer: ``"sgd"`` is with Nesterov momentum 0.9.
-        learning_rate: the highest learning rate of the schedule.
+        optimizer: ``"sgd"`` is with Nesterov momentum 0.9. A path ``"package.module:callable"`` is
+            any ``torch.optim.Optimizer``, or a function that returns one; it is called with the
+            parameters, ``lr``, ``weight_decay`` if it takes that, and ``optimizer_arguments``.
+        optimizer_arguments: further keywords, such as ``{"betas": (0.9, 0.95)}``: of adam and adamw
+            ``betas`` and ``eps``, of sgd ``momentum`` and ``nesterov``.
+        learning_rate: the highest learning rate of the schedule. Groups of parameters to which an
+            optimizer gives rates of their own keep them in proportion.
         weight_decay: the optimizer's own kind: L2 for adam and sgd, decoupled for adamw.
         schedule: ``"cosine"``: a cosine fall to ``final_rate`` (arXiv 1608.03983);
             ``"one-cycle"``: a linear rise over the first quarter of the steps before it (after
@@ -119,8 +141,9 @@ class Recipe:
 
     epochs: int = field(metadata=within(1, 2**31 - 1))
     batch_size: int = field(metadata=within(1, 2**31 - 1))
-    optimizer: Optimizer
+    optimizer: str = field(metadata=path(*OPTIMIZERS))
     learning_rate: float = field(metadata=within(0, closed="neither"))
+    optimizer_arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     weight_decay: float = field(default=0.0, metadata=within(0))
     schedule: Schedule = "constant"
     final_rate: float = field(default=0.0, metadata=within(0, 1))
@@ -136,13 +159,16 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "optimizer_arguments", arguments(self.optimizer_arguments))
+        if self.optimizer in OPTIMIZERS:
+            _require_optimizer_arguments(self.optimizer, self.optimizer_arguments)
         plain = self.augmentation.plain_epochs
         _require(
             plain <= self.epochs,
             f"plain_epochs is {plain}, it must be at most {self.epochs}, the number of epochs",
         )
 
-    def flat(self) -> dict[str, int | float | str | None]:
+    def flat(self) -> dict[str, Any]:
         """Return all values by the names that :meth:`replace` takes, in one level.
 
         Without distillation the three fields of it are None.
@@ -309,7 +335,7 @@ class ModelSpec:
                 f"{attribute} {where} must be one line of printable text",
             )
         _require(
-            isinstance(self.factory, str) and _FACTORY.fullmatch(self.factory) is not None,
+            isinstance(self.factory, str) and PATH.fullmatch(self.factory) is not None,
             f"factory {self.factory!r} {where} must be a string 'package.module:callable'",
         )
         _require(
@@ -372,6 +398,34 @@ class ModelSpec:
     def declared_metrics(self) -> Mapping[str, float]:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics
+
+
+def _require_optimizer_arguments(optimizer: str, given: Mapping[str, Any]) -> None:
+    known = OPTIMIZERS[optimizer]
+    for name in given:
+        _require(
+            name in known,
+            f"{optimizer} takes no argument {name!r} but {' and '.join(known)}; with "
+            "optimizer='torch.optim:...' all that torch has can be given",
+        )
+    given = {**known, **given}
+    betas, eps = given.get("betas", (0, 0)), given.get("eps", 0)
+    momentum, nesterov = given.get("momentum", 0), given.get("nesterov", True)
+    _require(
+        isinstance(betas, tuple) and len(betas) == 2 and all(map(_below_one, betas)),
+        f"betas is {betas!r}, it must be two numbers from 0 to below 1",
+    )
+    _require(
+        isinstance(eps, int | float) and eps >= 0, f"eps is {eps!r}, it must be a number from 0"
+    )
+    _require(
+        _below_one(momentum), f"momentum is {momentum!r}, it must be a number from 0 to below 1"
+    )
+    _require(isinstance(nesterov, bool), f"nesterov is {nesterov!r}, it must be True or False")
+
+
+def _below_one(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < 1
 
 
 def _require_metrics(metrics: Mapping[str, float], where: str) -> None:

@@ -24,7 +24,7 @@ from mnistzoo.inputs import to_input
 from mnistzoo.models import load_model
 from mnistzoo.modules import calling
 from mnistzoo.spec import Precision, Recipe
-from mnistzoo.training.augment import augment, crop_middle
+from mnistzoo.training.augment import augment, crop_middle, mix
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
@@ -135,7 +135,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     images, labels = (tensor.to(state.device) for tensor in data.tensors())
     held_out = None if validation is None else validation.tensors()[0].to(state.device)
-    recipe = start.recipe
+    recipe, amount, classes = start.recipe, start.recipe.augmentation, 10
     parameters = list(state.model.parameters())
     all_steps = recipe.epochs * start.steps
     step = start.epochs_done * start.steps
@@ -148,12 +148,15 @@ def _epochs(
         shuffled = torch.randperm(len(data), generator=state.order).to(state.device)
         for batch in _batches(shuffled, recipe.batch_size):
             inputs = to_input(images.index_select(0, batch))
-            if number <= recipe.epochs - recipe.augmentation.plain_epochs:
-                inputs = augment(inputs, recipe.augmentation, state.distortion)
+            targets = labels.index_select(0, batch)
+            if number <= recipe.epochs - amount.plain_epochs:
+                inputs = augment(inputs, amount, state.distortion)
+                if amount.function is not None:
+                    inputs, targets = mix(inputs, targets, amount, classes, state.distortion)
             else:
-                inputs = crop_middle(inputs, recipe.augmentation.crop)
+                inputs = crop_middle(inputs, amount.crop)
             with calling(state.model, f"a training step on a batch of {len(batch)}"):
-                loss = loss_of(inputs, labels.index_select(0, batch))
+                loss = loss_of(inputs, targets)
                 state.model.zero_grad()
                 loss.backward()
             if recipe.clip_norm is not None:
