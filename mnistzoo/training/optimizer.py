@@ -7,14 +7,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.packing import packed, unpacked
 from mnistzoo.paths import PathError, imported, using
 from mnistzoo.spec import OPTIMIZERS, Recipe
-from mnistzoo.training.packing import packed, unpacked
 
 # The first optimizer of a process that torch.optim makes imports torch's compiler, which takes two
 # seconds: of the six in which `sprint` trains in 430 steps, a third. In a longer run they do not
 # matter, nor do the 30 to 50 us that torch.optim takes a step beyond its kernel.
 SHORT_RUN = 1_000
+_REST = "rest"  # of an optimizer's state dict, beside its tensors
 _KERNELS = {"adam": "_fused_adam_", "adamw": "_fused_adamw_", "sgd": "_fused_sgd_"}
 
 
@@ -201,11 +202,13 @@ class OwnOptimizer:
 
     def tensors(self) -> dict[str, Tensor]:
         with using("the optimizer", self._path):
-            return packed(self._optimizer.state_dict())
+            tensors, rest = packed(self._optimizer.state_dict())
+        return tensors | {_REST: torch.tensor(list(rest.encode()), dtype=torch.uint8)}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         with using("the optimizer", self._path):
-            self._optimizer.load_state_dict(unpacked(tensors))
+            rest = bytes(tensors[_REST].tolist()).decode()
+            self._optimizer.load_state_dict(unpacked(tensors, rest))
 
 
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
