@@ -26,6 +26,7 @@ from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
 from mnistzoo.measure import median_us
+from mnistzoo.missing import INSTALL_ONNX
 from mnistzoo.models import load_model
 from mnistzoo.provenance import environment
 from mnistzoo.quantization import quantise
@@ -167,7 +168,7 @@ def convert(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; `pip install {package}`")
+            raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
