@@ -29,11 +29,18 @@ from mnistzoo.cli.stopping import StopSignals
 
 @click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
-@click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
+@click.option(
+    "--train", "train_now", is_flag=True, help="Train now, instead of taking the shipped weights."
+)
 @recipe_option
 @epochs_option
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each model."
+    "--seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Runs of each model.",
 )
 @set_option
 @final_option

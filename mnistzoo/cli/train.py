@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 @click.argument("model", shell_complete=completion.models)
 @recipe_option
 @epochs_option
-@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--lr", type=float, help="Learning rate instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Instead of the recipe's."
+)
+@click.option("--lr", type=float, metavar="X", help="Learning rate instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Instead of the recipe's.")
 @set_option
 @final_option
 @dataset_option
