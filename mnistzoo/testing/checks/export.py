@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from mnistzoo.export import convert
+from mnistzoo.conversion import convert
 from mnistzoo.missing import INSTALL_ONNX
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import batch_mates
