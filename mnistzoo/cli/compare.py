@@ -102,9 +102,13 @@ def command(
     check_writable(*files)
 
     from mnistzoo.benchmarks import read_benchmarks
+    from mnistzoo.registry import all_models, describe_conflict, registry
 
     benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
-    names = list(models) or _all_models(trainable=train_now)
+    if not models:
+        for name, claimants in registry().conflicts.items():
+            click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
+    names = list(models) or all_models(trainable=train_now)
 
     import torch
 
@@ -151,18 +155,6 @@ def _refuse_without_train(context: click.Context) -> None:
     for name, option in {**only_with_train, "settings": "set"}.items():
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{option} needs --train")
-
-
-def _all_models(*, trainable: bool) -> list[str]:
-    """Return all installed models, or those that can be trained; name those that conflict."""
-    from mnistzoo.registry import ModelError, describe_conflict, get_spec, list_models, registry
-
-    for name, claimants in registry().conflicts.items():
-        click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
-    if not names:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
-    return names
 
 
 def _check_overrides(names: list[str], recipe: str, changes: dict[str, Any]) -> None:
