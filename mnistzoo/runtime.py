@@ -46,7 +46,7 @@ class Predictor:
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
-        _onnxruntime()  # that it is missing is said before anything about the file
+        import_onnxruntime()  # that it is missing is said before anything about the file
         if isinstance(model, bytes):
             self._where, self._content, self._folder = "the model", model, ""
         else:
@@ -59,7 +59,7 @@ class Predictor:
         self._open()
 
     def _open(self) -> None:
-        onnxruntime, where = _onnxruntime(), self._where
+        onnxruntime, where = import_onnxruntime(), self._where
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -153,12 +153,17 @@ class Predictor:
         return read(picture, self.probabilities).predictions
 
 
-def _onnxruntime() -> Any:
-    """Return the module.
+def import_onnxruntime() -> Any:
+    """Return the module, its telemetry off: every import of it goes through here.
+
+    By default ONNX Runtime 1.32 writes a device id into the user's cache, files into the temporary
+    folder, and sends both to its maker. It reads the variable while it is imported;
+    ``disable_telemetry_events()`` comes too late. Who has set the variable has chosen.
 
     Raises:
         OnnxFileError: if it is not installed, or a file of its name hides it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
 

@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -75,6 +76,46 @@ def test_the_predictor_needs_no_torch(
     )
     done = run_python("-c", code, str(linear_onnx))
     assert (done.stdout, done.stderr) == ("[1 1]\n", "")
+
+
+_WATCHED = """\
+import os, sys
+from mnistzoo import Predictor
+
+if "quantise" in sys.argv:
+    import numpy, onnx
+    from mnistzoo.quantization import quantise
+    quantise(onnx.load(sys.argv[1]), numpy.zeros((2, 1, 28, 28), "f4"))
+Predictor(sys.argv[1])
+for each in os.listdir("/proc/self/fd"):
+    if os.path.islink(f"/proc/self/fd/{each}"):
+        print(os.readlink(f"/proc/self/fd/{each}"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_onnxruntime_sends_no_telemetry_unless_the_user_lets_it(
+    linear_onnx: Path,
+    tmp_path: Path,
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    def left(*words: str, **settings: str) -> tuple[list[Path], list[str]]:
+        """Return the files in a new home folder, and what a process holds open at its end."""
+        home = tmp_path / f"home{len(settings)}"
+        home.mkdir()
+        folders = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+        env = dict.fromkeys(folders, str(home)) | settings
+        done = run_python("-c", _WATCHED, str(linear_onnx), *words, env=env)
+        assert done.returncode == 0, done.stderr
+        opened = [
+            each for each in done.stdout.splitlines() if each.startswith(("socket:", str(home)))
+        ]
+        return list(home.rglob("*")), opened
+
+    assert left("quantise") == ([], [])
+    # So this test sees what there is to see.
+    files, opened = left(ORT_DISABLE_TELEMETRY="0")
+    assert files and opened
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x01\x12"])
