@@ -1,6 +1,5 @@
 """The training loop, one for all models, driven by a recipe."""
 
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +85,7 @@ def fit(
         CheckpointError: if the checkpoint is damaged or of another run.
         ModelError: if the recipe's teacher cannot be loaded.
         ModelFailed: if the model raises an exception.
-        OSError: if the checkpoint cannot be read or written.
+        OSError: if the checkpoint cannot be read.
     """
     keep_freed_memory()
     with (
@@ -103,7 +102,7 @@ def fit(
         saved = checkpoint(state.model)
         fitted = Fit(state.result, [])
         if saved is not None and saved.path.exists():
-            fitted.history = [Epoch(**each) for each in saved.restore(state)]
+            fitted.history = saved.restore(state)
             _log.info("going on from %s after epoch %d", saved.path, len(fitted.history))
         start = Start(name, recipe, len(data), steps, len(fitted.history))
         for callback in callbacks:
@@ -114,7 +113,7 @@ def fit(
                 last_good = _copy_of_state(fitted.model)
                 fitted.history.append(epoch)
                 if saved is not None:
-                    saved.save(state, [dataclasses.asdict(each) for each in fitted.history])
+                    saved.save(state, fitted.history)
                 for callback in callbacks:
                     callback.on_epoch_end(epoch)
         except (KeyboardInterrupt, NotFinite, MnistzooError, OSError) as stop:
