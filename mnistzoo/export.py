@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +30,7 @@ from mnistzoo.provenance import environment
 from mnistzoo.quantization import quantise
 from mnistzoo.registry import Registration, get_registration
 from mnistzoo.runtime import Predictor
+from mnistzoo.warning_filters import warnings_kept_back
 
 if TYPE_CHECKING:
     import onnx
@@ -431,7 +431,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
+            warnings_kept_back(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
