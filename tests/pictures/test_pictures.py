@@ -194,7 +194,7 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded() -> No
     sound = stream.getvalue()
     assert decode(sound).pixels.shape == (1000, 1000, 3)
     last = sound[sound.rindex(b"\xff\xda") : -2]
-    with pytest.raises(PictureError, match="is a JPEG of 20.. scans, which take too long"):
+    with pytest.raises(PictureError, match=r"is a JPEG of 20.. scans, which take too long"):
         decode(sound[:-2] + 2000 * last + sound[-2:])
 
 
