@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset
+from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset, runtime
 from mnistzoo.runtime import OnnxFileError, softmax
 
 
@@ -177,6 +177,94 @@ def test_a_model_that_does_not_give_logits_for_an_image_is_refused(
     )
     with pytest.raises(OnnxFileError, match=rf"other\.onnx .*{sentence}"):
         Predictor(path)
+
+
+def digits_onnx(
+    path: Path, nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]]
+) -> Path:
+    """Write a model of nodes that follow ``flat``, float32 ``(n, 784)``, and end in ``logits``."""
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), *nodes],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+FIRST_TEN = {"eye": np.eye(784, 10, dtype=np.float32)}
+PRODUCT = helper.make_node("MatMul", ["flat", "eye"], ["product"])
+
+
+@pytest.mark.parametrize("repeats", [[2, 1], [20, 1], [5005, 1]])
+def test_another_number_of_rows_than_images_is_refused(repeats: list[int], tmp_path: Path) -> None:
+    tile = helper.make_node("Tile", ["product", "repeats"], ["logits"])
+    constants = FIRST_TEN | {"repeats": np.array(repeats)}
+    path = digits_onnx(tmp_path / "rows.onnx", [PRODUCT, tile], constants)
+    with pytest.raises(OnnxFileError, match=rf"rows\.onnx gives logits \({repeats[0]}, 10\) for 1"):
+        Predictor(path)
+
+
+def test_a_file_that_runs_for_one_image_only_is_refused(tmp_path: Path) -> None:
+    shape = helper.make_node("Reshape", ["product", "shape"], ["logits"])
+    constants = FIRST_TEN | {"shape": np.array([1, 10])}
+    path = digits_onnx(tmp_path / "one.onnx", [PRODUCT, shape], constants)
+    with pytest.raises(OnnxFileError, match=r"one\.onnx fails for two images"):
+        Predictor(path)
+
+
+def test_an_endless_loop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_MOST_SECONDS", 1)
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["still"]),
+            helper.make_node("Add", ["before", "eye"], ["after"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["", "true", "eye"], ["weights"], body=body)
+    product = helper.make_node("MatMul", ["flat", "weights"], ["logits"])
+    constants = FIRST_TEN | {"true": np.array(True)}
+    path = digits_onnx(tmp_path / "loop.onnx", [loop, product], constants)
+    with pytest.raises(OnnxFileError, match="it took more than 1 seconds"):
+        Predictor(path)
+
+
+def test_a_constant_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        PRODUCT,
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["product", "zero"], ["logits"]),
+    ]
+    path = digits_onnx(tmp_path / "huge.onnx", nodes, FIRST_TEN | {"size": np.array([3 * 10**9])})
+    with pytest.raises(OnnxFileError, match=r"huge\.onnx fails .*12000000000"):
+        Predictor(path)
+
+
+def test_metadata_that_are_no_utf_8_are_refused(linear_onnx: Path) -> None:
+    content = linear_onnx.read_bytes()
+    assert content.count(b"Softmax regression") == 1
+    with pytest.raises(OnnxFileError, match=r"no UTF-8"):
+        Predictor(content.replace(b"Softmax regression", b"Softmax regressio\xff"))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1_025, 100_000])
+def test_so_many_threads_are_refused(threads: int, linear_onnx: Path) -> None:
+    with pytest.raises(ValueError, match=r"it must be from 1 to 1,024"):
+        Predictor(linear_onnx, threads=threads)
 
 
 def linear_graph(**changes: Any) -> onnx.ModelProto:
