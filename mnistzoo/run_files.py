@@ -1,6 +1,7 @@
 """The name of the file that holds a training run's weights."""
 
 import re
+from pathlib import Path
 
 from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.registry import Registration, get_recipe
@@ -27,3 +28,8 @@ def file_name(
     ]
     # A path's colon and the braces of arguments are not for names of files.
     return re.sub(r"[^\w.=+-]+", "_", "-".join(parts)) + ".safetensors"
+
+
+def unfinished(path: Path, done: int, epochs: int) -> Path:
+    """Return where the weights of a run that was stopped go: beside those of the complete one."""
+    return path.with_name(f"{path.stem}-epoch{done}of{epochs}{path.suffix}")
