@@ -1,6 +1,5 @@
 """What is evaluated, compared, timed and checked: anything from images to logits."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +16,7 @@ _SMOOTHING = 1e-3
 
 
 class ClassifierError(MnistzooError):
-    """An object is no classifier, or what it has learned cannot be saved."""
+    """An object is no classifier, or fails as one."""
 
 
 @runtime_checkable
@@ -125,60 +124,32 @@ def is_estimator(model: object) -> bool:
     )
 
 
-def state_of(model: Any) -> dict[str, Any]:
-    """Return what a classifier that is no module has learned, as a tree of arrays.
+def count_parameters(model: Any) -> int:
+    """Return how many numbers a model holds: a module's parameters, else all that it has learned.
 
-    That of its ``state_dict()``, or where it has none its attributes, and those of the estimators
-    among them. What an estimator was created with is left out where it is no array and no plain
-    value, since its factory makes it again.
+    Raises:
+        MnistzooError: if they cannot be counted.
     """
-    if hasattr(model, "state_dict") and hasattr(model, "load_state_dict"):
-        return dict(model.state_dict())
-    given = model.get_params(deep=False) if hasattr(model, "get_params") else {}
-    return {
-        name: _state(value)
-        for name, value in vars(model).items()
-        if name not in given or _plain(value)
-    }
+    if is_module(model):
+        return sum(parameter.numel() for parameter in model.parameters())
+    if hasattr(model, "num_params"):
+        return int(model.num_params)
+    from mnistzoo.estimators import arrays_of
+
+    return sum(array.size for array in arrays_of(model).values())
 
 
-def restore(model: Any, state: Mapping[str, Any]) -> None:
-    """Give a classifier that was created as the other was what :func:`state_of` returned of it."""
-    if hasattr(model, "state_dict") and hasattr(model, "load_state_dict"):
-        model.load_state_dict(state)
-        return
-    for name, value in state.items():
-        if name.startswith("__"):
-            raise ClassifierError(f"{name} is no name of what a classifier has learned")
-        setattr(model, name, _restored(vars(model).get(name), value))
+def count_buffers(model: Any) -> int:
+    """Return how many numbers a module's saved buffers hold: what it knows beside its parameters.
 
-
-def _nested(value: object) -> bool:
-    return hasattr(value, "get_params") and not isinstance(value, type)
-
-
-def _plain(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(map(_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return _nested(value) or isinstance(
-        value, bool | int | float | str | np.generic | np.ndarray | None
+    Such as the running averages of batch norm, or images that a model stores. Counters of batches
+    are left out.
+    """
+    if not is_module(model):
+        return 0
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return sum(
+        tensor.numel()
+        for name, tensor in model.state_dict().items()
+        if name not in parameters and not name.endswith("num_batches_tracked")
     )
-
-
-def _state(value: Any) -> Any:
-    if _nested(value):
-        return state_of(value)
-    if isinstance(value, list | tuple):
-        return type(value)(map(_state, value)) if type(value) in (list, tuple) else value
-    return value
-
-
-def _restored(now: Any, value: Any) -> Any:
-    if _nested(now) and isinstance(value, Mapping):
-        restore(now, value)
-        return now
-    if isinstance(now, list | tuple) and isinstance(value, list | tuple) and len(now) == len(value):
-        return type(now)(map(_restored, now, value))
-    return value

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Ends = Literal["both", "left", "neither"]
 
 # Where an object lies that is imported on first use.
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 

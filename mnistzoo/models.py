@@ -1,6 +1,5 @@
 """From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
-import importlib
 import inspect
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
 from mnistzoo.spec import ModelSpec
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def create_model(name: str, **arguments: Any) -> "nn.Module":
+def create_model(name: str, **arguments: Any) -> Any:
     """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    It is a ``torch.nn.Module``, but where its plugin says otherwise: an estimator, or an object
+    with ``logits()`` (:class:`mnistzoo.Classifier`).
 
     Args:
         name: of the model, or an alias.
@@ -36,9 +39,7 @@ def create_model(name: str, **arguments: Any) -> "nn.Module":
     return model
 
 
-def build(
-    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
-) -> "nn.Module":
+def build(registration: Registration, member: Callable[[str], Any], **arguments: Any) -> Any:
     """Call a model's factory with those that it is made of, without counting its parameters.
 
     Of a compiled or a data parallel model it returns the module inside.
@@ -49,21 +50,22 @@ def build(
     """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    module_name, _, attribute = spec.factory.partition(":")
+    if spec.weights is not None and spec.weights.file.endswith(".onnx"):
+        raise ModelError(f"{where} is an ONNX file; load_model({spec.name!r}) opens it")
     try:
+        from mnistzoo.classifier import is_module
         from mnistzoo.modules import unwrapped
 
         for name in spec.members:
             if get_spec(name).members:
                 raise ModelError(f"its member {name!r} is itself made of others; name those")
-        factory = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
+        factory = imported(spec.factory)
+        arguments = {**spec.arguments, **arguments}
         refused = _refused(factory, arguments)
         if not refused:
-            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
-            _require_module(model)
-            return unwrapped(model)
+            model = factory(*map(member, spec.members), **arguments)
+            _require_model(model)
+            return unwrapped(model) if is_module(model) else model
     except ModuleNotFoundError as error:
         needed = f"{where} needs the module {error.name or str(error)!r}"
         if hidden := hidden_module(error):
@@ -79,7 +81,7 @@ def build(
             why = f"{why}; {hidden}"
         raise ModelError(
             f"{where} cannot be created by {spec.factory!r}: {why}"
-            f"{place(error, {module_name.partition('.')[0]})}"
+            f"{place(error, {spec.factory.partition(':')[0].partition('.')[0]})}"
         ) from error
     raise ModelError(
         f"{where} does not take {', '.join(refused)}; leave that out, or add it to the arguments "
@@ -101,9 +103,14 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
-    found = sum(parameter.numel() for parameter in model.parameters())
+def _require_declared_size(model: Any, registration: Registration) -> None:
+    from mnistzoo.classifier import is_module
+    from mnistzoo.weights import count_parameters
+
     spec = registration.spec
+    if not is_module(model) or spec.num_params is None:  # what is fitted later has none yet
+        return
+    found = count_parameters(model)
     if found != spec.num_params:
         raise ModelError(
             f"model {spec.name!r} of {registration.plugin.provider} declares "
@@ -111,12 +118,18 @@ def _require_declared_size(model: "nn.Module", registration: Registration) -> No
         )
 
 
-def _require_module(model: object) -> None:
-    from torch import nn
+def _require_model(model: Any) -> None:
     from torch.nn.parameter import is_lazy
 
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    from mnistzoo.classifier import Classifier, is_estimator, is_module
+
+    if not is_module(model):
+        if not (isinstance(model, Classifier) or is_estimator(model)):
+            raise TypeError(
+                f"it returns {type(model).__name__}, expected torch.nn.Module, an estimator with "
+                "predict_proba() or decision_function(), or an object with logits()"
+            )
+        return
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")

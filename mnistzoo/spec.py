@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from mnistzoo.fields import PATH, arguments, check, flat_name, path, within
+from mnistzoo.fields import MODULE, PATH, arguments, check, flat_name, path, within
 
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 Precision = Literal["float32", "bfloat16"]
@@ -236,9 +236,13 @@ def _part(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return {own: values[flat] for own, flat in found.items() if flat in values}
 
 
+# Stands where a function of the plugin's own trains a model and asks for no recipe.
+NO_RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
-    """A safetensors file inside the plugin, and what was measured of it.
+    """A safetensors or ONNX file inside the plugin, and what was measured of it.
 
     Attributes:
         file: its path relative to the folder of the factory's module, and inside it.
@@ -260,8 +264,8 @@ class Weights:
         path = PurePosixPath(self.file)
         inside = not path.is_absolute() and ".." not in path.parts and "\\" not in self.file
         _require(
-            inside and path.suffix == ".safetensors" and _is_line(self.file),
-            f"weights file {self.file!r} must be a .safetensors path inside the plugin",
+            inside and path.suffix in (".safetensors", ".onnx") and _is_line(self.file),
+            f"weights file {self.file!r} must be a .safetensors or .onnx path inside the plugin",
         )
         _require(_is_line(self.measured), f"weights measured {self.measured!r} must be one line")
         _require(
@@ -282,10 +286,16 @@ class ModelSpec:
         name: how users ask for it, ``[a-z][a-z0-9_]*``.
         summary: one line.
         factory: ``"package.module:callable"``; imported on first use, returns the
-            ``torch.nn.Module``. It is called with the modules of the ``members``, if there are any,
-            and with the keywords of ``create_model``; each has a default, ``num_classes`` 10.
+            ``torch.nn.Module``, an estimator as scikit-learn's, or an object with ``logits()`` (see
+            :class:`mnistzoo.Classifier`). It is called with the modules of the ``members``, if
+            there are any, with ``arguments``, and with the keywords of ``create_model``; each has a
+            default, ``num_classes`` 10. Of a model that is an ONNX file: its module alone.
         num_params: the exact number of its parameters; a model that is created without keywords is
-            checked against it.
+            checked against it. None for one that has none before it is trained.
+        arguments: keywords for the factory, such as ``{"width": 64}``; ``create_model(name,
+            width=32)`` gives others.
+        fit: ``"package.module:callable"``, called in place of the zoo's loop as ``fit(model,
+            recipe, data, report)``; see :mod:`mnistzoo.training.own`. Recipes may be left out then.
         recipes: by name; ``"default"`` must be there, and ``"reference"``
             where a published recipe exists. A model that mnistzoo does not train has none: one with
             ``members``, or one that ships weights which came about in another way.
@@ -308,7 +318,9 @@ class ModelSpec:
     name: str
     summary: str
     factory: str
-    num_params: int
+    num_params: int | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fit: str = ""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     weights: Weights | None = None
     members: tuple[str, ...] = ()
@@ -334,14 +346,32 @@ class ModelSpec:
                 _is_line(getattr(self, attribute)),
                 f"{attribute} {where} must be one line of printable text",
             )
+        is_onnx = isinstance(self.weights, Weights) and self.weights.file.endswith(".onnx")
         _require(
-            isinstance(self.factory, str) and PATH.fullmatch(self.factory) is not None,
-            f"factory {self.factory!r} {where} must be a string 'package.module:callable'",
+            isinstance(self.factory, str)
+            and (MODULE if is_onnx else PATH).fullmatch(self.factory) is not None,
+            f"factory {self.factory!r} {where} must be a string "
+            + (
+                "'package.module', beside which its ONNX file lies"
+                if is_onnx
+                else "'package.module:callable'"
+            ),
         )
         _require(
-            isinstance(self.num_params, int) and self.num_params >= 0,
+            self.num_params is None or (isinstance(self.num_params, int) and self.num_params >= 0),
             f"num_params {where} is {self.num_params!r}, it must be a whole number from 0",
         )
+        _require(
+            isinstance(self.arguments, Mapping)
+            and all(isinstance(name, str) and name.isidentifier() for name in self.arguments),
+            f"arguments {where} must map names of keywords to values",
+        )
+        _require(
+            isinstance(self.fit, str) and (not self.fit or PATH.fullmatch(self.fit) is not None),
+            f"fit {self.fit!r} {where} must be a string 'package.module:callable'",
+        )
+        if self.fit and not self.recipes:
+            object.__setattr__(self, "recipes", {"default": NO_RECIPE})
         _require(
             isinstance(self.recipes, Mapping)
             and all(

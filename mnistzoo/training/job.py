@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,15 +14,17 @@ from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import NO_RECIPE, Recipe
 from mnistzoo.training.callbacks import Callback
-from mnistzoo.training.checkpoint import Checkpoint
+from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
+from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
 
@@ -174,16 +177,15 @@ def train(
         _log.info("this processor has no arithmetic for bfloat16: training in float32")
     result = None
     try:
-        fitted = fit(
-            run.create,
-            run.name,
-            run.recipe,
-            images,
-            held_out,
-            where,
-            functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where),
-            callbacks,
-        )
+        if run.fit:
+            folder = _folder(checkpoint, resume)
+            common = (run.create, run.name, run.recipe, images, held_out, where)
+            fitted = fit_by(run.fit, *common, folder, callbacks)
+        else:
+            saved = functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where)
+            fitted = fit(
+                run.create, run.name, run.recipe, images, held_out, where, saved, callbacks
+            )
         provenance = _provenance(run, fitted, data, len(images), final, where)
         result = TrainingResult(fitted.model, fitted.history, run.recipe, provenance)
     finally:
@@ -213,6 +215,7 @@ class _Run:
     plugin_version: str = ""
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    fit: str = ""
 
     @classmethod
     def of(
@@ -234,6 +237,7 @@ class _Run:
                 plugin.version,
                 recipe if isinstance(recipe, str) else "",
                 changed_fields(base, chosen),
+                spec.fit,
             )
         own = model if isinstance(model, nn.Module) else None
         named = type(unwrapped(own)) if own is not None else model
@@ -287,6 +291,27 @@ def _checkpoint(
     return saved
 
 
+def _told(run: _Run) -> dict[str, Any]:
+    """Return the fields of the recipe; of one that stands for none those that hold all the same."""
+    flat = run.recipe.flat()
+    none = run.recipe.replace(seed=0, threads=1) == NO_RECIPE
+    return {name: flat[name] for name in ("seed", "threads")} if none else flat
+
+
+def _folder(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
+    """Return the folder in which a plugin's own fit saves its state, as it likes."""
+    if checkpoint is None:
+        return None
+    folder = expanded(checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume and any(folder.iterdir()):
+        raise CheckpointError(
+            f"{folder} is not empty; add --resume (resume=True) to go on from what is there, or "
+            "name another folder"
+        )
+    return folder
+
+
 def _provenance(
     run: _Run, fitted: Fit, data: Dataset | Split, images: int, final: bool, device: torch.device
 ) -> Provenance:
@@ -300,10 +325,12 @@ def _provenance(
         plugin_version=run.plugin_version,
         recipe_name=run.recipe_name,
         overrides=run.overrides,
-        recipe=run.recipe.flat(),
+        recipe=_told(run),
+        fit=run.fit,
         seed=run.recipe.seed,
         epochs_completed=len(fitted.history),
-        complete=len(fitted.history) == run.recipe.epochs,
+        complete=len(fitted.history) == run.recipe.epochs
+        or (bool(run.fit) and fitted.stopped is None),
         final=final,
         dataset=data.name if isinstance(data, Dataset) else "",
         training_images=images,

@@ -1,11 +1,13 @@
 """The training loop, one for all models, driven by a recipe."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,8 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
 from mnistzoo.models import load_model
-from mnistzoo.modules import calling
+from mnistzoo.modules import calling, training_loss
+from mnistzoo.registry import ModelError
 from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle, mix
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
@@ -31,7 +34,6 @@ from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
 
 _log = logging.getLogger("mnistzoo")
-# Initial weights and dropout are drawn by torch's global generator, one for all threads.
 _GLOBAL_GENERATOR = threading.RLock()
 
 
@@ -56,9 +58,20 @@ class Fit:
         stopped: by what, if it did not come to the end of the recipe.
     """
 
-    model: nn.Module
+    model: Any
     history: list[Epoch]
     stopped: KeyboardInterrupt | NotFinite | MnistzooError | OSError | None = None
+
+
+@contextlib.contextmanager
+def global_generator(device: torch.device) -> Iterator[None]:
+    """Have torch's global generator for oneself in the block, and leave it as it was.
+
+    Initial weights and dropout are drawn by it, one for all threads.
+    """
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with _GLOBAL_GENERATOR, forked:
+        yield
 
 
 def fit(
@@ -92,8 +105,7 @@ def fit(
     """
     keep_freed_memory()
     with (
-        _GLOBAL_GENERATOR,
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        global_generator(device),
         computing_threads(recipe.threads),
         denormals_flushed(),
         # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
@@ -221,12 +233,29 @@ def _loss(
     model: nn.Module, recipe: Recipe, device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function from inputs and labels to the loss of one step."""
-    # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
-    forward = torch.compile(model, dynamic=False) if recipe.compile else model
     distillation = recipe.distillation
+    own = training_loss(model)
+    if own is not None and (distillation is not None or recipe.label_smoothing):
+        raise ModelError(
+            f"{type(model).__name__} has a training_loss of its own, to which label_smoothing and "
+            "teacher mean nothing; leave them out of the recipe"
+        )
+    # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
+    forward = torch.compile(own or model, dynamic=False) if recipe.compile else own or model
     teacher = None if distillation is None else load_model(distillation.teacher).to(device)
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
+
+    def own_loss(inputs: Tensor, labels: Tensor) -> Tensor:
+        with mixed_precision:
+            loss = forward(inputs, labels)
+        if not isinstance(loss, Tensor) or loss.dim():
+            shape = f" {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
+            raise TypeError(
+                f"training_loss() returns {type(loss).__name__}{shape}, expected a tensor of one "
+                "number"
+            )
+        return loss.float()
 
     def loss_of(inputs: Tensor, labels: Tensor) -> Tensor:
         with mixed_precision:
@@ -243,7 +272,7 @@ def _loss(
         imitation = F.cross_entropy(logits / temperature, softened) * temperature**2
         return torch.lerp(loss, imitation, distillation.weight)
 
-    return loss_of
+    return loss_of if own is None else own_loss
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
