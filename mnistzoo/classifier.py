@@ -124,6 +124,14 @@ def is_estimator(model: object) -> bool:
     )
 
 
+def runtime_of(model: Any) -> str:
+    """Return what computes a model's logits, such as ``"PyTorch"``."""
+    if is_module(model):
+        return "PyTorch"
+    package = type(model).__module__.partition(".")[0]
+    return {"mnistzoo": "ONNX Runtime", "sklearn": "scikit-learn"}.get(package, package)
+
+
 def count_parameters(model: Any) -> int:
     """Return how many numbers a model holds: a module's parameters, else all that it has learned.
 

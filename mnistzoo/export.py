@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzoo.classifier import is_module
 from mnistzoo.conversion import Converted, ExportError, accuracy, convert, file_content, quiet
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import describe
@@ -107,7 +108,13 @@ def export_onnx(
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
     check_replaceable(path)
-    converted = convert(load_model(name, weights), registration, own_weights=weights is not None)
+    model = load_model(name, weights)
+    if not is_module(model):
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it is a "
+            f"{type(model).__name__}, and the exporter follows torch modules only"
+        )
+    converted = convert(model, registration, own_weights=weights is not None)
     return _written(converted, path, int8=int8, force=force)
 
 

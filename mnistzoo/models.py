@@ -15,7 +15,7 @@ from mnistzoo.registry import ModelError, Registration, get_registration, get_sp
 from mnistzoo.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 
 def create_model(name: str, **arguments: Any) -> Any:
@@ -50,7 +50,7 @@ def build(registration: Registration, member: Callable[[str], Any], **arguments:
     """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    if spec.weights is not None and spec.weights.file.endswith(".onnx"):
+    if spec.is_onnx:
         raise ModelError(f"{where} is an ONNX file; load_model({spec.name!r}) opens it")
     try:
         from mnistzoo.classifier import is_module
@@ -104,8 +104,7 @@ _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWOR
 
 
 def _require_declared_size(model: Any, registration: Registration) -> None:
-    from mnistzoo.classifier import is_module
-    from mnistzoo.weights import count_parameters
+    from mnistzoo.classifier import count_parameters, is_module
 
     spec = registration.spec
     if not is_module(model) or spec.num_params is None:  # what is fitted later has none yet
@@ -135,27 +134,79 @@ def _require_model(model: Any) -> None:
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
 
 
-def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    It is what :func:`create_model` returns; of a model that is an ONNX file a
+    :class:`~mnistzoo.Predictor`.
 
     Args:
         name: of the model, or an alias.
-        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
-            the weights that the plugin ships, or those of the model's members.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, or an
+            ``.onnx`` file; without it the weights that the plugin ships, or those of the model's
+            members.
 
     Raises:
         ModelError: if the model cannot be created or ships no weights.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
+    from mnistzoo.classifier import is_module
     from mnistzoo.cpu import prefer_channels_last
 
-    model = _load(name, weights).eval()
-    prefer_channels_last(model)
+    model = _load(name, weights)
+    if is_module(model):
+        model.eval()
+        prefer_channels_last(model)
     return model
 
 
-def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
+    """Return the model that a file holds, in evaluation mode, and the name it is of.
+
+    Args:
+        path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
+            installed model it is, as those of ``mnistzoo train`` do.
+
+    Raises:
+        ModelError: if it says of none, or of one that is not installed.
+        WeightsError: if the file is not what it should be.
+        OnnxFileError: likewise.
+        OSError: if the file cannot be read.
+    """
+    if os.fspath(path).lower().endswith(".onnx"):
+        return "", _open_onnx(path)
+    if not os.fspath(path).lower().endswith(".safetensors"):
+        raise ModelError(
+            f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it, and so does `mnistzoo train MODEL --weights`"
+        )
+    from mnistzoo.weights import read_metadata
+
+    name = read_metadata(path).get("model")
+    if not isinstance(name, str):
+        raise ModelError(
+            f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it"
+        )
+    return name, load_model(name, path)
+
+
+def is_file(model: str) -> bool:
+    """Say whether a command means a file, not the name of a model."""
+    return model.lower().endswith((".onnx", ".safetensors", ".pt", ".pth"))
+
+
+def _open_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> Any:
+    from mnistzoo.runtime import Predictor
+    from mnistzoo.weights import read_onnx
+
+    if sha256 is None:
+        return Predictor(path)
+    return Predictor(read_onnx(path, sha256))
+
+
+def _load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
@@ -164,6 +215,10 @@ def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Modul
         model = build(registration, _load)
         _require_declared_size(model, registration)
         return model
+    if weights is None and spec.weights is not None and spec.is_onnx:
+        return _open_onnx(weights_path(spec), spec.weights.sha256)
+    if weights is not None and os.fspath(weights).endswith(".onnx"):
+        return _open_onnx(weights)
     model = create_model(name)
     if weights is None:
         path = weights_path(spec)

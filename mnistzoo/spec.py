@@ -236,10 +236,6 @@ def _part(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return {own: values[flat] for own, flat in found.items() if flat in values}
 
 
-# Stands where a function of the plugin's own trains a model and asks for no recipe.
-NO_RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """A safetensors or ONNX file inside the plugin, and what was measured of it.
@@ -294,6 +290,8 @@ class ModelSpec:
             checked against it. None for one that has none before it is trained.
         arguments: keywords for the factory, such as ``{"width": 64}``; ``create_model(name,
             width=32)`` gives others.
+        stochastic: it draws random numbers in evaluation too, as MC dropout does: it is evaluated
+            five times, with the seeds 0 to 4, and reported as mean and standard deviation.
         fit: ``"package.module:callable"``, called in place of the zoo's loop as ``fit(model,
             recipe, data, report)``; see :mod:`mnistzoo.training.own`. Recipes may be left out then.
         recipes: by name; ``"default"`` must be there, and ``"reference"``
@@ -320,6 +318,7 @@ class ModelSpec:
     factory: str
     num_params: int | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    stochastic: bool = False
     fit: str = ""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     weights: Weights | None = None
@@ -425,6 +424,11 @@ class ModelSpec:
         return (self.name, *self.aliases)
 
     @property
+    def is_onnx(self) -> bool:
+        """Whether the model is an ONNX file, which no factory creates."""
+        return self.weights is not None and self.weights.file.endswith(".onnx")
+
+    @property
     def declared_metrics(self) -> Mapping[str, float]:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics
@@ -471,3 +475,7 @@ def _is_line(text: object) -> bool:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+# Stands where a function of the plugin's own trains a model and asks for no recipe.
+NO_RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)

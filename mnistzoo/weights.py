@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mnistzoo import estimators
 from mnistzoo.classifier import is_module

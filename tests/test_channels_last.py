@@ -197,5 +197,6 @@ def test_members_stay_plain_where_what_is_made_of_them_needs_it(
     )
     define("Flattened", weights=weights)
     assert weights_lie_channels_last(load_model("flattened"))
-    define("Pair", members=("flattened",) * 2, num_params=2 * spec.num_params, recipes={})
+    both = 2 * (spec.num_params or 0)
+    define("Pair", members=("flattened",) * 2, num_params=both, recipes={})
     assert load_model("pair")(torch.zeros(3, 1, 28, 28)).shape == (3, 10)

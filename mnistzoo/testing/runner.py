@@ -76,6 +76,8 @@ def _run(subject: Subject, model: str, check: str) -> Result:
                 model, check, "not reached", f"it needs {needed.name}, which did not pass"
             )
     expected = subject.spec.expected_failures.get(check)
+    if why := subject.outside(CHECKS[check].group):
+        return Result(model, check, "not applicable", why)
     try:
         with computing_threads():
             CHECKS[check].run(subject)

@@ -1,12 +1,10 @@
 """Training by a function of the plugin's own, in place of the zoo's loop."""
 
-import contextlib
 import copy
 import functools
 import inspect
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,11 @@ from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import evaluate
 from mnistzoo.paths import imported, using
+from mnistzoo.seeding import seeded
 from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Callback, Epoch, Start
 from mnistzoo.training.checkpoint import CheckpointError
 from mnistzoo.training.trainer import Fit, global_generator
-
 
 _IMAGES = 1_000  # whose loss is reported where there is no other
 
@@ -119,8 +117,11 @@ def fit_by(
                     "--checkpoint out"
                 )
             fit = functools.partial(fit, checkpoint=checkpoint)
-    with global_generator(device), _seeded(recipe.seed), computing_threads(recipe.threads):
-        torch.manual_seed(recipe.seed)
+    with (
+        global_generator(device),
+        seeded(recipe.seed, device),
+        computing_threads(recipe.threads),
+    ):
         model = create()
         if is_module(model):
             model = model.to(device)
@@ -141,16 +142,3 @@ def fit_by(
     if is_module(model):
         fitted.model.eval()
     return fitted
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw NumPy's and Python's random numbers from a seed in the block."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)

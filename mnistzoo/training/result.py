@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from torch import nn
-
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import expanded

@@ -197,7 +197,9 @@ def _epochs(
         accuracy = None
         if validation is not None and held_out is not None:
             state.result.eval()
-            predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
+            # A model may draw random numbers in evaluation too; those of training stay the same.
+            with torch.random.fork_rng([state.device] if state.device.type == "cuda" else []):
+                predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
         seconds = time.perf_counter() - started
         yield Epoch(number, float(losses.mean()), rate, accuracy, seconds)
@@ -241,7 +243,9 @@ def _loss(
             "teacher mean nothing; leave them out of the recipe"
         )
     # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
-    forward = torch.compile(own or model, dynamic=False) if recipe.compile else own or model
+    forward: Any = own or model
+    if recipe.compile:
+        forward = torch.compile(forward, dynamic=False)
     teacher = None if distillation is None else load_model(distillation.teacher).to(device)
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()

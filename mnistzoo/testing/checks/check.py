@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from mnistzoo.testing.subject import Subject
+
+# To whom a check applies, and why not to the others.
+Group = Literal["all", "modules", "trainable", "repeatable", "exportable"]
 
 
 @dataclass(frozen=True)
@@ -14,16 +18,18 @@ class Check:
         name: by which expected failures declare it.
         run: raises if the model does not pass.
         needs: the checks without which this one would mislead.
+        group: of models that it applies to.
     """
 
     name: str
     run: Callable[[Subject], None]
     needs: tuple["Check", ...]
+    group: Group = "all"
 
 
-def check(*needs: Check) -> Callable[[Callable[[Subject], None]], Check]:
+def check(*needs: Check, group: Group = "all") -> Callable[[Callable[[Subject], None]], Check]:
     """Make a check of a function; its name is the function's, without an underscore at the end.
 
     The docstring says what it checks and, after ``Mend:``, what to do where that fails.
     """
-    return lambda run: Check(run.__name__.rstrip("_"), run, needs)
+    return lambda run: Check(run.__name__.rstrip("_"), run, needs, group)
