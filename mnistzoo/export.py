@@ -107,6 +107,11 @@ def export_onnx(
     registration = get_registration(name)
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
+    if registration.spec.stochastic:
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it draws random numbers, and no "
+            "file could be shown to compute the same"
+        )
     check_replaceable(path)
     model = load_model(name, weights)
     if not is_module(model):

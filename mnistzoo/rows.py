@@ -232,13 +232,15 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
-        model = load_file(name)[1] if is_file(name) else load_model(name)
-        found = Measurement(_evaluations(model, name, data, device))
+        of, model = load_file(name) if is_file(name) else (name, load_model(name))
+        stochastic = bool(of) and get_spec(of).stochastic
+        found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
         yield found
         size = expanded(name).stat().st_size if is_file(name) else weights_size(get_spec(name))
         found = dataclasses.replace(found, file_bytes=size)
     else:
         registration = get_registration(name)
+        stochastic = registration.spec.stochastic
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
@@ -252,17 +254,18 @@ def measurements(
     yield found
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
     images = data.test[:_BATCH].tensors()[0].to(device)
-    one = latency_us(model, images[:1])
+    latency = functools.partial(latency_us, model, repeatable=not stochastic)
+    one = latency(images[:1])
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
-    yield dataclasses.replace(found, latency_256_us=latency_us(model, images))
+    yield dataclasses.replace(found, latency_256_us=latency(images))
 
 
 def _evaluations(
-    model: Any, name: str, data: Dataset, device: torch.device
+    model: Any, data: Dataset, device: torch.device, *, stochastic: bool
 ) -> Sequence[Evaluation]:
     """Return one evaluation, or several of a model that draws random numbers in it."""
-    if not is_file(name) and get_spec(name).stochastic:
+    if stochastic:
         return evaluate_repeatedly(model, data.test, device=device).evaluations
     return [evaluate(model, data.test, device=device)]
 

@@ -50,16 +50,15 @@ def command(
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_evaluation, show_repeated
 
-    if is_file(model):
-        if weights:
-            raise click.UsageError("--weights is for a model; a file has its own")
-        name, stochastic = model, False
-    else:
-        name, stochastic = get_spec(model).name, get_spec(model).stochastic
+    if is_file(model) and weights:
+        raise click.UsageError("--weights is for a model; a file has its own")
+    if not is_file(model):
+        model = get_spec(model).name
     where = resolve_device(device)
     test = load_dataset(dataset, data_dir).test
-    loaded = load_file(model)[1] if is_file(model) else load_model(name, weights)
-    facts, title = {"model": name, "dataset": dataset}, f"{name} on the test set of {dataset}"
+    of, loaded = load_file(model) if is_file(model) else (model, load_model(model, weights))
+    stochastic = bool(of) and get_spec(of).stochastic
+    facts, title = {"model": model, "dataset": dataset}, f"{model} on the test set of {dataset}"
     if stochastic:
         repeated = evaluate_repeatedly(loaded, test, device=where)
         found, evaluation = repeated.to_dict(), repeated.evaluations[0]

@@ -88,6 +88,8 @@ class Subject:
             return "the model is declared stochastic"
         if group == "trainable" and not self.spec.recipes:
             return "the model has no recipe, so mnistzoo does not train it"
+        if group == "created" and self.spec.is_onnx:
+            return "the model is an ONNX file"
         if group in ("modules", "exportable") and not self.of_modules:
             return "the model is no torch module"
         return ""

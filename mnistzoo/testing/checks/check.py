@@ -7,7 +7,7 @@ from typing import Literal
 from mnistzoo.testing.subject import Subject
 
 # To whom a check applies, and why not to the others.
-Group = Literal["all", "modules", "trainable", "repeatable", "exportable"]
+Group = Literal["all", "created", "modules", "trainable", "repeatable", "exportable"]
 
 
 @dataclass(frozen=True)

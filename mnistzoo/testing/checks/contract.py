@@ -91,7 +91,7 @@ def batch_mates(subject: Subject) -> None:
             )
 
 
-@check(deterministic)
+@check(deterministic, group="created")
 def state_dict(subject: Subject) -> None:
     """Weights saved and loaded into a new model give the same logits.
 
