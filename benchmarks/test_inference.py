@@ -12,6 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Predictor
+from mnistzoo.cpu import channels_last
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256])
@@ -30,7 +31,7 @@ def test_inference(
     benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
     net = eager(model)
-    with torch.inference_mode():
+    with channels_last(net), torch.inference_mode():
         expected = net(torch.from_numpy(images)).numpy()
         if runtime == "eager":
             logits = benchmark(net, torch.from_numpy(images)).numpy()

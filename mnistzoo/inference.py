@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from mnistzoo.cpu import computing_threads, keep_freed_memory
+from mnistzoo.cpu import channels_last, computing_threads, keep_freed_memory
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling
@@ -60,7 +60,8 @@ _COUNTS: dict[str, Callable[[], int]] = {
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits ``(N, C)``, float32, of images ``(N, 1, 28, 28)`` on their device.
 
-    The model is put into evaluation mode for it, and each module back into its own mode.
+    The model is put into evaluation mode for it, and its weights are laid out as is fastest
+    (:func:`~mnistzoo.cpu.channels_last`); then each module is as it was before.
 
     Args:
         model: on the device of the images.
@@ -73,7 +74,6 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     return predict_batches(model, images.split(batch_size), images.device)
 
 
-@torch.inference_mode()
 def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Tensor:
     """Return what :func:`predict_logits` does for images that come batch by batch."""
     keep_freed_memory()
@@ -81,13 +81,18 @@ def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.d
     model.eval()
     logits = []
     try:
-        # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
-        with computing_threads(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with (
+            computing_threads(),
+            channels_last(model),
+            torch.inference_mode(),
+            # In TF32, cuDNN's default, an image at the border could get another digit than on CPU.
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        ):
             for batch in batches:
                 inputs = to_input(batch.to(device))
                 with calling(model, f"forward() of a batch of {len(inputs)}"):
                     logits.append(model(inputs).float())
-        return torch.cat(logits)
+            return torch.cat(logits)
     finally:
         for module, training in modes:
             module.training = training

@@ -22,6 +22,8 @@ from mnistzoo import (
     load_dataset,
     load_model,
 )
+from mnistzoo.cpu import channels_last
+from mnistzoo.measure import latency_us
 from mnistzoo.weights import load_weights, save_weights
 
 RECIPE = Recipe(epochs=1, batch_size=64, optimizer="adam", learning_rate=0.003, ema_decay=0.9)
@@ -124,11 +126,21 @@ def data() -> Split:
     return load_dataset("mnist-10k").train[:640]
 
 
-def weights_lie_channels_last(model: nn.Module) -> bool:
-    """Say so of the convolution, whose weights are (8, 1, 3, 3) or, of volumes, (8, 1, 1, 3, 3)."""
-    conv = model.conv
-    assert isinstance(conv, nn.Conv2d | nn.Conv3d)
-    return conv.weight.stride()[1] == 1
+class Layouts:
+    """Whether a model's weights lay channels last, each time that it was called.
+
+    Those of its convolution, which are (8, 1, 3, 3) or, of volumes, (8, 1, 1, 3, 3).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.seen: list[bool] = []
+        self._model = model
+        model.register_forward_pre_hook(lambda module, images: self.seen.append(self.now()))
+
+    def now(self) -> bool:
+        conv = self._model.conv
+        assert isinstance(conv, nn.Conv2d | nn.Conv3d)
+        return conv.weight.stride()[1] == 1
 
 
 @pytest.mark.parametrize("factory", NAMES)
@@ -136,7 +148,14 @@ def test_a_model_of_any_layout_trains_and_loads_as_in_plain_pytorch(
     factory: str, define: Define, data: Split, tmp_path: Path
 ) -> None:
     name = define(factory).name
-    model, _ = trained(lambda: create_model(name), RECIPE, data, device="cpu")
+    training: list[Layouts] = []
+
+    def create() -> nn.Module:
+        model = create_model(name)
+        training.append(Layouts(model))
+        return model
+
+    model, _ = trained(create, RECIPE, data, device="cpu")
     again, _ = trained(lambda: create_model(name), RECIPE, data, device="cpu")
     pairs = zip(model.state_dict().values(), again.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
@@ -147,12 +166,63 @@ def test_a_model_of_any_layout_trains_and_loads_as_in_plain_pytorch(
     plain = create_model(name).eval()
     load_weights(plain, path)
     loaded = load_model(name, path)
+    assert all(each.is_contiguous() for each in (*loaded.parameters(), *model.parameters()))
     images = torch.tensor(data.images[:50]).unsqueeze(1) / 255
     with torch.inference_mode():
         assert torch.allclose(loaded(images), plain(images), rtol=1e-4, atol=1e-5)
-    assert weights_lie_channels_last(model) == (factory not in PLAIN)
-    # Trained, it is not loaded plain for what only training cannot do.
-    assert weights_lie_channels_last(loaded) == (factory not in {*PLAIN} - {"ViewedInTraining"})
+    assert any(training[0].seen) == (factory not in PLAIN)
+
+
+@pytest.mark.parametrize("factory", NAMES)
+@pytest.mark.parametrize("inference", [False, True])
+def test_evaluation_and_timing_leave_a_model_as_it_was(
+    factory: str, inference: bool, define: Define, data: Split
+) -> None:
+    model = create_model(define(factory).name)
+    before = {name: (each.data_ptr(), each.stride()) for name, each in model.state_dict().items()}
+    values = {name: each.clone() for name, each in model.state_dict().items()}
+    layouts = Layouts(model)
+    works = factory not in {*PLAIN} - {"ViewedInTraining"}  # that fails in training alone
+    with torch.inference_mode(inference):
+        evaluate(model, data[:200], device="cpu")
+        assert layouts.seen[-2:] == [works, works]
+        assert model.training
+        latency_us(model, data[:1].tensors()[0])
+        assert layouts.seen[-1] == works
+    after = {name: (each.data_ptr(), each.stride()) for name, each in model.state_dict().items()}
+    assert after == before
+    assert all(torch.equal(each, values[name]) for name, each in model.state_dict().items())
+    model.train()
+    model(torch.rand(2, 1, 28, 28)).sum().backward()  # its weights can still take gradients
+
+
+def test_a_buffer_that_evaluation_changes_stays_changed(data: Split) -> None:
+    class Counting(nn.Module):
+        seen: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 10, 28)
+            self.register_buffer("seen", torch.zeros(1, 2, 1, 3))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen += len(images)
+            return self.conv(images).flatten(1)
+
+    model = Counting()
+    evaluate(model, data[:200], device="cpu")
+    assert model.seen.unique().item() == 200
+
+
+def test_a_compiled_model_is_not_laid_out_anew() -> None:
+    conv = nn.Conv2d(1, 10, 28)
+    compiled = torch.compile(conv)
+    assert isinstance(compiled, nn.Module)
+    strides = []
+    for model in (conv, compiled):
+        with channels_last(model):
+            strides.append(conv.weight.stride())
+    assert strides == [(784, 1, 28, 1), (784, 784, 28, 1)]
 
 
 def test_a_plain_layout_goes_on_from_a_checkpoint_bit_for_bit(
@@ -196,6 +266,11 @@ def test_members_stay_plain_where_what_is_made_of_them_needs_it(
         measured="not at all",
     )
     define("Flattened", weights=weights)
-    assert weights_lie_channels_last(load_model("flattened"))
     define("Pair", members=("flattened",) * 2, num_params=2 * spec.num_params, recipes={})
+    pair = load_model("pair")
     assert load_model("pair")(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+    layouts = [Layouts(each) for each in pair.members]  # type: ignore[union-attr]
+    seen: list[bool] = []
+    pair.register_forward_pre_hook(lambda *_: seen.extend(each.now() for each in layouts))
+    evaluate(pair, load_dataset("mnist-10k").test[:10], device="cpu")
+    assert seen and not any(seen)

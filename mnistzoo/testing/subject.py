@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.inputs import to_input
@@ -86,7 +85,6 @@ class Subject:
             model = self.created()
             load_weights(model, weights_path(self.spec), self.spec.weights.sha256)
         model.eval()
-        prefer_channels_last(model)
         return model
 
     def ready(self) -> nn.Module:

@@ -129,7 +129,8 @@ def train(
 
     On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
     they may differ in their last bits. The caller's random state is left as it was; the process
-    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
+    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`). The trained
+    model's weights are contiguous.
 
     Args:
         model: a registered name; a factory, which makes the model from the recipe's seed; or a

@@ -16,6 +16,7 @@ from mnistzoo.cpu import (
     cpu_computes_bfloat16,
     denormals_flushed,
     keep_freed_memory,
+    prefer_channels_last,
 )
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
@@ -121,6 +122,7 @@ def fit(
             fitted.model.load_state_dict(last_good)
             fitted.stopped = stop
     fitted.model.eval()
+    fitted.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return fitted
 
 
@@ -199,7 +201,10 @@ def _loss(
     # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
     forward = torch.compile(model, dynamic=False) if recipe.compile else model
     distillation = recipe.distillation
-    teacher = None if distillation is None else load_model(distillation.teacher).to(device)
+    teacher = None
+    if distillation is not None:
+        teacher = load_model(distillation.teacher).to(device)
+        prefer_channels_last(teacher)
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
