@@ -29,7 +29,7 @@ def run_jobs(
     the weights that they would have had one after the other, bit for bit.
 
     Args:
-        jobs: of one model.
+        jobs: of one registered model.
         threads: that each computes with.
         cores: how many may be used side by side; above 1 the model must come from an installed
             plugin, and the script that calls this needs the guard ``if __name__ == "__main__"``.
