@@ -22,6 +22,7 @@ from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
 
@@ -61,6 +62,7 @@ def convert(
     registration: Registration,
     *,
     own_weights: bool,
+    provenance: Provenance | None = None,
     reference: NDArray[np.float32] | None = None,
 ) -> Converted:
     """Turn a registered model that is loaded already into ONNX, and prove that both agree.
@@ -69,6 +71,7 @@ def convert(
         model: in evaluation mode.
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
+        provenance: of its weights, where it is known.
         reference: its logits of the 10,000 test images, where they are known.
 
     Raises:
@@ -86,6 +89,8 @@ def convert(
         reference = _reference(model, name, data.test)
     Evaluation.from_logits(reference, data.test.labels)  # refuses other shapes, NaN and infinity
     metadata = _metadata(registration, data, own_weights=own_weights)
+    if provenance is not None:
+        metadata["provenance"] = provenance.to_json()
     allowed = _TOLERANCE * float(np.abs(reference).max())
     content, logits = file_content(proto, metadata, data.test, allowed)
     _require_agreement(name, reference, logits)
