@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Predictor
-from mnistzoo.cpu import channels_last
+from mnistzoo.cpu import laid_out
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256])
@@ -30,8 +30,8 @@ def test_inference(
 ) -> None:
     benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
-    net = eager(model)
-    with channels_last(net), torch.inference_mode():
+    net = laid_out(eager(model))
+    with torch.inference_mode():
         expected = net(torch.from_numpy(images)).numpy()
         if runtime == "eager":
             logits = benchmark(net, torch.from_numpy(images)).numpy()

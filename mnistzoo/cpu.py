@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from mnistzoo.modules import unwrapped
+from mnistzoo.modules import copy_sharing_tensors, unwrapped
 
 # What a layout is tried on, and how far its logits may differ.
 _IMAGES = 2
@@ -110,24 +110,27 @@ def cpu_computes_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-@contextlib.contextmanager
-def channels_last(model: nn.Module) -> Iterator[None]:
-    """Lay the weights of 2-D convolutions out channels last in the block, where that is faster.
+def laid_out(model: nn.Module) -> nn.Module:
+    """Return a copy of a model whose convolutions lie channels last, where that is faster.
 
-    See :func:`prefer_channels_last`. After the block the weights lie as they lay before: a model of
-    the caller's own comes out as it went in. The same model must not be in use in another thread.
+    See :func:`prefer_channels_last`. The copy shares all other tensors, and the model itself, which
+    another thread may be using, stays as it is. It is what is returned where the copy would not do,
+    and where it has hooks, which would see the trial's images too.
+
+    Args:
+        model: in evaluation mode.
     """
-    with torch.inference_mode(False):  # else the weights would become inference tensors
-        before = [(each, each.data) for each in _four_dimensional(model)]
-        prefer_channels_last(model)
-    try:
-        yield
-    finally:
-        with torch.inference_mode(False):
-            for tensor, data in before:
-                if tensor.data_ptr() != data.data_ptr():
-                    data.copy_(tensor.data)  # in case that forward() changes a buffer
-                    tensor.data = data
+    if any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()):
+        return model
+    with torch.inference_mode(False):  # else the weights could not take gradients
+        if not _is_to_be_laid_out(model):
+            return model
+        instead: dict[Tensor, Tensor] = {
+            each: nn.Parameter(each.data.to(memory_format=torch.channels_last), each.requires_grad)
+            for each in model.parameters()
+            if each.dim() == 4
+        }
+        return copy_sharing_tensors(model, instead)
 
 
 def prefer_channels_last(model: nn.Module) -> None:
@@ -145,17 +148,25 @@ def prefer_channels_last(model: nn.Module) -> None:
     Args:
         model: in the mode in which it is used.
     """
-    weights = _four_dimensional(model)
+    if _is_to_be_laid_out(model):
+        for tensor in _four_dimensional(model):
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+
+
+def _is_to_be_laid_out(model: nn.Module) -> bool:
+    """Say whether some convolution does not lie channels last yet, and the model works if it does.
+
+    A compiled model would be compiled again.
+    """
+    weights = [each for each in model.parameters() if each.dim() == 4]
     if all(map(_lies_channels_last, weights)) or any(map(_compiled, model.modules())):
-        return
+        return False
     try:
-        works = _works_channels_last(copy.deepcopy(model))
+        return _works_channels_last(copy.deepcopy(model))
     except KeyboardInterrupt:
         raise
     except BaseException:  # the model's own, SystemExit too; it comes up again where it is used
-        works = False
-    if works:
-        _lay_out_channels_last(model)
+        return False
 
 
 def _four_dimensional(model: nn.Module) -> list[Tensor]:
@@ -172,11 +183,6 @@ def _compiled(module: nn.Module) -> bool:
     return module._compiled_call_impl is not None or unwrapped(module) is not module
 
 
-def _lay_out_channels_last(model: nn.Module) -> None:
-    for tensor in _four_dimensional(model):
-        tensor.data = tensor.data.to(memory_format=torch.channels_last)
-
-
 def _works_channels_last(trial: nn.Module) -> bool:
     """Say whether the model, which this spoils, gives the same logits, and trains if it is to."""
     training, device = trial.training, _four_dimensional(trial)[0].device
@@ -188,7 +194,8 @@ def _works_channels_last(trial: nn.Module) -> bool:
         trial.eval()  # a dropout's random mask depends on the layout
         with torch.no_grad():
             expected = trial(images)
-            _lay_out_channels_last(trial)
+            for tensor in _four_dimensional(trial):
+                tensor.data = tensor.data.to(memory_format=torch.channels_last)
             works = torch.allclose(trial(images), expected, rtol=_TOLERANCE, atol=_TOLERANCE)
         if works and training:
             trial.train()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistzoo.cpu import channels_last, computing_threads
+from mnistzoo.cpu import computing_threads, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
@@ -57,6 +57,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
     """
     inputs = to_input(images)
     model.eval()
+    model = laid_out(model)
     logits = inputs
 
     def call() -> None:
@@ -66,7 +67,6 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
     timing = calling(model, f"forward() of a batch of {len(inputs)}")
     with (
         computing_threads(LATENCY_THREADS),
-        channels_last(model),
         torch.inference_mode(),
         timing,
     ):
