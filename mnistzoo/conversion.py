@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +24,7 @@ from mnistzoo.inputs import as_input
 from mnistzoo.missing import INSTALL_ONNX
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
+from mnistzoo.warning_filters import warnings_kept_back
 
 if TYPE_CHECKING:
     import onnx
@@ -291,7 +291,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
+            warnings_kept_back(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
