@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.cpu import computing_threads
+from mnistzoo.cpu import computing_threads, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
@@ -65,6 +65,7 @@ def latency_us(model: Any, images: Tensor, *, repeatable: bool = True) -> float:
             return median_us(lambda: classifier.logits(pixels))
     inputs = to_input(images)
     model.eval()
+    model = laid_out(model)
     logits = inputs
 
     def call() -> None:
@@ -72,12 +73,15 @@ def latency_us(model: Any, images: Tensor, *, repeatable: bool = True) -> float:
         logits = model(inputs)
 
     timing = calling(model, f"forward() of a batch of {len(inputs)}")
-    with computing_threads(LATENCY_THREADS), torch.inference_mode(), timing:
+    with (
+        computing_threads(LATENCY_THREADS),
+        torch.inference_mode(),
+        timing,
+    ):
         microseconds = median_us(call, lambda: _wait(images.device))
     if not repeatable:
         return microseconds
-    with torch.inference_mode():
-        expected = predict_logits(model, images)
+    expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")
     return microseconds

@@ -152,13 +152,9 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
         OSError: if the file cannot be read.
     """
     from mnistzoo.classifier import is_module
-    from mnistzoo.cpu import prefer_channels_last
 
     model = _load(name, weights)
-    if is_module(model):
-        model.eval()
-        prefer_channels_last(model)
-    return model
+    return model.eval() if is_module(model) else model
 
 
 def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:

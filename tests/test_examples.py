@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import mnistzoo
 from mnistzoo import (
-    Recipe,
     compare,
-    create_model,
     evaluate,
     export_onnx,
     get_spec,
@@ -23,7 +20,6 @@ from mnistzoo import (
     load_model,
     train,
 )
-from mnistzoo.evaluation import evaluate_repeatedly
 from mnistzoo.export import ExportError
 from mnistzoo.plugins import unregister_plugin
 from mnistzoo.testing import run_checks

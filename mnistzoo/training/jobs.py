@@ -13,7 +13,6 @@ from torch import nn
 
 from mnistzoo import estimators
 from mnistzoo.classifier import is_module
-from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
@@ -33,7 +32,7 @@ def run_jobs(
     the weights that they would have had one after the other, bit for bit.
 
     Args:
-        jobs: of one model.
+        jobs: of one registered model.
         threads: that each computes with.
         cores: how many may be used side by side; above 1 the model must come from an installed
             plugin, and the script that calls this needs the guard ``if __name__ == "__main__"``.
@@ -68,7 +67,6 @@ def run_jobs(
                     if is_module(model):
                         model.load_state_dict(safetensors.torch.load(state))
                         model.eval()
-                        prefer_channels_last(model)  # as load_model does
                     else:
                         estimators.from_bytes(model, state)
                     yield dataclasses.replace(result, model=model)

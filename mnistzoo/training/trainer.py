@@ -18,6 +18,7 @@ from mnistzoo.cpu import (
     cpu_computes_bfloat16,
     denormals_flushed,
     keep_freed_memory,
+    laid_out,
 )
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
@@ -136,6 +137,7 @@ def fit(
             fitted.model.load_state_dict(last_good)
             fitted.stopped = stop
     fitted.model.eval()
+    fitted.model.to(memory_format=torch.contiguous_format)
     return fitted
 
 
@@ -246,7 +248,9 @@ def _loss(
     forward: Any = own or model
     if recipe.compile:
         forward = torch.compile(forward, dynamic=False)
-    teacher = None if distillation is None else load_model(distillation.teacher).to(device)
+    teacher = None
+    if distillation is not None:
+        teacher = laid_out(load_model(distillation.teacher).to(device))
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
