@@ -247,11 +247,20 @@ def weights_path(spec: ModelSpec) -> Path:
             f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
             f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
         )
-    folder = _module_file(spec).parent
+    folder = module_folder(spec)
     path = folder / spec.weights.file
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
     return path
+
+
+def module_folder(spec: ModelSpec) -> Path:
+    """Return the folder of the module with the model's factory, beside which its weights lie.
+
+    Raises:
+        ModelError: if the module cannot be found.
+    """
+    return _module_file(spec).parent
 
 
 def _module_file(spec: ModelSpec) -> Path:

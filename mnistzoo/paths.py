@@ -1,7 +1,7 @@
 """Objects that specs and recipes name by their path, ``"package.module:callable"``."""
 
 import contextlib
-import importlib
+import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,11 +18,7 @@ def imported(path: str) -> Any:
 
     Whatever importing it raises is raised.
     """
-    module, _, attribute = path.partition(":")
-    found = importlib.import_module(module)
-    for part in filter(None, attribute.split(".")):
-        found = getattr(found, part)
-    return found
+    return pkgutil.resolve_name(path)
 
 
 @contextlib.contextmanager

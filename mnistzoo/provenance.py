@@ -32,6 +32,7 @@ class Provenance:
         overrides: the fields of that recipe, but for the seed, that had another value.
         recipe: every field of the recipe that was followed.
         fit: the path of the function that trained it, of a model with one of its own.
+        initial_weights: SHA-256 of the file that the model began with; empty if the seed drew them.
         seed: of the run.
         epochs_completed: that the weights went through.
         complete: whether these are all epochs of the recipe.
@@ -54,6 +55,7 @@ class Provenance:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any]
     fit: str = ""
+    initial_weights: str = ""
     seed: int
     epochs_completed: int
     complete: bool = True

@@ -1,7 +1,9 @@
 """``train``, and a training run as data that can be sent to another process."""
 
 import copy
+import dataclasses
 import functools
+import hashlib
 import logging
 import os
 import pkgutil
@@ -28,6 +30,7 @@ from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
 from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
+from mnistzoo.weights import load_weights
 
 _log = logging.getLogger("mnistzoo")
 
@@ -83,6 +86,7 @@ class TrainingJob:
         device: to train on; see :func:`mnistzoo.inference.resolve_device`.
         checkpoint: a folder in which to save the run's state after every epoch.
         resume: go on from there.
+        weights: a file that the model begins with, in place of weights drawn from the seed.
     """
 
     model: str
@@ -94,6 +98,7 @@ class TrainingJob:
     device: str = "auto"
     checkpoint: str | None = None
     resume: bool = False
+    weights: str | None = None
 
 
 def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> TrainingResult:
@@ -112,6 +117,7 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
         device=job.device,
         checkpoint=job.checkpoint,
         resume=job.resume,
+        weights=job.weights,
         callbacks=callbacks,
         **job.overrides,
     )
@@ -140,6 +146,7 @@ def train(
     device: str | torch.device = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    weights: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
     **fields: Any,
 ) -> TrainingResult:
@@ -163,6 +170,8 @@ def train(
         checkpoint: a folder; the whole state of the run is saved there after every epoch.
         resume: go on from the checkpoint in that folder, if there is one, and end with the weights
             of a run that was never stopped, on a CPU bit for bit.
+        weights: a file that the model begins with (fine-tuning), as :func:`mnistzoo.load_weights`
+            takes it.
         callbacks: are told of every step and epoch.
         fields: of the recipe that get another value, such as ``seed=1`` or ``epochs=3``.
 
@@ -182,8 +191,11 @@ def train(
         TypeError: if a recipe has no such field.
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.
+        WeightsError: if the weights to begin with do not fit.
     """
     run = _Run.of(model, recipe, fields)
+    if weights is not None:
+        run = _begun(run, weights)
     images, held_out = _images(data, validation, final)
     if resume and checkpoint is None:
         raise ValueError("resume needs the folder of a checkpoint")
@@ -232,6 +244,7 @@ class _Run:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+    initial_weights: str = ""
 
     @classmethod
     def of(
@@ -264,6 +277,21 @@ class _Run:
             )
         create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
         return cls(create, name, recipe.replace(**fields))
+
+
+def _begun(run: _Run, weights: str | os.PathLike[str]) -> _Run:
+    """Return the run with a model that begins with the weights of a file."""
+    path = expanded(weights)
+    create = run.create
+
+    def begin() -> Any:
+        model = create()
+        load_weights(model, path)
+        return model
+
+    begin()  # what does not fit is said now
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dataclasses.replace(run, create=begin, initial_weights=sha256)
 
 
 def _images(
@@ -343,6 +371,7 @@ def _provenance(
         overrides=run.overrides,
         recipe=_told(run),
         fit=run.fit,
+        initial_weights=run.initial_weights,
         seed=run.recipe.seed,
         epochs_completed=len(fitted.history),
         complete=len(fitted.history) == run.recipe.epochs
