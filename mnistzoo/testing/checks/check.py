@@ -1,13 +1,22 @@
 """What a check is, and how a function becomes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from mnistzoo.testing.subject import Subject
 
-# To whom a check applies, and why not to the others.
 Group = Literal["all", "created", "modules", "trainable", "repeatable", "exportable"]
+
+# To which models a check applies; ``Subject.outside`` says of one why it does not.
+GROUPS: Mapping[Group, str] = {
+    "all": "all",
+    "created": "all but ONNX files",
+    "modules": "torch modules",
+    "trainable": "models with a recipe, or a `fit` of their own",
+    "repeatable": "all but stochastic ones",
+    "exportable": "torch modules that are not stochastic",
+}
 
 
 @dataclass(frozen=True)
