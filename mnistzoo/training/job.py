@@ -210,7 +210,7 @@ def train(
             common = (run.create, run.name, run.recipe, images, held_out, where)
             fitted = fit_by(run.fit, *common, folder, callbacks)
         else:
-            saved = functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where)
+            saved = functools.partial(_checkpoint, checkpoint, resume, run, images, where)
             fitted = fit(
                 run.create, run.name, run.recipe, images, held_out, where, saved, callbacks
             )
@@ -320,14 +320,14 @@ def _images(
 def _checkpoint(
     folder: str | os.PathLike[str] | None,
     resume: bool,
-    recipe: Recipe,
+    run: _Run,
     images: Split,
     device: torch.device,
     model: nn.Module,
 ) -> Checkpoint | None:
     if folder is None:
         return None
-    saved = Checkpoint(folder, recipe, images, device, model)
+    saved = Checkpoint(folder, run.recipe, images, device, model, run.initial_weights)
     if not resume:
         saved.require_absent()
     elif not saved.path.exists():
