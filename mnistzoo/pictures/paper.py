@@ -55,6 +55,15 @@ def _square(pen: float) -> Bytes:
     return np.ones((size, size), np.uint8)
 
 
+def two_tones(gray: Bytes) -> tuple[float, float]:
+    """Return the brightness of the light and of the dark part of a picture, parted as by Otsu."""
+    threshold, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    dark = gray <= threshold
+    return float(np.median(gray[~dark])) if not dark.all() else threshold, float(
+        np.median(gray[dark])
+    )
+
+
 def contrast_with(paper: Bytes, gray: Bytes, light: bool) -> tuple[Gray, float]:
     """Return how far ink, dark or light, differs from the paper, and how far mere paper does.
 

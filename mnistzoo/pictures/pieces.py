@@ -24,6 +24,7 @@ class Piece:
     Attributes:
         contrast: of its ink, all but the darkest tenth.
         peak: the highest contrast of its pixels.
+        dense: pixels of at least half its contrast.
         score: how much it looks like a digit, 0 to 1.
         touches: how many sides of the picture.
         stroke: how thick its ink is, in pixels; ``widest`` where it is thickest.
@@ -39,6 +40,7 @@ class Piece:
     area: int
     contrast: float = 0
     peak: float = 0
+    dense: int = 0
     score: float = 0
     touches: int = 0
     stroke: float = 0
@@ -126,6 +128,7 @@ def _weigh(piece: Piece, contrast: Gray, labels: Labels) -> None:
     place = int(0.9 * (len(values) - 1))
     piece.contrast = float(np.partition(values, place)[place])
     piece.peak = float(values.max())
+    piece.dense = int(np.count_nonzero(values >= 0.5 * piece.contrast))
     outline = [mask[0], mask[-1], mask[:, 0], mask[:, -1]]
     at_border = (piece.top == 0, piece.bottom == height, piece.left == 0, piece.right == width)
     sides = sorted(float(s.mean()) for s, at in zip(outline, at_border, strict=True) if at)

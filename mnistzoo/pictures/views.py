@@ -16,6 +16,7 @@ from mnistzoo.pictures.paper import (
     closed,
     contrast_with,
     opened,
+    two_tones,
     working,
 )
 from mnistzoo.pictures.pieces import Labels, Piece, largest_of, pieces_of
@@ -53,7 +54,7 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
     other = _look(weights, True, gray, light_paper, view.score)
     views = [view, other]
     view = max(views, key=lambda each: each.score)
-    if not view.pieces or not _beyond_question(view.pieces[0], thin):
+    if not view.pieces or not _beyond_question(view.pieces[0], thin, max(gray.shape)):
         # What is thin and of the other kind, a digit on a sheet, must not cut what is wide.
         dark_wide = np.maximum(closed(light_paper, thick), dark_paper)
         light_wide = np.minimum(opened(dark_paper, thick), light_paper)
@@ -61,10 +62,11 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
             _look(weights, False, gray, dark_wide, view.score),
             _look(weights, True, gray, light_wide, view.score),
         ]
-        # A tight crop has nothing around the digit, and its thin corners are paper.
+        # A tight crop has too little paper around the digit to be looked for locally.
+        light, dark = two_tones(gray)
         plain = [
-            _look(weights, False, gray, closed(gray, thick), view.score),
-            _look(weights, True, gray, opened(gray, thick), view.score),
+            _look(weights, False, gray, np.full_like(gray, light), view.score),
+            _look(weights, True, gray, np.full_like(gray, dark), view.score),
         ]
         wider += [each for each in plain if each.pieces and each.pieces[0].fills(gray.shape)]
         for other in wider:
@@ -84,8 +86,10 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
     return view
 
 
-def _beyond_question(piece: Piece, pen: float) -> bool:
-    return piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
+def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
+    # What is small may be the end or the corner of a stroke that is wider than the pen.
+    large = piece.size > 0.2 * longest
+    return large and piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
 
 
 def _is_better(wider: View, view: View) -> bool:
@@ -93,12 +97,12 @@ def _is_better(wider: View, view: View) -> bool:
     if not view.pieces or wider.score > 1.25 * view.score:
         return True
     whole, bit = wider.pieces[0], view.pieces[0]
-    # Under a thin pen a thick stroke is seen in bits.
+    # Under a thin pen a thick stroke is seen in bits, or pale in its middle.
     return (
         wider.score > 0.6 * view.score
         and whole.contrast > 0.8 * bit.contrast
         and whole.contains(bit)
-        and whole.area > 1.04 * bit.area
+        and whole.dense > 1.04 * bit.dense
     )
 
 
