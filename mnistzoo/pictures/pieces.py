@@ -191,8 +191,12 @@ def _edged(piece: Piece, labels: Labels, contrast: Gray, gray: Bytes, paper: Byt
     ink_is, paper_is = _middle(gray[box][core]), _middle(paper[box][core])
     if ink_is == paper_is:
         return 0
-    values = gray[box][ring].astype(np.float32)
-    return float(np.mean((values - ink_is) / (paper_is - ink_is) > 0.5))
+    # Across the edge of a shadow the paper is another, but still far from the ink.
+    beside, paper_beside = (
+        (values[box][ring].astype(np.float32) - ink_is) / (paper_is - ink_is)
+        for values in (gray, paper)
+    )
+    return float(np.mean(beside > 0.5 * paper_beside.clip(0.3, 1)))
 
 
 def _middle(values: Bytes) -> float:

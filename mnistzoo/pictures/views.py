@@ -74,16 +74,23 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
                 view = other
         views += wider
     for other in views:
-        # The hole of a nought is a fine digit too, if paper is taken for ink.
         if (
             other.light != view.light
             and other.score > _MATTERS * view.score
-            and other.pieces[0].widest < 0.3 * other.pieces[0].size
-            and abs(other.pieces[0].contrast - view.pieces[0].contrast) < 0.1
-            and other.pieces[0].contains(view.pieces[0])
+            and _is_the_ink(other.pieces[0], view.pieces[0])
         ):
             return other
     return view
+
+
+def _is_the_ink(piece: Piece, other: Piece) -> bool:
+    """Return whether a piece is ink, and another, of the opposite kind, the paper beside it."""
+    if abs(piece.contrast - other.contrast) >= 0.1:
+        return False
+    # The hole of a nought is a fine digit too, and so is what a frame leaves of its inside.
+    surrounds = piece.contains(other) and piece.widest < 0.3 * piece.size
+    is_inside = other.contains(piece) and piece.size > 0.6 * other.size
+    return surrounds or (is_inside and piece.stroke < 0.7 * other.stroke and piece.edged > 0.9)
 
 
 def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
