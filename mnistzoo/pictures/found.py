@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Ink = NDArray[np.float32]
+
 _BLANK = 0.1  # contrast of the darkest pixel
 
 
@@ -20,7 +22,7 @@ class Digit:
     """
 
     box: tuple[int, int, int, int]
-    ink: NDArray[np.float32]
+    ink: Ink
     contrast: float
     doubt: str | None = None
 
