@@ -3,27 +3,30 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.missing import MissingModuleError, hidden_module
+from mnistzoo.missing import INSTALL_PICTURES, MissingModuleError, hidden_module
 from mnistzoo.pictures.found import Found
 from mnistzoo.pictures.whole import all_of
 
-_LITTLE = 40  # pixels of the longer side, below which a picture has room for a digit only
+_LITTLE = 40  # pixels of the longer side
 
 
 def find(pixels: NDArray[np.uint8]) -> Found:
     """Return the digits on a picture, uint8 ``(height, width, 3)``.
 
+    A picture of at most 40 pixels a side has room for a digit only: all that differs from its paper
+    is the digit, which needs numpy alone.
+
     Raises:
-        MissingModuleError: if the picture has more than 40 pixels a side, and OpenCV, with which
-            its digits are looked for, is not installed.
+        MissingModuleError: if the picture is larger, and OpenCV, with which its digits are looked
+            for, is not installed.
     """
     if max(pixels.shape) <= _LITTLE:
         return all_of(pixels)
     try:
         from mnistzoo.pictures.search import search
     except (ImportError, AttributeError) as error:  # a file that hides OpenCV has no functions
-        how = hidden_module(error) or "`pip install opencv-python-headless`"
+        how = hidden_module(error) or INSTALL_PICTURES
         raise MissingModuleError(
-            f"finding digits on pictures of more than {_LITTLE} pixels needs OpenCV; {how}"
+            f"finding digits on pictures of more than {_LITTLE} pixels a side needs OpenCV; {how}"
         ) from error
     return search(pixels)
