@@ -9,7 +9,7 @@ from mnistzoo.pictures.views import View
 
 Box = tuple[int, int, int, int]
 
-_THINNEST = 0.06  # pen, as a part of the digit: MNIST has hardly a thinner one
+_THINNEST = 0.07  # pen, as a part of the digit: MNIST has hardly a thinner one
 
 
 def ink_of(piece: Piece, view: View, pixels: Bytes) -> tuple[Box, Gray]:

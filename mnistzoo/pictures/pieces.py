@@ -76,6 +76,12 @@ class Piece:
             and other.bottom <= self.bottom + some
         )
 
+    def overlap(self, other: "Piece") -> float:
+        """Return how much of its box lies in the other's, 0 to 1."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(0, width) * max(0, height) / (self.width * self.height)
+
     def fills(self, shape: tuple[int, ...]) -> bool:
         """Return whether it goes from side to side of a picture of this height and width."""
         height, width = shape

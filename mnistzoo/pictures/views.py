@@ -87,10 +87,17 @@ def _is_the_ink(piece: Piece, other: Piece) -> bool:
     """Return whether a piece is ink, and another, of the opposite kind, the paper beside it."""
     if abs(piece.contrast - other.contrast) >= 0.1:
         return False
-    # The hole of a nought is a fine digit too, and so is what a frame leaves of its inside.
+    # The hole of a nought is a fine digit too.
     surrounds = piece.contains(other) and piece.widest < 0.3 * piece.size
-    is_inside = other.contains(piece) and piece.size > 0.6 * other.size
-    return surrounds or (is_inside and piece.stroke < 0.7 * other.stroke and piece.edged > 0.9)
+    # So is what a digit leaves of its paper before a frame or the end of the sheet; but it ends
+    # where nothing does.
+    beside = (
+        piece.overlap(other) > 0.5
+        and piece.size > 0.4 * other.size
+        and piece.stroke < 0.7 * other.stroke
+        and piece.edged > 0.9 > other.edged
+    )
+    return surrounds or beside
 
 
 def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
