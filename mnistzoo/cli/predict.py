@@ -71,13 +71,12 @@ def command(
     for path in files.passed_over:
         click.echo(f"mnistzoo: {one_line(path)} is skipped: not a picture file", err=True)
     model = model or best_model()
-    classify = _classifier(model, weights)
+    classify, runtime = _classifier(model, weights)
     predictions, errors = _predict(files, classify, one=one, explain_dir=explain_dir)
     if json_file:
         facts = {"model": model, "predictions": predictions, "errors": errors}
         write_json({**facts, "passed_over": files.passed_over}, json_file)
     if json_file != "-" and predictions:
-        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
         show_predictions(predictions, f"{model}, under {runtime}")
     for each in predictions:
         _say_doubts(each)
@@ -139,14 +138,16 @@ def _is_file(model: str) -> bool:
     return model.lower().endswith(".onnx")
 
 
-def _classifier(model: str, weights: str | None) -> "Classify":
-    """Return the function from images to probabilities."""
+def _classifier(model: str, weights: str | None) -> "tuple[Classify, str]":
+    """Return the function from images to probabilities, and what computes it."""
     if _is_file(model):
         from mnistzoo.runtime import Predictor
 
-        return Predictor(model).probabilities
+        return Predictor(model).probabilities, "ONNX Runtime"
 
+    from mnistzoo.classifier import runtime_of
     from mnistzoo.inference import predict_probabilities
     from mnistzoo.models import load_model
 
-    return functools.partial(predict_probabilities, load_model(model, weights))
+    loaded = load_model(model, weights)
+    return functools.partial(predict_probabilities, loaded), runtime_of(loaded)
