@@ -1,7 +1,7 @@
 """What a model says of a picture: the digits, how sure it is of each, and what to doubt."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,14 +83,33 @@ def read(picture: Source, classify: Classify) -> Reading:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    decoded, found = digits_on(picture)
+    return read_by_all(picture, [classify])[0]
+
+
+def read_by_all(
+    picture: Source, classifiers: Sequence[Classify], *, drawing: bool = False
+) -> list[Reading]:
+    """Return what each of several models says; the digits are looked for once.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array.
+        classifiers: each from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+        drawing: all that is on the picture is one digit.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
+    decoded, found = digits_on(picture, drawing=drawing)
     images = np.stack([normalise(digit.ink) for digit in found.digits])
-    probabilities = classify(images)
-    predictions = [
-        _prediction(digit, image, each, found, decoded.scale)
-        for digit, image, each in zip(found.digits, images, probabilities, strict=True)
-    ]
-    return Reading(decoded, found, predictions, found.main)
+    readings = []
+    for classify in classifiers:
+        predictions = [
+            _prediction(digit, image, each, found, decoded.scale)
+            for digit, image, each in zip(found.digits, images, classify(images), strict=True)
+        ]
+        readings.append(Reading(decoded, found, predictions, found.main))
+    return readings
 
 
 def _prediction(

@@ -146,10 +146,16 @@ class _View:
         return self.pieces[0].score if self.pieces else 0
 
 
-def find(pixels: Bytes) -> Found:
-    """Return the digits on a picture, uint8 ``(height, width, 3)``."""
+def find(pixels: Bytes, *, drawing: bool = False) -> Found:
+    """Return the digits on a picture.
+
+    Args:
+        pixels: uint8 ``(height, width, 3)``.
+        drawing: all that differs from the paper is one digit, whatever it looks like; so
+            ``mnistzoo/web/static/drawing.js`` does it too.
+    """
     gray = _gray(pixels, _GRAY)
-    if max(gray.shape) <= _LITTLE or is_plain(gray):
+    if drawing or max(gray.shape) <= _LITTLE or is_plain(gray):
         return _all_of(gray)
     view = _best_view(pixels, _GRAY)
     if (not view.pieces or view.pieces[0].contrast < 0.25) and _colourful(pixels):
