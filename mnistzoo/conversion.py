@@ -22,6 +22,7 @@ from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
+from mnistzoo.missing import INSTALL_ONNX
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
 
@@ -77,7 +78,7 @@ def convert(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; `pip install {package}`")
+            raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
