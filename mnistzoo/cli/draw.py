@@ -48,10 +48,11 @@ def command(models: tuple[str, ...], host: str, port: int, waiting: int, no_open
         from mnistzoo.web.guard import address
         from mnistzoo.web.server import create_app, listen, serve
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
             raise
         raise MissingModuleError(
-            f"the page needs {error.name}; `pip install starlette uvicorn` installs what it needs"
+            f"the page needs {package}; `pip install starlette uvicorn` installs what it needs"
         ) from error
     with StopSignals(), contextlib.suppress(KeyboardInterrupt):
         offer = offered(models)

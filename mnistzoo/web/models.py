@@ -27,6 +27,8 @@ from mnistzoo.runtime import OnnxFileError, Predictor
 # Of a model that nobody asked for: proving larger ones takes minutes on a small machine.
 _MOST_PARAMS_UNASKED = 100_000
 
+_exporting = threading.Lock()  # torch.export cannot do two at a time
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -60,8 +62,6 @@ class Models:
         self.chosen = list(chosen)
         self._loading: dict[str, Future[Predictor]] = {}
         self._lock = threading.Lock()
-        # Two exports at once take longer than one after the other, and both would be late.
-        self._one_at_a_time = threading.Lock()
 
     def get(self, name: str) -> Future[Predictor]:
         """Return the model to come; one that is loaded is there already.
@@ -82,8 +82,7 @@ class Models:
 
     def _load(self, name: str, future: Future[Predictor]) -> None:
         try:
-            with self._one_at_a_time:
-                predictor = self.offers[name].load()
+            predictor = self.offers[name].load()
         except Exception as error:
             future.set_exception(error)
         except BaseException as error:  # a plugin's SystemExit must not end the server
@@ -165,19 +164,28 @@ def _registered(registration: Registration) -> Offer:
 def _exported(registration: Registration) -> Predictor:
     """Return the model from the cache, where it is put first if it is not there yet."""
     path = cached_path(registration)
-    try:
-        return Predictor(path)
-    except (OSError, OnnxFileError):  # not there, or damaged
-        # Imported late: torch takes seconds, and a model in the cache needs none.
-        from mnistzoo.conversion import convert
-        from mnistzoo.models import load_model
+    if found := _cached(path):
+        return found
+    # Imported late: torch takes seconds, and a model in the cache needs none.
+    from mnistzoo.conversion import convert
+    from mnistzoo.models import load_model
 
+    with _exporting:
+        if found := _cached(path):
+            return found
         model = load_model(registration.spec.name)
         content = convert(model, registration, own_weights=False).content
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as stream:
             stream.write(content)
         return Predictor(path)
+
+
+def _cached(path: Path) -> Predictor | None:
+    try:
+        return Predictor(path)
+    except (OSError, OnnxFileError):  # not there, or damaged
+        return None
 
 
 def cached_path(registration: Registration) -> Path:

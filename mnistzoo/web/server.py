@@ -7,6 +7,7 @@ requests waits for them.
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import time
@@ -35,6 +36,8 @@ from mnistzoo.registry import UnknownNameError
 from mnistzoo.runtime import Predictor
 from mnistzoo.web.guard import Guard
 from mnistzoo.web.models import Models
+
+_log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 WAITING = 64  # requests, by default
@@ -91,7 +94,7 @@ def serve(app: Starlette, listening: socket.socket) -> None:
         lifespan="off",
         ws="none",
         access_log=False,
-        log_level="error",
+        log_level="critical",  # what went wrong is said by _error
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -149,7 +152,9 @@ async def _body(request: Request) -> bytes:
                 if size <= _MOST_BYTES:
                     body += piece
     except TimeoutError as error:
-        raise HTTPException(408, f"the picture took over {_MOST_SECONDS} seconds to come") from error
+        raise HTTPException(
+            408, f"the picture took over {_MOST_SECONDS} seconds to come"
+        ) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the client left before the picture was whole") from error
     if size > _MOST_BYTES:
@@ -223,5 +228,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    statuses = {PictureError: 422, UnknownNameError: 404}
+    statuses: dict[type[Exception], int] = {PictureError: 422, UnknownNameError: 404}
+    if not isinstance(error, MnistzooError):
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JSONResponse({"error": reason(error)}, statuses.get(type(error), 500))

@@ -26,6 +26,7 @@ function chosen() {
 
 // Ask about what is on the sheet, again and again until the answer is of its last state.
 async function ask() {
+  at("reading").setAttribute("aria-busy", "true");
   if (asking) return;
   asking = true;
   for (let asked = -1; asked !== changes; ) {
@@ -43,6 +44,7 @@ async function ask() {
     }
   }
   asking = false;
+  at("reading").setAttribute("aria-busy", "false");
 }
 
 async function read(names) {

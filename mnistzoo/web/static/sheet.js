@@ -138,6 +138,8 @@ export class Sheet extends EventTarget {
         this.dispatchEvent(new Event("rest"));
       });
     }
+    // Or a quick stroke counts as a fling, and the tap on a button after it as its end.
+    canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     canvas.addEventListener("keydown", (event) => this.#keyDown(event));
     canvas.addEventListener("keyup", (event) => this.#pressed.delete(event.key));
     canvas.addEventListener("blur", () => {
