@@ -111,6 +111,11 @@ class Predictor:
         vars(self).update(state)
         self._open()
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self._content
+
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink)."""
         return self._session.run(self._outputs, {self._input: inputs})[0]

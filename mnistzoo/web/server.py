@@ -12,7 +12,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,8 +26,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from mnistzoo.data import load_dataset
-from mnistzoo.data.idx import idx_bytes
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.pictures import PictureError
 from mnistzoo.prediction import Classify, Prediction, Reading, read_by_all
@@ -36,14 +33,13 @@ from mnistzoo.registry import UnknownNameError
 from mnistzoo.runtime import Predictor
 from mnistzoo.web.guard import Guard
 from mnistzoo.web.models import Models
+from mnistzoo.web.page import STATIC, examples
 
 _log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).with_name("static")
 WAITING = 64  # requests, by default
 _MOST_BYTES = 10 * 2**20
 _MOST_SECONDS = 60  # for a body to come
-_EXAMPLES = 100
 _GRACE_SECONDS = 2  # for what is being answered when the server is told to end
 
 
@@ -206,11 +202,6 @@ class _Timed:
         probabilities = self._classify(images)
         self.latency_us = (time.perf_counter() - started) * 1e6 / len(images)
         return probabilities
-
-
-def examples() -> bytes:
-    """Return the first 100 digits of MNIST's test set as an IDX file."""
-    return idx_bytes(load_dataset("mnist-10k").test.images[:_EXAMPLES])
 
 
 async def _examples(request: Request) -> Response:

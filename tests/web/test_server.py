@@ -24,7 +24,7 @@ import mnistzoo
 from mnistzoo import ModelSpec
 from mnistzoo.registry import ModelError
 from mnistzoo.web.models import offered
-from mnistzoo.web.server import STATIC
+from mnistzoo.web.page import STATIC
 
 SEVEN = (ROOT / "docs" / "seven.png").read_bytes()
 LIMIT = 60  # seconds, of every wait
