@@ -251,7 +251,8 @@ def test_labelled_drawings_become_a_test_set(
         archive.extractall(tmp_path)
     images = read_idx(tmp_path / "t10k-images-idx3-ubyte")
     labels = read_idx(tmp_path / "t10k-labels-idx1-ubyte")
-    assert (images.shape, images.dtype) == ((2, 28, 28), np.uint8)
+    assert images.shape == (2, 28, 28)
+    assert images.dtype == np.uint8
     assert labels.tolist() == [1, 7]
     assert all(each.max() == 255 for each in images)
 

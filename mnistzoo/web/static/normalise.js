@@ -11,7 +11,7 @@ const THINNEST = 0.06; // pen, as a part of the digit
 // null if nothing is drawn. Pixels are bytes of gray, row by row; the border is paper.
 export function normalised(pixels, width, height) {
   const paper = median(border(pixels, width, height));
-  const contrast = Float32Array.from(pixels, (gray) => Math.abs(gray - paper));
+  const contrast = Float32Array.from(pixels).map((gray) => Math.abs(gray - paper));
   const peak = contrast.reduce((a, b) => Math.max(a, b));
   if (peak <= LEAST_CONTRAST * 255) return null;
   const least = Math.fround(Math.fround(LEAST_INK) * peak);

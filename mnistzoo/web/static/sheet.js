@@ -55,7 +55,8 @@ export class Sheet extends EventTarget {
     this.#gray.fillRect(0, 0, SIDE, SIDE);
     this.#paint(this.#gray, "#000", 1);
     const rgba = this.#gray.getImageData(0, 0, SIDE, SIDE).data;
-    const pixels = Uint8Array.from({ length: SIDE * SIDE }, (_, i) => rgba[4 * i]);
+    const pixels = new Uint8Array(SIDE * SIDE);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = rgba[4 * i];
     return pixels.some((gray) => gray < 255) ? pixels : null;
   }
 
