@@ -29,7 +29,6 @@ from mnistzoo.web.models import cached_path, offered
 _PICTURES = 100
 _CLIENTS = 8
 _AT_ONCE = 200
-_WARM_UP = 0.1  # of the requests, after which memory is compared
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def sheets(model: str) -> tuple[list[bytes], list[int]]:
 
 def steady(address: str, pictures: list[bytes], digits: list[int], requests: int, pid: int) -> int:
     """Send requests from a few clients; print rates and memory; return how many went wrong."""
-    memory: list[tuple[int, float]] = []
+    memory: list[float] = []
     done = 0
     lock = threading.Lock()
 
@@ -92,7 +91,7 @@ def steady(address: str, pictures: list[bytes], digits: list[int], requests: int
             with lock:
                 done += 1
                 if done % (requests // 20) == 0:
-                    memory.append((done, resident(pid)))
+                    memory.append(resident(pid))
         return answers
 
     started = time.perf_counter()
@@ -100,7 +99,6 @@ def steady(address: str, pictures: list[bytes], digits: list[int], requests: int
         answers = [each for some in clients.map(client, range(_CLIENTS)) for each in some]
     seconds = time.perf_counter() - started
     times = sorted(1000 * each.seconds for each in answers)
-    late = [megabytes for count, megabytes in memory if count > _WARM_UP * requests]
     wrong = sum(not each.right for each in answers)
     print(
         f"{len(answers):,} requests of {_CLIENTS} clients in {seconds:.1f} s, "
@@ -108,7 +106,7 @@ def steady(address: str, pictures: list[bytes], digits: list[int], requests: int
         f"99th percentile {times[int(0.99 * len(times))]:.1f} ms"
     )
     print(f"statuses {dict(Counter(each.status for each in answers))}; wrong answers {wrong}")
-    print(f"memory after a tenth {late[0]:.1f} MiB, at the end {late[-1]:.1f} MiB")
+    print("memory, MiB:", *(f"{megabytes:.1f}" for megabytes in memory))
     return wrong
 
 

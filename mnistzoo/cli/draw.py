@@ -16,6 +16,7 @@ from mnistzoo.cli.stopping import StopSignals
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models_or_files)
 @click.option(
     "--host",
+    metavar="NAME",
     default="127.0.0.1",
     show_default=True,
     help="Whose requests are heard; 0.0.0.0 hears the whole network.",
@@ -23,6 +24,7 @@ from mnistzoo.cli.stopping import StopSignals
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
+    metavar="N",
     default=8028,
     show_default=True,
     help="0 takes a free one.",
@@ -30,6 +32,7 @@ from mnistzoo.cli.stopping import StopSignals
 @click.option(
     "--waiting",
     type=click.IntRange(min=1),
+    metavar="N",
     default=64,
     show_default=True,
     help="How many requests may wait; the next is told to come again.",

@@ -39,6 +39,7 @@ def address(chromium: Browser, linear: str) -> Iterator[str]:
 def opened(page: Page, address: str, *models: str) -> Page:
     """Open the page, choose these models alone, and wait for them."""
     page.goto(address)
+    page.locator(".chip").first.wait_for()
     for box in page.locator(".chip input").all():
         box.uncheck()
     for model in models:
@@ -245,7 +246,8 @@ def test_labelled_drawings_become_a_test_set(
             page.get_by_role("button", name="Download").click()
         download.value.save_as(tmp_path / "drawings.zip")
         page.get_by_role("button", name="Forget").click()
-        expect(page.locator("#kept")).to_have_text("")
+        page.get_by_role("button", name="Really forget?").click()
+        expect(page.locator("#kept")).to_be_hidden()
     with zipfile.ZipFile(tmp_path / "drawings.zip") as archive:
         assert archive.testzip() is None
         archive.extractall(tmp_path)

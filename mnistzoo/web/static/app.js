@@ -132,10 +132,10 @@ function announceSoon() {
 
 function showKept() {
   const count = collection.count();
-  at("kept").textContent = count
-    ? `${count} ${count === 1 ? "drawing is" : "drawings are"} kept in this browser.`
-    : "";
-  at("download").hidden = at("forget").hidden = count === 0;
+  const drawings = count === 1 ? "1 drawing is" : `${count} drawings are`;
+  at("kept").textContent = `${drawings} kept in this browser.`;
+  at("collection").hidden = count === 0;
+  at("forget").textContent = "Forget";
 }
 
 function showModels() {
@@ -242,10 +242,15 @@ at("download").addEventListener("click", () => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href));
 });
-at("forget").addEventListener("click", () => {
-  collection.forget();
-  showKept();
+at("forget").addEventListener("click", ({ target }) => {
+  if (target.textContent === "Forget") {
+    target.textContent = "Really forget?";
+  } else {
+    collection.forget();
+    showKept();
+  }
 });
+at("forget").addEventListener("blur", showKept);
 
 // The beginning
 
