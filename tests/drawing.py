@@ -1,6 +1,7 @@
 """What the tests of the drawing page share: a server, a small model, and a hand that draws."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,11 +43,20 @@ DIGITS: list[list[Stroke]] = [
 
 
 @contextmanager
-def serving(*words: str, **options: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run ``mnistzoo draw`` during the block; yield its address and its process."""
+def serving(*words: str, cache: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run ``mnistzoo draw`` during the block; yield its address and its process.
+
+    Args:
+        words: of the command, but for the port.
+        cache: the folder for exported models.
+    """
     command = [sys.executable, "-m", "mnistzoo", "draw", "--no-open", "--port", "0", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    with processes.started(command, limit=_LIMIT, **pipes) as process:
+    # A module's server starts before each test's own environment is there.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")}
+    env |= {"MNISTZOO_CACHE_DIR": str(cache)} if cache else {}
+    with processes.started(
+        command, limit=_LIMIT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
         assert "http://" in line, process.stderr.read()

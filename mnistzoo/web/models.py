@@ -39,7 +39,7 @@ class Offer:
         summary: what it is, a line.
         params: how many; None for a file, which does not say.
         accuracy: declared, on the test set, 0 to 1; None if nothing is declared.
-        load: returns it under ONNX Runtime; may take a minute.
+        load: returns it under ONNX Runtime; may take a minute the first time.
     """
 
     name: str
@@ -117,10 +117,15 @@ def offered(names: Sequence[str]) -> Models:
 
     Raises:
         ModelError: if one of the models does not exist or ships no weights, or there is none.
+        OnnxFileError: if a file is no ONNX model of digits.
+        OSError: if a file cannot be read.
     """
     if names:
-        offers = {each.name: each for each in map(_offer, names)}
-        return Models(offers.values(), list(offers))
+        named = [_offer(name) for name in names]
+        chosen = [each.name for each in named]
+        if twice := next((name for name in chosen if chosen.count(name) > 1), None):
+            raise ModelError(f"two models would be called {twice!r}; name one, or rename a file")
+        return Models(named, chosen)
     found = [registration for name in list_models() if _can(registration := get_registration(name))]
     if not found:
         raise ModelError(
@@ -141,8 +146,9 @@ def _can(registration: Registration) -> bool:
 
 def _offer(name: str) -> Offer:
     if name.lower().endswith(".onnx"):
-        stem = Path(name).stem
-        return Offer(stem, f"The file {Path(name).name}", None, None, lambda: Predictor(name))
+        predictor = Predictor(name)
+        path = Path(name)
+        return Offer(path.stem, f"The file {path.name}", None, None, lambda: predictor)
     registration = get_registration(name)
     if not _can(registration):
         declared = registration.spec.expected_failures.get("onnx", "it ships no weights")

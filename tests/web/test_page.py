@@ -29,10 +29,12 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(chromium: Browser, linear: str) -> Iterator[str]:
+def address(
+    chromium: Browser, linear: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The page with a model that is there at once, and one that is good where it is installed."""
     names = [linear, MODEL] if MODEL in list_models() else [linear]
-    with serving(*names) as (address, _):
+    with serving(*names, cache=tmp_path_factory.getbasetemp() / "cache") as (address, _):
         yield address
 
 
@@ -70,7 +72,7 @@ def draw(page: Page, strokes: list[Stroke]) -> None:
         page.mouse.move(*first)
         page.mouse.down()
         for x, y in others:
-            page.mouse.move(x, y, steps=3)
+            page.mouse.move(x, y)
         page.mouse.up()
 
 

@@ -224,6 +224,10 @@ def test_says_what_is_wrong_before_it_serves(
     assert taken.stderr.count("\n") == 1 and "--port 0 takes a free one" in taken.stderr
     unknown = run_cli("draw", "nothing", "--no-open")
     assert unknown.returncode == 2 and "there is no model 'nothing'" in unknown.stderr
+    lost = run_cli("draw", "lost.onnx", "--no-open")
+    assert lost.returncode == 1 and "lost.onnx: No such file" in lost.stderr
+    twice = run_cli("draw", str(model), str(model), "--no-open")
+    assert twice.returncode == 1 and "two models would be called 'linear'" in twice.stderr
     none = run_cli("draw", "--no-open")
     assert none.returncode == 1 and "no installed model ships weights" in none.stderr
 
