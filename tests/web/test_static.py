@@ -80,6 +80,8 @@ def drawings() -> list[NDArray[np.uint8]]:
         turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         moved, pen = random.uniform(-20, 20, 2), int(random.integers(1, 40))
         strokes = [np.array(stroke) for stroke in DIGITS[number % 10]]
+        if number % 20 == 9:
+            wide, high = 0.02, 0.02  # a dot
         if number % 20 == 19:
             strokes = [random.uniform(20, 260, (6, 2))]
         for stroke in strokes:

@@ -1,23 +1,26 @@
-// From a drawing to an image as MNIST has it, as mnistzoo/pictures does it in Python: plain.py and
-// normalise.py, and what find.py does with a drawing. A test holds both to the same images.
+// From a drawing to an image as MNIST has it, as mnistzoo/pictures does it in Python: all_of() of
+// whole.py, thickened() of ink.py, and normalise.py. A test holds both to the same images.
 
 const BOX = 20;
 const SIDE = 28;
 const LEAST_CONTRAST = 0.1;
 const LEAST_INK = 0.06; // of the darkest ink; what differs less from the paper is paper
-const THINNEST = 0.06; // pen, as a part of the digit
+const COARSE = 14; // pixels of the digit's longer side
+const DARKER = 1.6;
+const THINNEST = 0.07; // pen, as a part of the digit
 
 // Return { image, box }: 784 bytes, 255 ink, and left, top, right, bottom of the ink in the drawing;
 // null if nothing is drawn. Pixels are bytes of gray, row by row; the border is paper.
 export function normalised(pixels, width, height) {
   const paper = median(border(pixels, width, height));
-  const contrast = Float32Array.from(pixels).map((gray) => Math.abs(gray - paper));
+  const contrast = Float32Array.from(pixels).map((gray) => Math.abs(gray - paper) / 255);
   const peak = contrast.reduce((a, b) => Math.max(a, b));
-  if (peak <= LEAST_CONTRAST * 255) return null;
+  if (peak <= LEAST_CONTRAST) return null;
   const least = Math.fround(Math.fround(LEAST_INK) * peak);
   const ink = contrast.map((value) => (value > least ? value / peak : 0));
   const { digit, box } = cropped({ values: ink, width, height });
-  return { image: fitted(cropped(thickened(digit)).digit), box };
+  const whole = Math.max(digit.width, digit.height) < COARSE ? refined(digit) : digit;
+  return { image: fitted(cropped(thickened(whole)).digit), box };
 }
 
 // Return why an image is probably no digit, or not a single one; null if it may well be one. The
@@ -66,6 +69,20 @@ function cropped({ values, width, height }) {
     digit.values.set(row, (y - top) * digit.width);
   }
   return { digit, box: [left, top, right, bottom] };
+}
+
+// Return ink of pixels wider than a pen as a pen would have drawn it.
+function refined({ values, width, height }) {
+  const [wide, high] = [width + 2, height + 2];
+  const padded = new Float32Array(wide * high);
+  for (let y = 0; y < height; y++) {
+    padded.set(values.subarray(y * width, (y + 1) * width), (y + 1) * wide + 1);
+  }
+  const across = resampled(padded, wide, high, 8 * wide);
+  const smooth = Float32Array.from(resampled(across, high, 8 * wide, 8 * high));
+  const least = Math.fround(2 * LEAST_INK);
+  const ink = smooth.map((value) => (value > least ? Math.min(1, DARKER * value) : 0));
+  return { values: ink, width: 8 * wide, height: 8 * high };
 }
 
 // Return the ink of a thin pen as if the pen were as thin as MNIST's thinnest.
