@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -16,14 +17,15 @@ from torch import nn
 from mnistzoo.data import Dataset
 from mnistzoo.evaluation import Evaluation, evaluate
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
-from mnistzoo.models import load_model, weights_size
+from mnistzoo.models import load_model, weights_files
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration, get_recipe, get_registration
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import Epoch, TrainingInterrupted, TrainingJob, TrainingResult
 from mnistzoo.training.jobs import run_jobs
-from mnistzoo.weights import save_weights, to_bytes
+from mnistzoo.weights import read_metadata, save_weights, to_bytes
 
 _BATCH = 256
 _log = logging.getLogger("mnistzoo")
@@ -74,6 +76,10 @@ class Measurement:
         latency_us: median for one image.
         latency_256_us: median for a batch of 256.
         latency_threads: that the latencies were taken with.
+        weights_sha256: of the shipped files, by the name of the model, which may be a member of
+            this one; of weights trained now, by their seed, as safetensors without metadata.
+        provenance: of the weights, of the first seed if there are several; None where their file
+            does not tell, as in a format other than ours.
     """
 
     evaluations: Sequence[Evaluation] = ()
@@ -87,6 +93,8 @@ class Measurement:
     latency_us: float | None = None
     latency_256_us: float | None = None
     latency_threads: int | None = None
+    weights_sha256: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] | None = None
 
     @property
     def accuracies(self) -> list[float] | None:
@@ -137,6 +145,7 @@ class Row:
         measurement: None if nothing was had.
         error: why figures are missing, in one sentence; those that were had before are there. With
             some seeds missing after an interruption, the accuracy is that of the others.
+        summary: of the architecture, in one sentence.
         benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
     """
 
@@ -146,6 +155,7 @@ class Row:
     params: int
     measurement: Measurement | None = None
     error: str | None = None
+    summary: str = ""
     benchmarks: Mapping[str, float] | None = None
 
     @property
@@ -160,6 +170,7 @@ class Row:
             "name": self.name,
             "provider": self.provider,
             "version": self.version,
+            "summary": self.summary,
             "params": self.params,
             "multiply_adds": found.multiply_adds,
             "file_bytes": found.file_bytes,
@@ -176,6 +187,11 @@ class Row:
             "latency_threads": found.latency_threads,
             "error": self.error,
             "benchmarks": None if self.benchmarks is None else dict(self.benchmarks),
+            "evaluation": None
+            if found.accuracy is None
+            else found.evaluations[0].to_dict(),
+            "weights_sha256": dict(found.weights_sha256),
+            "provenance": found.provenance,
             "history": None
             if found.histories is None
             else [[dataclasses.asdict(epoch) for epoch in history] for history in found.histories],
@@ -215,7 +231,13 @@ def measurements(
         model = load_model(spec.name)
         found = Measurement([evaluate(model, data.test, device=device)])
         yield found
-        found = dataclasses.replace(found, file_bytes=weights_size(spec))
+        files = weights_files(spec)
+        found = dataclasses.replace(
+            found,
+            file_bytes=sum(path.stat().st_size for path in files.values()),
+            weights_sha256={name: _sha256(path.read_bytes()) for name, path in files.items()},
+            provenance=None if spec.members else _provenance(files[spec.name]),
+        )
     else:
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
@@ -283,7 +305,25 @@ def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measureme
         histories=[result.history for result, _ in ordered],
         train_seconds=statistics.mean(result.seconds for result, _ in ordered),
         train_threads=ordered[0][0].provenance.train_threads,
+        weights_sha256={
+            f"seed {seed}": _sha256(to_bytes(runs[seed][0].model, {})) for seed in sorted(runs)
+        },
+        provenance=ordered[0][0].provenance.to_dict(),
     )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _provenance(weights: Path) -> dict[str, Any] | None:
+    """Return what a file of weights tells of their training; None if it does not."""
+    if weights.suffix != ".safetensors":
+        return None
+    try:
+        return Provenance.from_dict(read_metadata(weights)).to_dict()
+    except ValueError:
+        return None
 
 
 def _save(

@@ -1,0 +1,131 @@
+"""A comparison as one HTML file that needs nothing else: no network, no other file."""
+
+import base64
+import hashlib
+import html
+import io
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from mnistzoo._version import __version__
+from mnistzoo.output import write
+from mnistzoo.overrides import as_settings
+from mnistzoo.report import plots
+from mnistzoo.report.facts import class_names, printable
+from mnistzoo.report.figures import as_changed, counted, grouped, percent
+from mnistzoo.report.svg import as_inline_svg
+from mnistzoo.statistics import SIGNIFICANT
+
+_ALT = {
+    "accuracy-params": "Accuracy against parameters",
+    "accuracy-multiply-adds": "Accuracy against multiply-adds",
+    "accuracy-latency": "Accuracy against latency",
+    "pairs": "Which pairs of models differ",
+    "confusion": "Confusion matrix",
+    "calibration": "Reliability and confidence",
+    "classes": "Share recognised of each class",
+    "learning": "Learning curves",
+}
+
+
+def write_html(facts: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the report of what :meth:`Comparison.to_dict` returned; to stdout for ``-``.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    write(render(facts), path)
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """Return the report as a page."""
+    facts = printable(facts)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mnistzoo.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "changed": as_changed,
+        "counted": counted,
+        "grouped": grouped,
+        "percent": percent,
+        "picture": _picture,
+        "settings": lambda recipe: " ".join(as_settings(recipe)),
+    }
+    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    classes = class_names(facts)
+    side_by_side = _inline(plots.of_comparison(facts), "all")
+    evaluated = [model for model in facts["models"] if model["accuracy"] is not None]
+    return environment.get_template("report.html").render(
+        facts,
+        benchmark_names=list(
+            dict.fromkeys(name for model in facts["models"] for name in model["benchmarks"] or ())
+        ),
+        classes=classes,
+        evaluated=evaluated,
+        command=_command(facts),
+        script=script,
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=style,
+        matrix=side_by_side.pop("pairs", None),
+        costs=side_by_side,
+        plots={
+            model["name"]: _inline(plots.of_model(model, classes), model["name"])
+            for model in facts["models"]
+        },
+        scale=_scale(evaluated),
+        significant=SIGNIFICANT,
+        version=__version__,
+    )
+
+
+def _source(environment: jinja2.Environment, name: str) -> Markup:
+    """Return a file that is part of the page: ours, so nothing in it is escaped."""
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _inline(figures: Any, whose: str) -> dict[str, Markup]:
+    return {
+        name: Markup(
+            as_inline_svg(figure, f"{whose}-{name}", html.escape(f"{_ALT[name]}: {whose}"))
+        )
+        for name, figure in figures
+    }
+
+
+def _scale(models: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Return the accuracies at the two ends of the bars that show intervals."""
+    ends = [end for model in models for end in model["accuracy_interval"]] or [0.0, 1.0]
+    return min(ends), max(ends)
+
+
+def _picture(pixels: str) -> str:
+    """Return the address of a digit, dark on light, as a picture inside the page."""
+    image = Image.frombytes("L", (28, 28), base64.b64decode(pixels)).point(lambda ink: 255 - ink)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _command(facts: Mapping[str, Any]) -> str:
+    """Return what makes the report again where the same plugins are installed."""
+    words = ["mnistzoo", "compare", *sorted(model["name"] for model in facts["models"])]
+    if plan := facts["training"]:
+        words += ["--train", "--recipe", plan["recipe"], "--seeds", str(plan["seeds"])]
+        for setting in as_settings(plan["overrides"]):
+            words += ["--set", setting]
+        words += ["--final"] if plan["final"] else []
+    words += ["--dataset", facts["dataset"]["name"]]
+    if facts["environment"]["device"] == "cpu":
+        words += ["--device", "cpu"]
+    return shlex.join([*words, "--html", "report.html"])
