@@ -19,7 +19,7 @@ from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
 from mnistzoo.provenance import environment
 from mnistzoo.registry import get_registration
-from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
+from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
 from mnistzoo.statistics import holm, mcnemar
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
@@ -59,8 +59,8 @@ class Comparison:
         dataset: its name, split, number of images, and SHA-256 of its files.
         environment: see :func:`mnistzoo.provenance.environment`.
         training: None for shipped weights.
-        gallery: telling test images; see :func:`mnistzoo.gallery.telling_images`. None where no model
-            could be evaluated.
+        gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
+            be evaluated.
         interrupted: some models are missing after Ctrl-C.
         benchmarks: that were joined.
     """
@@ -237,17 +237,7 @@ def compare(
         except BaseException as failure:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", registration.spec.name, exc_info=True)
             error = reason(failure)
-        rows.append(
-            Row(
-                name=registration.spec.name,
-                provider=registration.plugin.distribution,
-                version=registration.plugin.version,
-                params=registration.spec.num_params,
-                measurement=measurement,
-                error=error,
-                summary=registration.spec.summary,
-            )
-        )
+        rows.append(row(registration, measurement, error))
     return Comparison.of(rows, data, where, train, interrupted)
 
 

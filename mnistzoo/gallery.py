@@ -36,7 +36,7 @@ def telling_images(evaluations: Mapping[str, Evaluation], images: Split) -> dict
     confidence = np.array([each.probabilities.max(1) for each in evaluations.values()])
     of_errors = np.where(wrong, confidence, 0)
     chosen: dict[str, Any] = {
-        "missed_by_all": _some(wrong.all(0), of_errors.mean(0), _SHOWN),
+        "missed_by_all": _some(np.logical_and.reduce(wrong), of_errors.mean(0), _SHOWN),
         "only_best": None,
         "confident_errors": {
             name: _some(errors, sure, _SHOWN_OF_EACH)
@@ -44,7 +44,7 @@ def telling_images(evaluations: Mapping[str, Evaluation], images: Split) -> dict
         },
     }
     if len(names) > 1:
-        only_best = wrong[1:].all(0) & ~wrong[0]
+        only_best = np.logical_and.reduce(wrong[1:]) & ~wrong[0]
         found = _some(only_best, of_errors[1:].mean(0), _SHOWN)
         chosen["only_best"] = {"model": names[0], **found}
     groups = [chosen["missed_by_all"], chosen["only_best"], *chosen["confident_errors"].values()]

@@ -187,9 +187,7 @@ class Row:
             "latency_threads": found.latency_threads,
             "error": self.error,
             "benchmarks": None if self.benchmarks is None else dict(self.benchmarks),
-            "evaluation": None
-            if found.accuracy is None
-            else found.evaluations[0].to_dict(),
+            "evaluation": None if found.accuracy is None else found.evaluations[0].to_dict(),
             "weights_sha256": dict(found.weights_sha256),
             "provenance": found.provenance,
             "history": None
@@ -231,13 +229,7 @@ def measurements(
         model = load_model(spec.name)
         found = Measurement([evaluate(model, data.test, device=device)])
         yield found
-        files = weights_files(spec)
-        found = dataclasses.replace(
-            found,
-            file_bytes=sum(path.stat().st_size for path in files.values()),
-            weights_sha256={name: _sha256(path.read_bytes()) for name, path in files.items()},
-            provenance=None if spec.members else _provenance(files[spec.name]),
-        )
+        found = _with_origin(found, weights_files(spec))
     else:
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
@@ -248,6 +240,47 @@ def measurements(
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
     yield dataclasses.replace(found, latency_256_us=latency_us(model, images))
+
+
+def evaluated_row(
+    registration: Registration, evaluation: Evaluation, weights: Path | None = None
+) -> Row:
+    """Return the row of a model of which nothing but the accuracy was measured.
+
+    Args:
+        registration: of the model.
+        evaluation: on a test set.
+        weights: the file that was evaluated; without it the shipped ones.
+    """
+    spec = registration.spec
+    files = weights_files(spec) if weights is None else {weights.name: weights}
+    measurement = _with_origin(Measurement([evaluation]), files)
+    return row(registration, measurement)
+
+
+def row(
+    registration: Registration, measurement: Measurement | None, error: str | None = None
+) -> Row:
+    """Return what was measured of a model with what its plugin declares of it."""
+    return Row(
+        name=registration.spec.name,
+        provider=registration.plugin.distribution,
+        version=registration.plugin.version,
+        params=registration.spec.num_params,
+        measurement=measurement,
+        error=error,
+        summary=registration.spec.summary,
+    )
+
+
+def _with_origin(measurement: Measurement, files: Mapping[str, Path]) -> Measurement:
+    """Return it with what the files of the weights tell, by whose or what they are."""
+    return dataclasses.replace(
+        measurement,
+        file_bytes=sum(path.stat().st_size for path in files.values()),
+        weights_sha256={name: _sha256(path.read_bytes()) for name, path in files.items()},
+        provenance=_provenance(*files.values()) if len(files) == 1 else None,
+    )
 
 
 def _trained(

@@ -34,16 +34,23 @@ _ALT = {
 }
 
 
-def write_html(facts: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write the report of what :meth:`Comparison.to_dict` returned; to stdout for ``-``.
+def write_html(
+    facts: Mapping[str, Any], path: str | os.PathLike[str], *, command: str | None = None
+) -> None:
+    """Write the report of what :meth:`Comparison.to_dict` returned.
+
+    Args:
+        facts: of one model or more.
+        path: of the file; ``-`` is stdout.
+        command: that makes the same facts again; if it is not given, that of a comparison.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    write(render(facts), path)
+    write(render(facts, command or _command(facts)), path)
 
 
-def render(facts: Mapping[str, Any]) -> str:
+def render(facts: Mapping[str, Any], command: str) -> str:
     """Return the report as a page."""
     facts = printable(facts)
     environment = jinja2.Environment(
@@ -72,10 +79,11 @@ def render(facts: Mapping[str, Any]) -> str:
         ),
         classes=classes,
         evaluated=evaluated,
-        command=_command(facts),
+        command=printable(command),
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
+        had={key for model in facts["models"] for key, value in model.items() if value is not None},
         matrix=side_by_side.pop("pairs", None),
         costs=side_by_side,
         plots={
@@ -118,7 +126,7 @@ def _picture(pixels: str) -> str:
 
 
 def _command(facts: Mapping[str, Any]) -> str:
-    """Return what makes the report again where the same plugins are installed."""
+    """Return what makes the comparison again where the same plugins are installed."""
     words = ["mnistzoo", "compare", *sorted(model["name"] for model in facts["models"])]
     if plan := facts["training"]:
         words += ["--train", "--recipe", plan["recipe"], "--seeds", str(plan["seeds"])]
@@ -128,4 +136,4 @@ def _command(facts: Mapping[str, Any]) -> str:
     words += ["--dataset", facts["dataset"]["name"]]
     if facts["environment"]["device"] == "cpu":
         words += ["--device", "cpu"]
-    return shlex.join([*words, "--html", "report.html"])
+    return shlex.join(words)

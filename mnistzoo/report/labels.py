@@ -33,7 +33,9 @@ def place_labels(
     Returns:
         The names that there is room for; the others are left out.
     """
-    pixels = axes.get_figure(root=True).dpi / 72  # in a point
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    pixels = figure.dpi / 72  # in a point
     taken = [
         Bbox.from_bounds(x - _DOT * pixels, y - _DOT * pixels, *[2 * _DOT * pixels] * 2)
         for x, y in axes.transData.transform(dots)
@@ -69,6 +71,7 @@ def place_labels(
         # The first that no line crosses; if there is none, the first that the fewest cross.
         box, distance, right, up = min(free, key=lambda place: place[0].count_overlaps(crossed))
         label.set_position((right, up))
+        assert label.arrow_patch is not None
         label.arrow_patch.set_visible(distance > _LED)
         labels.append(label)
         taken.append(box)

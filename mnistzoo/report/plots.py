@@ -22,44 +22,12 @@ from matplotlib.ticker import (
 )
 
 from mnistzoo.report.labels import place_labels
+from mnistzoo.report.style import ACCENT, ERROR, INK, MUTED, PAPER, STYLE
 from mnistzoo.statistics import SIGNIFICANT, wilson_interval
 
-INK, MUTED, GRID = "#1b1f24", "#667080", "#e2e6ea"
-ACCENT, ERROR = "#2360b5", "#bf4510"
-PAPER = "#ffffff"
-# What stands for a colour may be another one on a dark page; see mnistzoo.report.svg.
-COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, "accent": ACCENT, "error": ERROR}
-STYLE = {
-    "font.size": 8,
-    "font.family": "DejaVu Sans",
-    "text.color": INK,
-    "text.parse_math": False,  # a name may hold dollar signs
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 8,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 7.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mnistzoo",
-}
 _WIDE, _SQUARE = (3.9, 3.2), (3.9, 3.9)  # inches
 _ACCURACIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.9925]
-_ACCURACIES += [0.995, 0.996, 0.997, 0.998, 0.9985, 0.999, 0.9995, 0.9999, 1]
+_ACCURACIES += [0.995, 0.996, 0.997, 0.998, 0.9985, 0.999, 0.9995, 0.9999]
 
 
 @dataclass(frozen=True)
@@ -91,7 +59,12 @@ def pareto_front(dots: Sequence[Dot]) -> list[Dot]:
 
 
 def accuracy_against(
-    dots: Sequence[Dot], cost: str, images: int, *, size: tuple[float, float] = _WIDE
+    dots: Sequence[Dot],
+    cost: str,
+    images: int,
+    *,
+    size: tuple[float, float] = _WIDE,
+    title: str = "",
 ) -> tuple[Figure, list[Annotation]]:
     """Draw accuracy against a cost, both logarithmic, with the Pareto front and the models' names.
 
@@ -100,6 +73,7 @@ def accuracy_against(
         cost: what is on the axis of the costs, with its unit.
         images: of the test set; half an error is the least that the scale shows.
         size: inches.
+        title: above the plot.
 
     Returns:
         The figure, and the names that there is room for.
@@ -138,6 +112,7 @@ def accuracy_against(
         axes.set_xlabel(cost)
         _scale_errors(axes, [end for (_, worst), (_, best) in spreads for end in (worst, best)])
         axes.set_ylabel("accuracy, %")
+        axes.set_title(title)
         figure.draw_without_rendering()
         ordered = [*front, *(dot for dot in dots if dot not in front)]
         names = place_labels(
@@ -263,7 +238,9 @@ def learning_curves(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw loss and validation accuracy over the epochs, each run's and their mean."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=_SQUARE, layout="constrained")
-        validated = all(epoch["validation_accuracy"] is not None for run in histories for epoch in run)
+        validated = all(
+            epoch["validation_accuracy"] is not None for run in histories for epoch in run
+        )
         axes = figure.subplots(1 + validated, sharex=True, squeeze=False)[:, 0]
         curves: list[tuple[Axes, str, Callable[[Mapping[str, Any]], float]]] = [
             (axes[0], "training loss", lambda epoch: epoch["loss"])
@@ -382,10 +359,9 @@ def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(worst, best)
     ticks: list[float] = []
-    for accuracy in _ACCURACIES:
-        error = 1 - accuracy
-        apart = not ticks or np.log(ticks[-1] / error) > np.log(worst / best) / 12 if error else False
-        if best <= error <= worst and apart:
+    gap = (worst / best) ** (1 / 12)
+    for error in (1 - accuracy for accuracy in _ACCURACIES):
+        if best <= error <= worst and (not ticks or ticks[-1] > error * gap):
             ticks.append(error)
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - 100 * error:.6g}"))

@@ -6,7 +6,7 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from mnistzoo.report.plots import COLOURS, STYLE
+from mnistzoo.report.style import COLOURS, STYLE
 
 _NUMBERS = re.compile(r' (?:d|x|y|points|transform)="[^"]*"')
 _DIGITS = re.compile(r"(\.\d\d)\d+")
@@ -26,7 +26,7 @@ def as_inline_svg(figure: Figure, name: str, description: str) -> str:
     """Return a figure as an element for an HTML page, without ``<`` of any text in it unescaped.
 
     Args:
-        figure: drawn in the colours of :mod:`mnistzoo.report.plots`; each becomes a CSS variable
+        figure: drawn in the colours of :mod:`mnistzoo.report.style`; each becomes a CSS variable
             such as ``--ink``, which the page may set.
         name: unlike that of any other figure on the page; ASCII letters, digits and hyphens.
         description: what a screen reader says; escaped for an attribute.

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mnistzoo.training import TrainingResult
 
 
-
 def show_comparison(comparison: "Comparison", *, wide: bool) -> None:
     """Print a comparison's tables and notes."""
     comparison_table(comparison).show(wide=wide)
