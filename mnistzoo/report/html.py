@@ -4,13 +4,15 @@ import base64
 import hashlib
 import html
 import io
+import math
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mnistzoo._version import __version__
@@ -26,10 +28,10 @@ _ALT = {
     "accuracy-params": "Accuracy against parameters",
     "accuracy-multiply-adds": "Accuracy against multiply-adds",
     "accuracy-latency": "Accuracy against latency",
-    "pairs": "Which pairs of models differ",
+    "pairs": "Matrix of the differences",
     "confusion": "Confusion matrix",
     "calibration": "Reliability and confidence",
-    "classes": "Share recognised of each class",
+    "classes": "Accuracy class by class",
     "learning": "Learning curves",
 }
 
@@ -53,6 +55,7 @@ def write_html(
 def render(facts: Mapping[str, Any], command: str) -> str:
     """Return the report as a page."""
     facts = printable(facts)
+    evaluated = [model for model in facts["models"] if model["accuracy"] is not None]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mnistzoo.report"),
         autoescape=True,
@@ -65,13 +68,13 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         "counted": counted,
         "grouped": grouped,
         "percent": percent,
+        "across": _across(evaluated, facts["dataset"]["images"]),
         "picture": _picture,
         "settings": lambda recipe: " ".join(as_settings(recipe)),
     }
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     classes = class_names(facts)
-    side_by_side = _inline(plots.of_comparison(facts), "all")
-    evaluated = [model for model in facts["models"] if model["accuracy"] is not None]
+    side_by_side = _inline(plots.of_comparison(facts), "all", "all models")
     return environment.get_template("report.html").render(
         facts,
         benchmark_names=list(
@@ -86,11 +89,10 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         had={key for model in facts["models"] for key, value in model.items() if value is not None},
         matrix=side_by_side.pop("pairs", None),
         costs=side_by_side,
-        plots={
-            model["name"]: _inline(plots.of_model(model, classes), model["name"])
-            for model in facts["models"]
-        },
-        scale=_scale(evaluated),
+        plots=[
+            _inline(plots.of_model(model, classes), f"model-{number}", model["name"])
+            for number, model in enumerate(facts["models"])
+        ],
         significant=SIGNIFICANT,
         version=__version__,
     )
@@ -102,19 +104,28 @@ def _source(environment: jinja2.Environment, name: str) -> Markup:
     return Markup(environment.loader.get_source(environment, name)[0])
 
 
-def _inline(figures: Any, whose: str) -> dict[str, Markup]:
+def _inline(figures: Iterable[tuple[str, Figure]], prefix: str, of: str) -> dict[str, Markup]:
+    """Return figures as elements of the page; their texts are escaped already."""
     return {
         name: Markup(
-            as_inline_svg(figure, f"{whose}-{name}", html.escape(f"{_ALT[name]}: {whose}"))
+            as_inline_svg(figure, f"{prefix}-{name}", html.escape(f"{_ALT[name]} of {of}"))
         )
         for name, figure in figures
     }
 
 
-def _scale(models: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Return the accuracies at the two ends of the bars that show intervals."""
-    ends = [end for model in models for end in model["accuracy_interval"]] or [0.0, 1.0]
-    return min(ends), max(ends)
+def _across(models: Sequence[Mapping[str, Any]], images: int) -> Callable[[float], float]:
+    """Return the function from an accuracy to its place in the bars of intervals, from 0 to 1.
+
+    As in the plots, the share of errors is logarithmic.
+    """
+
+    def error(accuracy: float) -> float:
+        return math.log(max(1 - accuracy, 0.5 / images))
+
+    ends = [error(end) for model in models for end in model["accuracy_interval"]] or [0.0]
+    span = max(ends) - min(ends) or 1.0
+    return lambda accuracy: (max(ends) - error(accuracy)) / span
 
 
 def _picture(pixels: str) -> str:

@@ -6,7 +6,14 @@ INK, MUTED, GRID = "#1b1f24", "#667080", "#e2e6ea"
 ACCENT, ERROR = "#2360b5", "#bf4510"
 PAPER = "#ffffff"
 # What stands for a colour may be another one on a dark page; see mnistzoo.report.svg.
-COLOURS = {"ink": INK, "muted": MUTED, "grid": GRID, "accent": ACCENT, "error": ERROR}
+COLOURS = {
+    "ink": INK,
+    "muted": MUTED,
+    "grid": GRID,
+    "accent": ACCENT,
+    "error": ERROR,
+    "paper": PAPER,
+}
 STYLE: Any = {
     "font.size": 8,
     "font.family": "DejaVu Sans",
