@@ -22,6 +22,7 @@ from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import INSTALL_ONNX
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
 from mnistzoo.warning_filters import warnings_kept_back
@@ -46,7 +47,7 @@ class Converted:
         proto: the model in ONNX.
         metadata: what the file says of itself.
         content: of the file.
-        logits: of the test images, float32 ``(10000, 10)``, under ONNX Runtime.
+        logits: of the test images, float32 ``(N, 10)``, under ONNX Runtime.
         reference: the same under PyTorch.
     """
 
@@ -62,7 +63,9 @@ def convert(
     registration: Registration,
     *,
     own_weights: bool,
+    provenance: Provenance | None = None,
     reference: NDArray[np.float32] | None = None,
+    test: Split | None = None,
 ) -> Converted:
     """Turn a registered model that is loaded already into ONNX, and prove that both agree.
 
@@ -70,11 +73,13 @@ def convert(
         model: in evaluation mode.
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
-        reference: its logits of the 10,000 test images, where they are known.
+        provenance: of its weights, where it is known.
+        reference: its logits of the test images, where they are known.
+        test: at least 256 images on which both are compared; without it the 10,000 test images.
 
     Raises:
         ExportError: if it cannot be converted, or disagrees with PyTorch.
-        EvaluationError: if PyTorch gives no logits ``(10000, 10)``, or NaN.
+        EvaluationError: if PyTorch gives no logits ``(N, 10)``, or NaN.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
@@ -82,13 +87,16 @@ def convert(
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
+    test = data.test if test is None else test
     proto = _to_onnx(model, name)
     if reference is None:
-        reference = _reference(model, name, data.test)
-    Evaluation.from_logits(reference, data.test.labels)  # refuses other shapes, NaN and infinity
+        reference = _reference(model, name, test)
+    Evaluation.from_logits(reference, test.labels)  # refuses other shapes, NaN and infinity
     metadata = _metadata(registration, data, own_weights=own_weights)
+    if provenance is not None:
+        metadata["provenance"] = provenance.to_json()
     allowed = _TOLERANCE * float(np.abs(reference).max())
-    content, logits = file_content(proto, metadata, data.test, allowed)
+    content, logits = file_content(proto, metadata, test, allowed)
     _require_agreement(name, reference, logits)
     return Converted(proto, metadata, content, logits, reference)
 

@@ -1,5 +1,6 @@
 """Models as ONNX files, none of which is written before it agrees with PyTorch."""
 
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from mnistzoo.errors import describe
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inputs import as_input
 from mnistzoo.measure import median_us
-from mnistzoo.models import load_model
-from mnistzoo.provenance import environment
+from mnistzoo.models import load_model, weights_path
+from mnistzoo.provenance import Provenance, environment
 from mnistzoo.quantization import quantise
 from mnistzoo.registry import get_registration
 from mnistzoo.runtime import Predictor
+from mnistzoo.spec import ModelSpec
+from mnistzoo.weights import read_metadata
 
 if TYPE_CHECKING:
     import onnx
@@ -86,7 +89,8 @@ def export_onnx(
 
     Its input is ``image``, float32 ``(batch, 1, 28, 28)``, 0 (paper) to 1 (ink), its output
     ``logits``, float32 ``(batch, 10)``. All 10,000 test images, which ship with mnistzoo, go
-    through it and through PyTorch; no prediction may differ.
+    through it and through PyTorch; no prediction may differ. What is known of the weights' training
+    goes into its metadata, and comes back as :attr:`mnistzoo.Predictor.provenance`.
 
     Args:
         name: of the model, or an alias.
@@ -107,8 +111,27 @@ def export_onnx(
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
     check_replaceable(path)
-    converted = convert(load_model(name, weights), registration, own_weights=weights is not None)
+    converted = convert(
+        load_model(name, weights),
+        registration,
+        own_weights=weights is not None,
+        provenance=_provenance(registration.spec, weights),
+    )
     return _written(converted, path, int8=int8, force=force)
+
+
+def _provenance(spec: ModelSpec, weights: str | os.PathLike[str] | None) -> Provenance | None:
+    """Return where the weights come from; None where their file does not say, or there is none."""
+    if weights is None:
+        if spec.weights is None:  # made of members
+            return None
+        weights = weights_path(spec)
+    if not os.fspath(weights).endswith(".safetensors"):
+        return None
+    try:
+        return Provenance.from_json(json.dumps(read_metadata(weights)))
+    except ValueError:  # somebody else's weights
+        return None
 
 
 def _written(

@@ -135,11 +135,7 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    from mnistzoo.cpu import prefer_channels_last
-
-    model = _load(name, weights).eval()
-    prefer_channels_last(model)
-    return model
+    return _load(name, weights).eval()
 
 
 def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":

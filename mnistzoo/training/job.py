@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 import os
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
 from mnistzoo.modules import unwrapped
@@ -70,8 +71,8 @@ class TrainingJob:
     """A training run as data: it can be pickled, and run here, in a process pool, on a cluster.
 
     Attributes:
-        model: a registered name.
-        recipe: one of its recipes, by name.
+        model: a registered name, or the path of a factory, ``"package.module:callable"``.
+        recipe: one of the registered model's, by name; or a recipe, as a factory needs one.
         overrides: fields of the recipe that get another value, the seed too.
         dataset: a name, as :func:`mnistzoo.load_dataset` takes it.
         data_dir: where its files lie.
@@ -82,7 +83,7 @@ class TrainingJob:
     """
 
     model: str
-    recipe: str = "default"
+    recipe: str | Recipe = "default"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = "mnist"
     data_dir: str | None = None
@@ -97,10 +98,11 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
 
     Raises:
         DataError: if the data cannot be had.
+        ModelError: if there is no such factory.
         MnistzooError: as :func:`train`.
     """
     return train(
-        job.model,
+        _factory(job.model) if ":" in job.model else job.model,
         load_dataset(job.dataset, job.data_dir),
         job.recipe,
         final=job.final,
@@ -110,6 +112,19 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
         callbacks=callbacks,
         **job.overrides,
     )
+
+
+def _factory(path: str) -> Callable[[], nn.Module]:
+    try:
+        found = pkgutil.resolve_name(path)
+    except Exception as error:  # the module's own, which is imported for it
+        raise ModelError(
+            f"the factory {path!r} cannot be found: {reason(error)}; name it as "
+            "package.module:callable, where Python can import it"
+        ) from error
+    if not callable(found):
+        raise ModelError(f"{path!r} is no factory but {type(found).__name__}; name a callable")
+    return found
 
 
 def train(
@@ -129,7 +144,8 @@ def train(
 
     On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
     they may differ in their last bits. The caller's random state is left as it was; the process
-    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
+    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`). The trained
+    model's weights are contiguous.
 
     Args:
         model: a registered name; a factory, which makes the model from the recipe's seed; or a
