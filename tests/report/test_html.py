@@ -1,6 +1,8 @@
 """The report as people see it: in a browser, without a network."""
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from browser import serious_findings, watched_page, width_to_scroll
 from comparisons import TEN, compared, row
 from playwright.sync_api import Browser, Page
 
+from mnistzoo import ModelSpec
+from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison
 from mnistzoo.missing import MissingModuleError
 from mnistzoo.report.html import write_html
@@ -191,3 +195,28 @@ def test_without_the_extra_one_sentence_says_what_to_install(
         '`pip install ".[report]"` in a clone of mnistzoo installs it'
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["compare", "evaluate", "evaluate --weights"])
+def test_the_commands_write_it(
+    line: str,
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    linear_weights: Path,
+    linear_sha256: str,
+    tmp_path: Path,
+) -> None:
+    register(linear_spec("linear"))
+    command, *with_weights = line.split()
+    again = [command, "linear", *(each for flag in with_weights for each in (flag, linear_weights))]
+    again += ["--dataset", "mnist-10k"]
+    path = tmp_path / "report.html"
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, again), "--device", "cpu", "--html", str(path)])
+    assert caught.value.code == 0
+    page = path.read_text()
+    assert f"mnistzoo {shlex.join(map(str, again))}" in page
+    assert f"<code>{linear_sha256}</code>" in page
+    assert "11.35" in page
+    assert ("1 image" in page) == (command == "compare")
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
