@@ -1,6 +1,8 @@
 """The plots of a report as files."""
 
+import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,18 @@ def write_plots(facts: Mapping[str, Any], folder: str | os.PathLike[str]) -> Ite
 def _figures(facts: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
     yield from plots.of_comparison(facts)
     classes = class_names(facts)
+    stems: set[str] = set()
     for model in facts["models"]:
+        stem = _stem(model["name"], stems)
+        stems.add(stem)
         for name, figure in plots.of_model(model, classes):
             with mpl.rc_context(STYLE):
                 figure.suptitle(model["name"], fontsize=9)
-            yield f"{model['name']}-{name}", figure
+            yield f"{stem}-{name}", figure
+
+
+def _stem(name: str, taken: set[str]) -> str:
+    """Return how file names of a model begin; it may itself be the path of a file, or anything."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-")[:60] or "model"
+    numbered = (f"{stem}-{number}" for number in itertools.count(2))
+    return stem if stem not in taken else next(each for each in numbered if each not in taken)

@@ -114,6 +114,21 @@ def test_a_comparison_without_costs_has_its_other_plots(tmp_path: Path) -> None:
     assert not {"accuracy-latency", "accuracy-multiply-adds", "one-learning"} & names
 
 
+def test_a_name_leads_out_of_no_folder_and_hides_no_other(saved: Path, tmp_path: Path) -> None:
+    facts = json.loads(saved.read_text())
+    renamed = ["../../out/$x^2$.onnx", "<script>&", "_script_"]
+    for model, name in zip(facts["models"], renamed, strict=True):
+        model |= {"name": name, "history": None}
+    facts |= {"pairs": [], "gallery": None}
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    paths = list(write_plots(read_comparison(tmp_path / "facts.json"), tmp_path / "plots"))
+    assert {path.parent for path in paths} == {tmp_path / "plots"}
+    stems = {path.stem.removesuffix("-confusion") for path in paths if "confusion" in path.stem}
+    assert stems == {"out_x_2_.onnx", "script", "script-2"}
+    assert renamed[0] in texts(tmp_path / "plots" / "out_x_2_.onnx-confusion.svg")
+    assert renamed[1] in texts(tmp_path / "plots" / "accuracy-params.svg")
+
+
 def nonsense(facts: dict, change: str) -> str:  # type: ignore[type-arg]
     first, gallery = facts["models"][0], facts["gallery"]
     image = next(iter(gallery["images"].values()))
@@ -145,7 +160,7 @@ def nonsense(facts: dict, change: str) -> str:  # type: ignore[type-arg]
         case "index":
             gallery["missed_by_all"]["shown"].append(123_456)
         case "name":
-            first["name"] = "<script>"
+            first["name"] = ""
         case "count":
             first["params"] = 10**40
         case "bins":
