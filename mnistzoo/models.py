@@ -225,15 +225,17 @@ def _load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     return model
 
 
-def weights_size(spec: ModelSpec) -> int:
-    """Return how many bytes of shipped weights a model loads, those of its members included.
+def weights_files(spec: ModelSpec) -> dict[str, Path]:
+    """Return the files of shipped weights that a model loads, by the name of whose they are.
+
+    Those are its own or, for a model that is made of others, its members'.
 
     Raises:
         ModelError: if some are missing.
     """
     if spec.members:
-        return sum(weights_size(get_spec(member)) for member in spec.members)
-    return weights_path(spec).stat().st_size
+        return {member: weights_path(get_spec(member)) for member in spec.members}
+    return {spec.name: weights_path(spec)}
 
 
 def weights_path(spec: ModelSpec) -> Path:
