@@ -24,6 +24,8 @@ from mnistzoo.registry import get_spec as get_spec
 from mnistzoo.registry import list_models as list_models
 from mnistzoo.runtime import Predictor as Predictor
 from mnistzoo.spec import Augmentation as Augmentation
+from mnistzoo.spec import DataFile as DataFile
+from mnistzoo.spec import DatasetSpec as DatasetSpec
 from mnistzoo.spec import Distillation as Distillation
 from mnistzoo.spec import ModelSpec as ModelSpec
 from mnistzoo.spec import Recipe as Recipe

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mnistzoo.data import DataError, Split
-from mnistzoo.data.datasets import as_labels
+from mnistzoo.data.split import as_labels
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import BATCH_SIZE, predict_batches, predict_logits, resolve_device
 from mnistzoo.statistics import wilson_interval
@@ -60,7 +60,7 @@ class Evaluation:
             DataError: if the labels are no digits.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
-        labels = as_labels(labels)
+        labels = as_labels(labels, 10)
         if logits.shape != (len(labels), 10) or len(labels) == 0:
             raise EvaluationError(
                 f"the logits have shape {logits.shape}, expected ({len(labels)}, 10)"

@@ -23,7 +23,8 @@ from mnistzoo import hookspecs
 from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.missing import hidden_module
-from mnistzoo.spec import ModelSpec
+from mnistzoo.mnist import DATASETS
+from mnistzoo.spec import DatasetSpec, ModelSpec
 
 GROUP = "mnistzoo"
 
@@ -44,7 +45,8 @@ class Plugin:
         entry_point: the module that the entry point names; empty if the file of entry points is
             malformed.
         location: the file that was imported, or else the folder of the distribution.
-        specs: what it registered; empty if it failed or is switched off.
+        specs: the models that it registered; empty if it failed or is switched off.
+        datasets: the data sets, likewise.
         error: why it failed, in one line; empty if it did not.
         traceback: of the failure, whole.
         enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
@@ -55,6 +57,7 @@ class Plugin:
     entry_point: str
     location: str = ""
     specs: tuple[ModelSpec, ...] = ()
+    datasets: tuple[DatasetSpec, ...] = ()
     error: str = ""
     traceback: str = ""
     enabled: bool = True
@@ -69,23 +72,26 @@ _registered: list[Plugin] = []
 
 
 def register_plugin(plugin: object, name: str) -> None:
-    """Register a module or object that implements the hook, for this process only.
+    """Register a module or object that implements a hook, for this process only.
 
     For notebooks and tests; an installed plugin needs an entry point instead.
 
     Args:
-        plugin: has a function ``register_models`` marked with ``hookimpl``.
+        plugin: has a function ``register_models`` or ``register_datasets``, or both, marked with
+            ``hookimpl``.
         name: stands in messages where an installed plugin has its distribution.
 
     Raises:
-        PluginError: if its hook fails.
+        PluginError: if a hook fails.
     """
     try:
-        specs = call_hook(plugin)
+        models, datasets = call_hooks(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
-    _registered.append(Plugin(one_line(name), "", "registered in this process", specs=specs))
+    _registered.append(
+        Plugin(one_line(name), "", "registered in this process", specs=models, datasets=datasets)
+    )
 
 
 def unregister_plugin(name: str) -> None:
@@ -148,12 +154,13 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        specs = call_hook(entry_point.load())
+        models, datasets = call_hooks(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         return _failed(distribution, entry_point.value, error, _why(error))
-    return dataclasses.replace(_plugin(distribution, entry_point.value), specs=specs)
+    plugin = _plugin(distribution, entry_point.value)
+    return dataclasses.replace(plugin, specs=models, datasets=datasets)
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
@@ -224,26 +231,45 @@ def _failed(
     return plugin
 
 
-def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
-    """Return what a plugin registers; whatever its hook raises is raised."""
+def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], tuple[DatasetSpec, ...]]:
+    """Return the models and the data sets that a plugin registers.
+
+    Whatever one of its hooks raises is raised, and then nothing of it counts.
+    """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
-        raise TypeError("it implements no hook; mark its register_models with @mnistzoo.hookimpl")
-    specs: list[ModelSpec] = []
+        raise TypeError(
+            "it implements no hook; mark its register_models or register_datasets with "
+            "@mnistzoo.hookimpl"
+        )
+    models: list[ModelSpec] = []
+    datasets: list[DatasetSpec] = []
 
-    def register(spec: ModelSpec) -> None:
+    def register_model(spec: ModelSpec) -> None:
         if not isinstance(spec, ModelSpec):
             raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
-        taken = {name for known in specs for name in known.names}
-        if twice := taken.intersection(spec.names):
-            raise ValueError(f"it registers the name {min(twice)!r} twice")
-        specs.append(spec)
+        _require_new(spec.names, {name for known in models for name in known.names})
+        models.append(spec)
 
-    manager.hook.register_models(register=register)
-    return tuple(specs)
+    def register_dataset(spec: DatasetSpec) -> None:
+        if not isinstance(spec, DatasetSpec):
+            raise TypeError(f"register() takes a DatasetSpec, not {type(spec).__name__}")
+        if spec.name in (own := [each.name for each in DATASETS]):
+            raise ValueError(f"the data sets {' and '.join(own)} are mnistzoo's own")
+        _require_new((spec.name,), {known.name for known in datasets})
+        datasets.append(spec)
+
+    manager.hook.register_models(register=register_model)
+    manager.hook.register_datasets(register=register_dataset)
+    return tuple(models), tuple(datasets)
+
+
+def _require_new(names: tuple[str, ...], taken: set[str]) -> None:
+    if twice := taken.intersection(names):
+        raise ValueError(f"it registers the name {min(twice)!r} twice")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a plugin says about a model: ``ModelSpec``, ``Recipe``, ``Weights``.
+"""What a plugin says about a model or a data set: ``ModelSpec``, ``Recipe``, ``DatasetSpec`` ...
 
 Standard library only: importing a plugin must not import torch.
 """
@@ -16,7 +16,13 @@ Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 Precision = Literal["float32", "bfloat16"]
 
+DEFAULT_DATASET = "mnist"
+DIGITS = tuple("0123456789")
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+_MOST_CLASSES = 256  # labels are bytes
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -372,6 +378,151 @@ class ModelSpec:
     def declared_metrics(self) -> Mapping[str, float]:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One IDX file of a data set.
+
+    Attributes:
+        name: its published name, such as ``"train-images-idx3-ubyte"``, or that of the archive that
+            holds it.
+        checksum: kind and value, ``"sha256:..."`` or ``"md5:..."``, as its authors publish it: of
+            the bytes of the file with this name. Under a name without ``.gz`` these are the
+            unzipped ones, and the file may lie there plain or gzipped; under one with ``.gz`` the
+            gzipped file itself is checked.
+        member: the path inside the archive, if ``name`` is that of a ``.zip``.
+
+    Raises:
+        ValueError: if a value breaks a rule above.
+    """
+
+    name: str
+    checksum: str
+    member: str = ""
+
+    def __post_init__(self) -> None:
+        _require(
+            isinstance(self.name, str) and PurePosixPath(self.name).name == self.name != "",
+            f"data file {self.name!r} must be the name of a file, without a folder",
+        )
+        _require(
+            isinstance(self.checksum, str) and _CHECKSUM.fullmatch(self.checksum) is not None,
+            f"checksum {self.checksum!r} of {self.name} must be 'md5:' or 'sha256:' and its "
+            "lower-case hexadecimal digits",
+        )
+        _require(
+            _is_line(self.member) and bool(self.member) == self.name.endswith(".zip"),
+            f"member of {self.name} is {self.member!r}, it must be the path inside a .zip archive, "
+            "and empty for another file",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSpec:
+    """One data set, as its plugin registers it: images of 28x28 bytes and a label for each.
+
+    Its files are looked for in ``folders``, in ``./data`` and in the cache, and else downloaded
+    from one of the ``sources``. They count only if their checksums are right. A data set without
+    sources is looked for in its ``folders`` alone, if it has some: it ships with its plugin.
+
+    Attributes:
+        name: how users ask for it, ``[a-z][a-z0-9_-]*``.
+        summary: one line.
+        classes: the names of the labels 0, 1, 2 ...; 2 to 256.
+        train: the files with the training images and with their labels.
+        test: the same of the test set.
+        train_images: how many training images there are.
+        test_images: how many test images.
+        validation_size: how many of the training images, the last, are for choices.
+        sources: in the order in which they are tried: the start of an address, ``"https://.../"``,
+            to which the name of a file is added (and ``.gz`` where it has none); or
+            ``"package.module:callable"``, which is called with a folder to put the files into.
+        decode: ``"package.module:callable"``; called with the two arrays of a split as the files
+            hold them, it returns images, uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink), and labels,
+            integers ``(N,)`` from 0. Empty: the files hold just that.
+        folders: where the files may be already: ``"package.module:folder"`` of an installed
+            package, or an absolute path, as that of a package of the system.
+        subfolders: of ``./data`` and ``--data-dir``, in which they are found too, such as
+            ``"MNIST/raw"``, where torchvision puts them.
+        cache: the name of its folder in the cache and in ``./data``, where that is not its own:
+            data sets that share an archive share it.
+        weights_from: another data set whose weights serve this one too, having the same classes and
+            images of the same kind.
+        license: SPDX identifier of the data, such as ``"MIT"``.
+        source: where it comes from: a paper, an address.
+
+    Raises:
+        ValueError: if a value breaks a rule above.
+    """
+
+    name: str
+    summary: str
+    classes: tuple[str, ...]
+    train: tuple[DataFile, ...]
+    test: tuple[DataFile, ...]
+    train_images: int
+    test_images: int
+    validation_size: int
+    sources: tuple[str, ...] = ()
+    decode: str = ""
+    folders: tuple[str, ...] = ()
+    subfolders: tuple[str, ...] = ()
+    cache: str = ""
+    weights_from: str = ""
+    license: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _require(
+            isinstance(self.name, str) and _DATASET_NAME.fullmatch(self.name) is not None,
+            f"data set name {self.name!r} must match [a-z][a-z0-9_-]*",
+        )
+        where = f"of data set {self.name!r}"
+        for attribute in ("summary", "license", "source", "cache", "weights_from"):
+            _require(
+                _is_line(getattr(self, attribute)),
+                f"{attribute} {where} must be one line of printable text",
+            )
+        for attribute in ("classes", "sources", "folders", "subfolders"):
+            values = getattr(self, attribute)
+            _require(
+                isinstance(values, tuple) and all(_is_line(each) and each for each in values),
+                f"{attribute} {where} must be a tuple of lines of printable text",
+            )
+        _require(
+            2 <= len(self.classes) <= _MOST_CLASSES and len(set(self.classes)) == len(self.classes),
+            f"classes {where} must be 2 to {_MOST_CLASSES} different names",
+        )
+        for attribute in ("train", "test"):
+            files = getattr(self, attribute)
+            _require(
+                isinstance(files, tuple)
+                and len(files) == 2
+                and all(isinstance(each, DataFile) for each in files),
+                f"{attribute} {where} must be two DataFiles, the images' and the labels'",
+            )
+        for attribute in ("train_images", "test_images", "validation_size"):
+            number = getattr(self, attribute)
+            _require(
+                isinstance(number, int) and number > 0,
+                f"{attribute} {where} is {number!r}, it must be a whole number from 1",
+            )
+        _require(
+            self.validation_size < self.train_images,
+            f"validation_size {where} must leave images to train on",
+        )
+        for address in self.sources:
+            _require(
+                (address.startswith(("https://", "http://")) and address.endswith("/"))
+                or _FACTORY.fullmatch(address) is not None,
+                f"source {address!r} {where} must be an address from 'https://' to '/', or a "
+                "string 'package.module:callable'",
+            )
+        _require(
+            not self.decode or _FACTORY.fullmatch(self.decode) is not None,
+            f"decode {self.decode!r} {where} must be a string 'package.module:callable'",
+        )
 
 
 def _require_metrics(metrics: Mapping[str, float], where: str) -> None:

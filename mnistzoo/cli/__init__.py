@@ -16,7 +16,7 @@ from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
 
 _COMMANDS = (
-    *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
+    *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
     *("new-plugin", "check"),
 )
 _FAILED = 1

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from mnistzoo.cli import completion
 from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
-from mnistzoo.spec import Recipe, recipe_fields
+from mnistzoo.spec import DEFAULT_DATASET, Recipe, recipe_fields
 
 _PARSERS: dict[type, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],
@@ -53,6 +53,17 @@ class DeviceParam(click.ParamType[str]):
         return [CompletionItem(each) for each in known if each.startswith(incomplete)]
 
 
+class DatasetParam(click.ParamType[str]):
+    """The name of a data set; whether there is one is for ``load_dataset`` to find out."""
+
+    name = "dataset"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return completion.datasets(incomplete)
+
+
 FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
@@ -60,16 +71,17 @@ json_option = click.option(
 )
 dataset_option = click.option(
     "--dataset",
-    type=click.Choice(["mnist", "mnist-10k"]),
-    default="mnist",
+    type=DatasetParam(),
+    metavar="NAME",
+    default=DEFAULT_DATASET,
     show_default=True,
-    help="mnist-10k ships inside the package.",
+    help="One of those that `datasets` lists; mnist-10k needs no download.",
 )
 data_dir_option = click.option(
     "--data-dir",
     type=FOLDER,
     metavar="DIR",
-    help="The folder with MNIST's four IDX files.  [env: MNISTZOO_DATA_DIR]",
+    help="The folder with the data set's files.  [env, for mnist: MNISTZOO_DATA_DIR]",
 )
 device_option = click.option(
     "--device",

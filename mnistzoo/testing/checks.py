@@ -62,7 +62,7 @@ class Watch:
                     os._exit(3)
 
 sys.meta_path.insert(0, Watch())
-mnistzoo.plugins.call_hook(EntryPoint("plugin", sys.argv[1], mnistzoo.plugins.GROUP).load())
+mnistzoo.plugins.call_hooks(EntryPoint("plugin", sys.argv[1], mnistzoo.plugins.GROUP).load())
 """
 
 
