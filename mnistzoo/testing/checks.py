@@ -21,9 +21,9 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnistzoo.conversion import convert
 from mnistzoo.errors import describe
 from mnistzoo.evaluation import Evaluation
-from mnistzoo.export import convert
 from mnistzoo.inference import predict_logits
 from mnistzoo.models import weights_path
 from mnistzoo.registry import describe_conflict
