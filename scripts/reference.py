@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnistzoo.fields import expected, flat_name
-from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
+from mnistzoo.spec import (
+    Augmentation,
+    DataFile,
+    DatasetSpec,
+    Distillation,
+    ModelSpec,
+    Recipe,
+    Weights,
+)
 from mnistzoo.testing.checks import CHECKS
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ def current(page: Path) -> str:
     """Return the page's text with its tables as the code is now."""
     tables = {
         **{kind.__name__: recipe_table(kind) for kind in (Recipe, Augmentation, Distillation)},
-        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights)},
+        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights, DatasetSpec, DataFile)},
         "CHECKS": checks_table(),
     }
     return _REGION.sub(

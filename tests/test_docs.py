@@ -134,7 +134,7 @@ def test_every_hook_is_there_with_its_arguments() -> None:
         for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
         if hasattr(function, "mnistzoo_spec")
     }
-    rows = tables(REFERENCE)["The hook"]
+    rows = tables(REFERENCE)["The hooks"]
     assert {names([hook])[0]: names([arguments]) for hook, arguments in rows} == hooks
 
 

@@ -79,8 +79,8 @@ def _table(found: "list[_Found]") -> "Table[_Found]":
     from mnistzoo.report.table import Column, Table
 
     def registered(row: "_Found") -> str:
-        specs = (*row[0].specs, *row[0].datasets)
-        return ", ".join(spec.name for spec in specs) or NOTHING
+        models = [spec.name for spec in row[0].specs]
+        return ", ".join([*models, *(spec.name for spec in row[0].datasets)]) or NOTHING
 
     def state(row: "_Found") -> str:
         plugin, problems = row

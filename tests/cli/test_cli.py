@@ -219,7 +219,7 @@ def test_a_name_that_nothing_has_is_wrong_usage_and_gets_the_nearest(
         ("newplugin x", "did you mean 'new-plugin'?"),
         ("data dowload", "there is no command 'dowload'; did you mean 'download'?"),
         ("data Path", "did you mean 'path'?"),
-        ("zzz", "take one of models, plugins, data"),
+        ("zzz", "take one of models, datasets, plugins, data"),
     ],
 )
 def test_a_misspelt_command_gets_the_nearest(
