@@ -191,6 +191,8 @@ def compare(
         _differences(rows),
         {
             "name": data.name,
+            "verified": data.verified,
+            "classes": list(data.classes),
             "split": "test",
             "images": len(data.test),
             "checksums": dict(data.checksums),

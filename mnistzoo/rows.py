@@ -243,7 +243,7 @@ def _trained(
             model=registration.spec.name,
             recipe=plan.recipe,
             overrides=plan.overrides | {"seed": recipe.seed},
-            dataset=data.name,
+            dataset=data.reference,
             data_dir=data.data_dir,
             final=plan.final,
             device=str(device),

@@ -1,8 +1,10 @@
 """The name of the file that holds a training run's weights."""
 
+import re
+
 from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.registry import Registration, get_recipe
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import DEFAULT_DATASET, Recipe
 
 
 def file_name(
@@ -20,7 +22,7 @@ def file_name(
     overrides = changed_fields(get_recipe(registration.spec, recipe_name), recipe)
     parts = [
         *(registration.spec.name, recipe_name, f"seed{recipe.seed}", *as_settings(overrides)),
-        *([dataset] if dataset != "mnist" else []),
+        *([] if dataset == DEFAULT_DATASET else [re.sub(r"[^\w.-]+", "-", dataset).strip("-")]),
         *(["final"] if final else []),
     ]
     return f"{'-'.join(parts)}.safetensors"

@@ -430,7 +430,8 @@ class DatasetSpec:
         name: how users ask for it, ``[a-z][a-z0-9_-]*``.
         summary: one line.
         classes: the names of the labels 0, 1, 2 ...; 2 to 256.
-        train: the files with the training images and with their labels.
+        train: the file with the training images and that with their labels; empty if there are
+            none.
         test: the same of the test set.
         train_images: how many training images there are.
         test_images: how many test images.
@@ -495,22 +496,23 @@ class DatasetSpec:
             f"classes {where} must be 2 to {_MOST_CLASSES} different names",
         )
         for attribute in ("train", "test"):
-            files = getattr(self, attribute)
+            files, images = getattr(self, attribute), getattr(self, f"{attribute}_images")
             _require(
                 isinstance(files, tuple)
-                and len(files) == 2
+                and len(files) in (0, 2)
                 and all(isinstance(each, DataFile) for each in files),
-                f"{attribute} {where} must be two DataFiles, the images' and the labels'",
+                f"{attribute} {where} must be two DataFiles, the images' and the labels', or none",
             )
-        for attribute in ("train_images", "test_images", "validation_size"):
-            number = getattr(self, attribute)
             _require(
-                isinstance(number, int) and number > 0,
-                f"{attribute} {where} is {number!r}, it must be a whole number from 1",
+                isinstance(images, int) and images >= 0 and bool(images) == bool(files),
+                f"{attribute}_images {where} is {images!r}, it must be a whole number from 1, or 0 "
+                "without files",
             )
+        _require(bool(self.train or self.test), f"train and test {where} must not both be empty")
         _require(
-            self.validation_size < self.train_images,
-            f"validation_size {where} must leave images to train on",
+            isinstance(self.validation_size, int)
+            and (0 < self.validation_size < self.train_images or not self.train),
+            f"validation_size {where} must be from 1, and leave images to train on",
         )
         for address in self.sources:
             _require(

@@ -46,7 +46,8 @@ def verify(dataset: str, data_dir: str | None) -> int:
     status = 0
     for file in found.files:
         try:
-            say(f"{file.checksum}  {found.verify(file)}  OK")
+            verdict = "OK" if found.verified else "unverified"
+            say(f"{file.checksum}  {found.verify(file)}  {verdict}")
         except MnistzooError as error:
             click.echo(f"mnistzoo: {error}", err=True)
             status = 1

@@ -41,9 +41,9 @@ def command(
 
     name = get_spec(model).name
     where = resolve_device(device)
-    test = load_dataset(dataset, data_dir).test
-    evaluation = evaluate(load_model(name, weights), test, device=where)
+    data = load_dataset(dataset, data_dir)
+    evaluation = evaluate(load_model(name, weights), data.test, device=where)
     if json_file:
-        write_json({"model": name, "dataset": dataset, **evaluation.to_dict()}, json_file)
+        write_json({"model": name, "dataset": data.name, **evaluation.to_dict()}, json_file)
     if json_file != "-":
-        show_evaluation(evaluation, f"{name} on the test set of {dataset}")
+        show_evaluation(evaluation, f"{name} on the test set of {data.name}")

@@ -54,14 +54,15 @@ class DeviceParam(click.ParamType[str]):
 
 
 class DatasetParam(click.ParamType[str]):
-    """The name of a data set; whether there is one is for ``load_dataset`` to find out."""
+    """A data set or a folder; whether there is one is for ``load_dataset`` to find out."""
 
     name = "dataset"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return completion.datasets(incomplete)
+        # A shell shows one kind only: folders where no data set begins so.
+        return completion.datasets(incomplete) or [CompletionItem(incomplete, type="dir")]
 
 
 FILE, FOLDER = PathParam(), PathParam(folder=True)
@@ -72,10 +73,10 @@ json_option = click.option(
 dataset_option = click.option(
     "--dataset",
     type=DatasetParam(),
-    metavar="NAME",
+    metavar="NAME|FOLDER",
     default=DEFAULT_DATASET,
     show_default=True,
-    help="One of those that `datasets` lists; mnist-10k needs no download.",
+    help="One of those that `datasets` lists, or a folder with IDX files of your own.",
 )
 data_dir_option = click.option(
     "--data-dir",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mnistzoo.data.foreign import conversion
 from mnistzoo.data.sources import DataError, download, find, read_verified
 from mnistzoo.data.split import Split
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.files import expanded
 from mnistzoo.missing import MissingModuleError, why_not_imported
 from mnistzoo.mnist import DATASETS
@@ -26,7 +26,7 @@ _log = logging.getLogger("mnistzoo")
 
 
 class UnknownDatasetError(DataError):
-    """No data set has the name that was asked for."""
+    """No data set, and no folder, has the name that was asked for."""
 
     exit_code = 2
 
@@ -45,10 +45,12 @@ class Dataset:
     Args:
         spec: what its plugin registered.
         data_dir: the folder with its files.
+        verified: whether its checksums are published ones.
 
     Attributes:
         spec: what its plugin registered.
         ships: whether its files lie in its plugin's package.
+        verified: whether its checksums are published ones, not those of a folder of one's own.
 
     Raises:
         DataError: for a ``data_dir`` that does not apply, and, when a split is used, for files that
@@ -56,8 +58,15 @@ class Dataset:
         IdxError: when a split is used, for a file that is no IDX file.
     """
 
-    def __init__(self, spec: DatasetSpec, data_dir: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        verified: bool = True,
+    ) -> None:
         self.spec = spec
+        self.verified = verified
         self.ships = bool(spec.folders) and not spec.sources
         if self.ships and data_dir is not None:
             raise DataError(f"{spec.name} ships inside its package; leave --data-dir out")
@@ -67,8 +76,17 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """As results show it."""
-        return self.spec.name
+        """As results show it; a folder of one's own is called unverified in all of them."""
+        if self.verified:
+            return self.spec.name
+        return one_line(f"{Path(self.reference).name} (unverified)")
+
+    @property
+    def reference(self) -> str:
+        """What :func:`load_dataset` takes for it: the name, or the path of the folder."""
+        if self.verified or self._data_dir is None:
+            return self.spec.name
+        return str(self._data_dir.absolute())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -77,8 +95,8 @@ class Dataset:
 
     @property
     def data_dir(self) -> str | None:
-        """The folder in which alone its files are looked for, if one was given."""
-        return None if self._data_dir is None else str(self._data_dir)
+        """The folder in which alone its files are looked for, if one was given beside the name."""
+        return None if self._data_dir is None or not self.verified else str(self._data_dir)
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -206,6 +224,12 @@ class Dataset:
         return cache_dir() / self._own_folder
 
     def _split(self, files: tuple[DataFile, ...]) -> Split:
+        if not files:
+            which, other = ("test", "training") if self.spec.train else ("training", "test")
+            raise DataError(
+                f"{self.name} has no {which} images but {other} images alone; add {which} images, "
+                "or take another data set"
+            )
         images, labels = map(self._read, files)
         if self.spec.decode:
             try:
@@ -254,32 +278,57 @@ def list_datasets() -> list[str]:
 
 
 def load_dataset(
-    name: str = DEFAULT_DATASET, data_dir: str | os.PathLike[str] | None = None
+    name: str | os.PathLike[str] = DEFAULT_DATASET,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Return a data set; see :class:`Dataset`.
 
+    Args:
+        name: of one that is registered, or else a folder with IDX files of one's own; see
+            :func:`mnistzoo.data.folder.describe_folder`.
+        data_dir: where the files of one that is registered lie.
+
     Raises:
-        UnknownDatasetError: if there is none of the name.
-        DataError: if several plugins claim the name, or for a ``data_dir`` that does not apply.
+        UnknownDatasetError: if there is neither.
+        DataError: if several plugins claim the name, for a ``data_dir`` that does not apply, and
+            for a folder whose files do not fit each other.
+        IdxError: for a file in the folder that is no IDX file.
+        OSError: if the folder cannot be read.
     """
-    return Dataset(_spec(name), data_dir)
+    if isinstance(name, str) and (spec := _spec(name)) is not None:
+        return Dataset(spec, data_dir)
+    folder = expanded(name)
+    if not folder.is_dir():
+        raise _unknown(os.fspath(name))
+    if data_dir is not None:
+        raise DataError(f"{folder} is a folder of its own; leave --data-dir out")
+    from mnistzoo.data.folder import describe_folder
+
+    return Dataset(describe_folder(folder), folder, verified=False)
 
 
-def _spec(name: str) -> DatasetSpec:
+def _spec(name: str) -> DatasetSpec | None:
+    """Return the data set that is registered by this name, if there is one."""
     # mnistzoo's own are had without any plugin, and where there is nothing but numpy.
     for spec in DATASETS:
         if spec.name == name:
             return spec
-    from mnistzoo.registry import because_of_failures, dataset_registry, describe_conflict, hint
+    from mnistzoo.registry import dataset_registry, describe_conflict
 
     known = dataset_registry()
-    if name in known.registrations:
-        return known.registrations[name].spec
     if name in known.conflicts:
         raise DataError(describe_conflict(name, known.conflicts[name]))
-    raise UnknownDatasetError(
-        f"there is no data set {name!r}{because_of_failures()}; {hint(name, known.registrations)}"
-        "`mnistzoo datasets` lists those installed"
+    return known.registrations[name].spec if name in known.registrations else None
+
+
+def _unknown(name: str) -> DataError:
+    from mnistzoo.registry import because_of_failures, dataset_registry, hint
+
+    if os.path.exists(name):
+        return DataError(f"{name} is a file; name the folder that holds it")
+    return UnknownDatasetError(
+        f"there is no data set and no folder {name!r}{because_of_failures()}; "
+        f"{hint(name, dataset_registry().registrations)}`mnistzoo datasets` lists those installed"
     )
 
 

@@ -100,21 +100,19 @@ def _benchmark(value: float | None) -> str:
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine, data = comparison.environment, comparison.dataset
+    images = f"{data['images']:,} {'official ' if data['verified'] else ''}test images"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        notes.append(
-            f"accuracy of the shipped weights on the {data['images']:,} official test images of "
-            f"{data['name']}"
-        )
+        notes.append(f"accuracy of the shipped weights on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
             f"{', validation split included' if plan.final else ''}, "
             f"recipe {plan.recipe}{as_changed(plan.overrides)}, {counted(plan.seeds, 'seed')}; "
-            f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the "
-            f"{data['images']:,} official test images, with the interval of one run"
+            f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the {images}, "
+            "with the interval of one run"
         )
     notes.append(
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "

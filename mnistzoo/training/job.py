@@ -19,7 +19,7 @@ from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import DEFAULT_DATASET, Recipe
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.result import TrainingResult
@@ -73,7 +73,7 @@ class TrainingJob:
         model: a registered name.
         recipe: one of its recipes, by name.
         overrides: fields of the recipe that get another value, the seed too.
-        dataset: a name, as :func:`mnistzoo.load_dataset` takes it.
+        dataset: a name or a folder, as :func:`mnistzoo.load_dataset` takes it.
         data_dir: where its files lie.
         final: train on the validation split too.
         device: to train on; see :func:`mnistzoo.inference.resolve_device`.
@@ -84,7 +84,7 @@ class TrainingJob:
     model: str
     recipe: str = "default"
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    dataset: str = "mnist"
+    dataset: str = DEFAULT_DATASET
     data_dir: str | None = None
     final: bool = False
     device: str = "auto"

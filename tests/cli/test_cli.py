@@ -104,8 +104,8 @@ def test_an_unknown_data_set_exits_2_and_names_the_nearest(
     assert call("evaluate", "clitest", "--dataset", "mnist-1k") == 2
     assert capsys.readouterr() == (
         "",
-        "mnistzoo: there is no data set 'mnist-1k'; did you mean 'mnist-10k'? `mnistzoo datasets` "
-        "lists those installed\n",
+        "mnistzoo: there is no data set and no folder 'mnist-1k'; did you mean 'mnist-10k'? "
+        "`mnistzoo datasets` lists those installed\n",
     )
 
 

@@ -162,7 +162,8 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         with pytest.raises(DataError) as caught:
             load_dataset(name)
         assert str(caught.value) == (
-            f"there is no data set {name!r}; {near}`mnistzoo datasets` lists those installed"
+            f"there is no data set and no folder {name!r}; {near}`mnistzoo datasets` lists those "
+            "installed"
         )
     assert {"mnist", "mnist-10k"} <= set(list_datasets())
 
