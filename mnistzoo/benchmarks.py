@@ -1,14 +1,16 @@
 """What ``pytest benchmarks/ --benchmark-json FILE`` measured, model by model."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 # Numbers in ``extra_info`` that every benchmark of a model repeats.
 _OF_THE_MODEL = ("params", "multiply_adds", "test_accuracy", "threads")
 
@@ -56,19 +58,21 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
         facts = json.loads(content)
         for each in facts["benchmarks"]:
             extra = each["extra_info"]
-            if (model := extra.get("model")) is None:
+            if extra.get("model") is None:
                 continue
+            model = one_line(extra["model"])
             name, of_model = _name(each), figures.setdefault(model, {})
-            of_model[f"{name}, us"] = 1e6 * each["stats"]["median"]
+            of_model[f"{name}, us"] = _finite(1e6 * each["stats"]["median"])
             for key, value in extra.items():
                 if key not in _OF_THE_MODEL and isinstance(value, int | float):
-                    of_model[f"{name}, {key}"] = value
-            providers[model] = extra.get("provider", "")
+                    of_model[f"{name}, {one_line(key)}"] = _finite(value)
+            providers[model] = one_line(extra.get("provider", ""))
         machine = facts["machine_info"].get("mnistzoo", {})
         versions = [f"{name} {number}" for name, number in machine.get("versions", {}).items()]
         threads = [f"{n} thread{'' if n == 1 else 's'}"] if (n := machine.get("threads")) else []
         described = ", ".join([machine.get("processor", "another machine"), *threads, *versions])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        described = one_line(described)
+    except _MALFORMED as error:
         raise BenchmarkError(
             f"{path} is no result of pytest-benchmark; `pytest benchmarks/ --benchmark-json FILE` "
             "writes one"
@@ -83,4 +87,11 @@ def _name(benchmark: Mapping[str, Any]) -> str:
     parameters = {**(benchmark["params"] or {})}
     for model in ("model", "trainable"):
         parameters.pop(model, None)
-    return " ".join([function, *map(str, parameters.values())])
+    return one_line(" ".join([function, *map(str, parameters.values())]))
+
+
+def _finite(number: float) -> float:
+    """Return the number, which JSON can hold; Python reads NaN, Infinity and 10**400 out of it."""
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no figure")
+    return number

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,8 +21,10 @@ from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
+from mnistzoo.missing import INSTALL_ONNX
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
+from mnistzoo.warning_filters import warnings_kept_back
 
 if TYPE_CHECKING:
     import onnx
@@ -77,7 +78,7 @@ def convert(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; `pip install {package}`")
+            raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = load_dataset("mnist-10k")
@@ -287,7 +288,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     try:
         with (
-            warnings.catch_warnings(action="ignore"),
+            warnings_kept_back(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):

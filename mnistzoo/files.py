@@ -1,12 +1,23 @@
 """Writing files so that a reader never sees half of one."""
 
+import contextlib
 import errno
+import glob
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_JUST_NOW = 60  # seconds
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -24,7 +35,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     It is written beside ``path`` and renamed over it, so an error in the block, a full disk or a
     killed process leaves what was there before. A symbolic link stays one: its target is replaced.
-    Something that is no regular file (``/dev/null``, a pipe) is written to directly.
+    Something that is no regular file (``/dev/null``, a pipe) is written to directly. What a killed
+    process left beside it is removed.
 
     Raises:
         OSError: if the file cannot be written.
@@ -36,17 +48,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with target.open("wb") as stream:
                 yield stream
             return
-        with beside.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(target)
+        _remove_what_lies_beside(target)
+        with contextlib.ExitStack() as until_renamed:
+            with beside.open("xb") as stream:
+                until_renamed.enter_context(claimed(beside))
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(target)
     except OSError as error:
         # A full disk's error names no file, and that of a missing folder a file nobody asked for.
         named = str(path) if error.filename in (None, str(beside)) else error.filename
         raise OSError(error.errno, error.strerror, named) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk even where there is none
+            beside.unlink()
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
@@ -60,6 +76,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a directory, not a file", str(path))
     if target.exists() and not target.is_file():
         return
+    _remove_what_lies_beside(target)
     beside = _beside(target)
     try:
         beside.touch(exist_ok=False)
@@ -68,5 +85,53 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     beside.unlink()
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Keep :func:`remove_left_over` from a file or folder in the block, while this process lives.
+
+    Where there are no such locks, on Windows, nothing is removed either.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_left_over(folder: Path, pattern: str) -> None:
+    """Remove what a process that was killed left half done.
+
+    Args:
+        folder: where it lies.
+        pattern: of the names, such as ``".download-*"``, that processes of mnistzoo alone give, and
+            to what they have :func:`claimed`.
+    """
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):  # what cannot be removed does no harm
+        for path in folder.glob(pattern):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                found = os.fstat(descriptor)
+                empty = not any(path.iterdir()) if path.is_dir() else found.st_size == 0
+                if empty and time.time() - found.st_mtime < _JUST_NOW:  # not claimed yet, perhaps
+                    continue
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except BlockingIOError:  # its process lives
+                continue
+            finally:
+                os.close(descriptor)
+
+
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+
+
+def _remove_what_lies_beside(target: Path) -> None:
+    remove_left_over(target.parent, f".{glob.escape(target.name)}.*.part")

@@ -1,14 +1,17 @@
 """Images through a model: the device, the input format, and batches that fit the cache."""
 
+import copy
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.cpu import computing_threads, keep_freed_memory
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inputs import to_input
-from mnistzoo.modules import calling
+from mnistzoo.modules import calling, unwrapped
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
 BATCH_SIZE = 100
@@ -60,10 +63,11 @@ _COUNTS: dict[str, Callable[[], int]] = {
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits ``(N, C)``, float32, of images ``(N, 1, 28, 28)`` on their device.
 
-    The model is put into evaluation mode for it, and each module back into its own mode.
+    It computes in evaluation mode; the model itself stays in the mode in which it is.
 
     Args:
-        model: on the device of the images.
+        model: on the device of the images. In training mode it must be one that ``copy.deepcopy``
+            can copy.
         images: uint8, 0 (paper) to 255 (ink), or float from 0 to 1.
         batch_size: of how many images at once.
 
@@ -73,21 +77,48 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     return predict_batches(model, images.split(batch_size), images.device)
 
 
+def predict_probabilities(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities ``(N, C)`` of images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
+
+    ``Predictor.probabilities`` does the same for an ONNX file.
+
+    Raises:
+        ModelFailed: if the model raises an exception.
+    """
+    logits = predict_logits(model, torch.from_numpy(images).unsqueeze(1))
+    return logits.softmax(1).numpy()
+
+
 @torch.inference_mode()
 def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Tensor:
     """Return what :func:`predict_logits` does for images that come batch by batch."""
     keep_freed_memory()
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model = in_evaluation_mode(model)
     logits = []
-    try:
-        # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
-        with computing_threads(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for batch in batches:
-                inputs = to_input(batch.to(device))
-                with calling(model, f"forward() of a batch of {len(inputs)}"):
-                    logits.append(model(inputs).float())
-        return torch.cat(logits)
-    finally:
-        for module, training in modes:
-            module.training = training
+    # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
+    with computing_threads(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for batch in batches:
+            inputs = to_input(batch.to(device))
+            with calling(model, f"forward() of a batch of {len(inputs)}"):
+                logits.append(model(inputs).float())
+    return torch.cat(logits)
+
+
+def in_evaluation_mode(model: nn.Module) -> nn.Module:
+    """Return the model if it is in evaluation mode, else a copy in it that shares its tensors.
+
+    To switch the model itself, and back, would change it under another thread that uses it.
+
+    Raises:
+        ModelFailed: if it has to be copied and cannot be.
+    """
+    if not any(module.training for module in model.modules()):
+        return model
+    model = unwrapped(model)
+    values = (each for module in model.modules() for each in vars(module).values())
+    tensors = (*model.parameters(), *model.buffers(), *values)
+    shared = {id(each): each for each in tensors if isinstance(each, Tensor)}
+    with calling(model, "copying it, since it is in training mode (call model.eval() before),"):
+        copied: nn.Module = copy.deepcopy(model, shared)
+    copied.eval()
+    return copied

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.runtime import import_onnxruntime
+
 if TYPE_CHECKING:
     import onnx
 
@@ -22,6 +24,8 @@ def quantise(model: "onnx.ModelProto", images: NDArray[np.float32]) -> "onnx.Mod
         images: float32 ``(N, 1, 28, 28)``, 0 to 1, to calibrate with; none of the test set.
     """
     import onnx
+
+    import_onnxruntime()
     from onnxruntime import quantization
 
     (name,) = (each.name for each in model.graph.input)

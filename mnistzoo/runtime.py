@@ -1,7 +1,10 @@
 """ONNX files under ONNX Runtime; needs numpy and onnxruntime, and no torch."""
 
+import contextlib
+import functools
 import os
 import re
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 
 _INPUT_SHAPE = [1, 28, 28]
 _OUTPUT_SHAPE = [10]
+_MOST_THREADS = 1_024
+# Of the two runs that try out a file.
+_MOST_SECONDS = 60
+_MOST_MEMORY = 2**30
 
 
 class OnnxFileError(MnistzooError):
@@ -33,8 +40,8 @@ class Predictor:
 
     Args:
         model: path of the file, or its bytes.
-        threads: to compute with. One is the fastest for a single image of a small net; more help
-            large batches.
+        threads: to compute with, 1 to 1,024. One is the fastest for a single image of a small net;
+            more help large batches.
 
     Attributes:
         metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
@@ -43,10 +50,11 @@ class Predictor:
         OnnxFileError: if the file is no ONNX model from images to logits, or onnxruntime is not
             installed or too old for it.
         OSError: if the file cannot be read.
+        ValueError: for another number of threads.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
-        _onnxruntime()  # that it is missing is said before anything about the file
+        import_onnxruntime()  # that it is missing is said before anything about the file
         if isinstance(model, bytes):
             self._where, self._content, self._folder = "the model", model, ""
         else:
@@ -55,13 +63,36 @@ class Predictor:
             with path.open("rb") as stream:
                 self._content = stream.read()
             self._folder = os.path.dirname(os.path.abspath(path))
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"threads is {threads}, it must be from 1 to {_MOST_THREADS:,}")
         self._threads = threads
         self._open()
 
     def _open(self) -> None:
-        onnxruntime, where = _onnxruntime(), self._where
+        onnxruntime, where = import_onnxruntime(), self._where
+        try:
+            trial = self._session_of(onnxruntime, trial=True)
+            self._require_signature(trial)
+            self._try(onnxruntime, trial)
+            self._session = self._session_of(onnxruntime)
+            metadata = self._session.get_modelmeta().custom_metadata_map
+        except MnistzooError:
+            raise
+        except UnicodeDecodeError as error:
+            raise OnnxFileError(
+                f"{where} has metadata that are no UTF-8; export it again"
+            ) from error
+        except Exception as error:  # its own classes have no common ancestor
+            raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
+        self.metadata: Mapping[str, str] = metadata
+
+    def _session_of(self, onnxruntime: Any, *, trial: bool = False) -> Any:
+        """Return a session; one for a trial gets a bounded memory, and folds no constants before.
+
+        Folding computes them while the file is opened, in memory that nothing bounds.
+        """
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = 1 if trial else self._threads
         options.inter_op_num_threads = 1
         # Between two calls a spinning thread would take the core from whoever needs it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -70,13 +101,16 @@ class Predictor:
             options.add_session_config_entry(
                 "session.model_external_initializers_file_folder_path", self._folder
             )
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                self._content, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its own classes have no common ancestor
-            raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if trial:
+            _bound_memory(onnxruntime)
+            options.add_session_config_entry("session.use_env_allocators", "1")
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return onnxruntime.InferenceSession(
+            self._content, options, providers=["CPUExecutionProvider"]
+        )
+
+    def _require_signature(self, session: Any) -> None:
+        inputs, outputs = session.get_inputs(), session.get_outputs()
         if (
             [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
             or [(each.type, each.shape[1:]) for each in outputs]
@@ -84,24 +118,50 @@ class Predictor:
             or isinstance(inputs[0].shape[0], int)
         ):
             raise OnnxFileError(
-                f"{where} maps {_signature(inputs)} to {_signature(outputs)}, not images "
+                f"{self._where} maps {_signature(inputs)} to {_signature(outputs)}, not images "
                 "float (N, 1, 28, 28) to logits (N, 10); `mnistzoo export` writes such a file"
             )
-        self._input = inputs[0].name
-        self._outputs = [outputs[0].name]
+        self._input, self._outputs = inputs[0].name, [outputs[0].name]
+
+    def _try(self, onnxruntime: Any, session: Any) -> None:
+        """Run a session for one image and for two, in bounded memory and time."""
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        stop = threading.Timer(_MOST_SECONDS, setattr, (options, "terminate", True))
+        stop.daemon = True
+        stop.start()
+        images = np.stack([np.zeros((1, 28, 28), np.float32), np.ones((1, 28, 28), np.float32)])
         try:
-            blank = self.logits(np.zeros((1, 1, 28, 28), np.float32))
-        except Exception as error:
+            for count, words in enumerate(("a single image", "two images"), 1):
+                try:
+                    logits = self._run(session, images[:count], options)
+                except OnnxFileError:
+                    raise
+                except Exception as error:
+                    why = _text(error)
+                    if options.terminate:
+                        why = f"it took more than {_MOST_SECONDS} seconds"
+                    raise OnnxFileError(
+                        f"{self._where} fails for {words} ({why}); export its model with a batch "
+                        "of any size"
+                    ) from error
+        finally:
+            stop.cancel()
+        if (logits > 0).all() and (abs(logits.sum(axis=1) - 1) < 1e-4).all():
             raise OnnxFileError(
-                f"{where} fails for a single image ({_text(error)}); export its model with a batch "
-                "of any size"
-            ) from error
-        full = self.logits(np.ones((1, 1, 28, 28), np.float32))
-        if all((each > 0).all() and abs(each.sum() - 1) < 1e-4 for each in (blank, full)):
-            raise OnnxFileError(
-                f"{where} gives probabilities, not logits; leave out the softmax at its end"
+                f"{self._where} gives probabilities, not logits; leave out the softmax at its end"
             )
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def _run(
+        self, session: Any, inputs: NDArray[np.float32], options: Any = None
+    ) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(self._outputs, {self._input: inputs}, options)[0]
+        if logits.shape != (len(inputs), *_OUTPUT_SHAPE):
+            raise OnnxFileError(
+                f"{self._where} gives logits {logits.shape} for {len(inputs)} images, not "
+                f"({len(inputs)}, 10); export its model with a batch of any size"
+            )
+        return logits
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("_where", "_content", "_folder", "_threads")
@@ -112,8 +172,12 @@ class Predictor:
         self._open()
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink)."""
-        return self._session.run(self._outputs, {self._input: inputs})[0]
+        """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink).
+
+        Raises:
+            OnnxFileError: if the model gives logits for another number of images.
+        """
+        return self._run(self._session, inputs)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
@@ -153,12 +217,17 @@ class Predictor:
         return read(picture, self.probabilities).predictions
 
 
-def _onnxruntime() -> Any:
-    """Return the module.
+def import_onnxruntime() -> Any:
+    """Return the module, its telemetry off: every import of it goes through here.
+
+    By default ONNX Runtime 1.32 writes a device id into the user's cache, files into the temporary
+    folder, and sends both to its maker. It reads the variable while it is imported;
+    ``disable_telemetry_events()`` comes too late. Who has set the variable has chosen.
 
     Raises:
         OnnxFileError: if it is not installed, or a file of its name hides it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
 
@@ -167,6 +236,17 @@ def _onnxruntime() -> Any:
         how = hidden_module(error) or "`pip install onnxruntime`"
         raise OnnxFileError(f"running ONNX files needs onnxruntime; {how}") from error
     return onnxruntime
+
+
+@functools.cache
+def _bound_memory(onnxruntime: Any) -> None:
+    """Make an allocator with a limit for the sessions of this process that ask for it."""
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    limit = onnxruntime.OrtArenaCfg({"max_mem": _MOST_MEMORY, "arena_extend_strategy": 1})
+    with contextlib.suppress(Exception):  # the program that we are part of has made one
+        onnxruntime.create_and_register_allocator(cpu, limit)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -135,7 +135,7 @@ class Recipe:
     clip_norm: float | None = field(default=None, metadata=within(0, closed="neither"))
     precision: Precision = "float32"
     compile: bool = False
-    threads: int | None = field(default=1, metadata=within(1, 2**31 - 1))
+    threads: int | None = field(default=1, metadata=within(1, 1_024))
     seed: int = field(default=0, metadata=within(0, 2**63 - 1))
     augmentation: Augmentation = Augmentation()
     distillation: Distillation | None = None

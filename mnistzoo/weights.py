@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -19,6 +19,7 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
 from mnistzoo.provenance import Provenance
+from mnistzoo.warning_filters import warnings_kept_back
 
 _METADATA_KEY = "mnistzoo"
 _MOST_BESIDES = 1_000_000  # bytes of names and metadata beside the tensors
@@ -75,7 +76,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(_damaged(path, error)) from error
     return metadata if isinstance(metadata, dict) else {}
 
@@ -175,6 +176,8 @@ def _differences(state: StateDict, expected: StateDict) -> str:
 
 def _kind(tensor: Tensor) -> str:
     """Return dtype and shape; floats are all of one kind, since they can be converted."""
+    if tensor.is_nested:  # it has no shape
+        return "nested"
     dtype = "float" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
     return f"{dtype} {tuple(tensor.shape)}"
 
@@ -194,7 +197,8 @@ def _read_state(path: Path, content: bytes) -> StateDict:
             case ".safetensors":
                 return safetensors.torch.load(content)
             case ".pt" | ".pth":
-                with warnings.catch_warnings(action="ignore"):
+                _require_that_it_takes_no_more_memory(path, content)
+                with warnings_kept_back():
                     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
@@ -221,6 +225,28 @@ def _read_state(path: Path, content: bytes) -> StateDict:
         )
         raise WeightsError(f"{path} holds no state dict but {held}; {_HOW_TO_SAVE}")
     return dict(state)
+
+
+def _require_that_it_takes_no_more_memory(path: Path, content: bytes) -> None:
+    """Refuse a PyTorch file that asks for more memory than it has bytes, as a few hundred can.
+
+    Raises:
+        WeightsError: if it does. ``torch.save`` never writes such a file.
+    """
+    asks = ""
+    if b"\nbytearray\n" in content:  # in a pickle: a call, with any number as its argument
+        asks = "it creates a bytearray"
+    elif zipfile.is_zipfile(packed := io.BytesIO(content)):
+        with zipfile.ZipFile(packed) as archive:
+            members = archive.infolist()
+        if any(each.filename.endswith("/constants.pkl") for each in members):
+            return  # a TorchScript program, which torch refuses unread
+        if any(each.compress_type != zipfile.ZIP_STORED for each in members):
+            asks = "its members are compressed"
+        elif (unpacked := sum(each.file_size for each in members)) > len(content):
+            asks = f"its members overlap and have {unpacked:,} bytes in all"
+    if asks:
+        raise WeightsError(f"{path} may take any amount of memory ({asks}); {_HOW_TO_SAVE}")
 
 
 def _is_state(found: object) -> TypeGuard[Mapping[str, Tensor]]:

@@ -1,3 +1,5 @@
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from mnistzoo import (
 )
 from mnistzoo.data import DataError
 from mnistzoo.inference import predict_logits, resolve_device
+from mnistzoo.modules import ModelFailed
 
 
 def evaluation(labels: list[int], predictions: list[int], confidence: float) -> Evaluation:
@@ -93,6 +96,32 @@ def test_a_module_that_is_frozen_in_a_training_model_stays_so() -> None:
     model[1].eval()
     predict_logits(model, torch.zeros(1, 1, 28, 28, dtype=torch.uint8))
     assert [module.training for module in model] == [True, False, True]
+
+
+def test_threads_evaluate_one_model_in_training_mode_and_leave_it_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 32), nn.BatchNorm1d(32), nn.Dropout(0.5), nn.Linear(32, 10)
+    ).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    images = torch.tensor(load_dataset("mnist-10k").test.images[:200]).unsqueeze(1)
+    expected = predict_logits(copy.deepcopy(model).eval(), images)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: predict_logits(model, images), range(80)))
+    assert all(torch.allclose(each, expected, atol=1e-5) for each in found)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[name], each) for name, each in model.state_dict().items())
+
+
+def test_a_model_in_training_mode_that_cannot_be_copied_says_what_to_do() -> None:
+    class Uncopied(Bright):
+        def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+            raise TypeError("there is only one")
+
+    images = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    with pytest.raises(ModelFailed, match=r"call model\.eval\(\) before.*there is only one"):
+        predict_logits(Uncopied(), images)
+    assert predict_logits(Uncopied().eval(), images).shape == (2, 10)
 
 
 @pytest.mark.parametrize(

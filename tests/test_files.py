@@ -163,3 +163,32 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         stream.write(b"content")
     assert (tmp_path / "home" / "file").read_bytes() == b"content"
     assert listing(tmp_path) == ["home"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_what_a_killed_process_left_is_removed_by_the_next_and_by_the_next_check(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file[1]"
+    for next_run in (check_replaceable, _write):
+        run([sys.executable, "-c", DIE_WHILE_WRITING, str(path)], check=True)
+        assert len(listing(tmp_path)) == 1
+        next_run(path)
+        assert [name for name in listing(tmp_path) if name.endswith(".part")] == []
+        path.unlink(missing_ok=True)
+
+
+def test_what_another_writer_has_begun_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as first:
+        first.write(b"first")
+        first.flush()
+        _write(path)
+        check_replaceable(path)
+    assert path.read_bytes() == b"first"
+    assert listing(tmp_path) == ["file"]
+
+
+def _write(path: Path) -> None:
+    with replacing(path) as stream:
+        stream.write(b"new")

@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import pickle
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset
+from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset, runtime
 from mnistzoo.runtime import OnnxFileError, softmax
 
 
@@ -77,6 +78,46 @@ def test_the_predictor_needs_no_torch(
     assert (done.stdout, done.stderr) == ("[1 1]\n", "")
 
 
+_WATCHED = """\
+import os, sys
+from mnistzoo import Predictor
+
+if "quantise" in sys.argv:
+    import numpy, onnx
+    from mnistzoo.quantization import quantise
+    quantise(onnx.load(sys.argv[1]), numpy.zeros((2, 1, 28, 28), "f4"))
+Predictor(sys.argv[1])
+for each in os.listdir("/proc/self/fd"):
+    if os.path.islink(f"/proc/self/fd/{each}"):
+        print(os.readlink(f"/proc/self/fd/{each}"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_onnxruntime_sends_no_telemetry_unless_the_user_lets_it(
+    linear_onnx: Path,
+    tmp_path: Path,
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    def left(*words: str, **settings: str) -> tuple[list[Path], list[str]]:
+        """Return the files in a new home folder, and what a process holds open at its end."""
+        home = tmp_path / f"home{len(settings)}"
+        home.mkdir()
+        folders = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+        env = dict.fromkeys(folders, str(home)) | settings
+        done = run_python("-c", _WATCHED, str(linear_onnx), *words, env=env)
+        assert done.returncode == 0, done.stderr
+        opened = [
+            each for each in done.stdout.splitlines() if each.startswith(("socket:", str(home)))
+        ]
+        return list(home.rglob("*")), opened
+
+    assert left("quantise") == ([], [])
+    # So this test sees what there is to see.
+    files, opened = left(ORT_DISABLE_TELEMETRY="0")
+    assert files and opened
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x01\x12"])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.onnx"
@@ -136,6 +177,94 @@ def test_a_model_that_does_not_give_logits_for_an_image_is_refused(
     )
     with pytest.raises(OnnxFileError, match=rf"other\.onnx .*{sentence}"):
         Predictor(path)
+
+
+def digits_onnx(
+    path: Path, nodes: list[onnx.NodeProto], constants: dict[str, NDArray[Any]]
+) -> Path:
+    """Write a model of nodes that follow ``flat``, float32 ``(n, 784)``, and end in ``logits``."""
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), *nodes],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return path
+
+
+FIRST_TEN = {"eye": np.eye(784, 10, dtype=np.float32)}
+PRODUCT = helper.make_node("MatMul", ["flat", "eye"], ["product"])
+
+
+@pytest.mark.parametrize("repeats", [[2, 1], [20, 1], [5005, 1]])
+def test_another_number_of_rows_than_images_is_refused(repeats: list[int], tmp_path: Path) -> None:
+    tile = helper.make_node("Tile", ["product", "repeats"], ["logits"])
+    constants = FIRST_TEN | {"repeats": np.array(repeats)}
+    path = digits_onnx(tmp_path / "rows.onnx", [PRODUCT, tile], constants)
+    with pytest.raises(OnnxFileError, match=rf"rows\.onnx gives logits \({repeats[0]}, 10\) for 1"):
+        Predictor(path)
+
+
+def test_a_file_that_runs_for_one_image_only_is_refused(tmp_path: Path) -> None:
+    shape = helper.make_node("Reshape", ["product", "shape"], ["logits"])
+    constants = FIRST_TEN | {"shape": np.array([1, 10])}
+    path = digits_onnx(tmp_path / "one.onnx", [PRODUCT, shape], constants)
+    with pytest.raises(OnnxFileError, match=r"one\.onnx fails for two images"):
+        Predictor(path)
+
+
+def test_an_endless_loop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_MOST_SECONDS", 1)
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["still"]),
+            helper.make_node("Add", ["before", "eye"], ["after"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["", "true", "eye"], ["weights"], body=body)
+    product = helper.make_node("MatMul", ["flat", "weights"], ["logits"])
+    constants = FIRST_TEN | {"true": np.array(True)}
+    path = digits_onnx(tmp_path / "loop.onnx", [loop, product], constants)
+    with pytest.raises(OnnxFileError, match="it took more than 1 seconds"):
+        Predictor(path)
+
+
+def test_a_constant_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        PRODUCT,
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["product", "zero"], ["logits"]),
+    ]
+    path = digits_onnx(tmp_path / "huge.onnx", nodes, FIRST_TEN | {"size": np.array([3 * 10**9])})
+    with pytest.raises(OnnxFileError, match=r"huge\.onnx fails .*12000000000"):
+        Predictor(path)
+
+
+def test_metadata_that_are_no_utf_8_are_refused(linear_onnx: Path) -> None:
+    content = linear_onnx.read_bytes()
+    assert content.count(b"Softmax regression") == 1
+    with pytest.raises(OnnxFileError, match=r"no UTF-8"):
+        Predictor(content.replace(b"Softmax regression", b"Softmax regressio\xff"))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1_025, 100_000])
+def test_so_many_threads_are_refused(threads: int, linear_onnx: Path) -> None:
+    with pytest.raises(ValueError, match=r"it must be from 1 to 1,024"):
+        Predictor(linear_onnx, threads=threads)
 
 
 def linear_graph(**changes: Any) -> onnx.ModelProto:

@@ -1,14 +1,17 @@
 import argparse
+import io
 import json
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors
+import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -262,6 +265,68 @@ def test_a_file_far_larger_than_the_model_is_refused_before_it_is_read(tmp_path:
         stream.truncate(10**12)  # sparse: no machine could read it
     with pytest.raises(WeightsError, match="1,000,000,000,000 bytes"):
         load_weights(Net(), path)
+
+
+def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return a file as torch.save writes it, or would if it compressed its members."""
+    with (
+        io.BytesIO() as packed,
+        zipfile.ZipFile(packed, "w", compression) as file,
+    ):
+        for name, content in members.items():
+            file.writestr(f"archive/{name}", content)
+        file.close()
+        return packed.getvalue()
+
+
+def test_a_pickle_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    huge = b"\x8a\x06" + (2**40).to_bytes(6, "little")  # a terabyte, which no test could have
+    path = tmp_path / "bomb.pth"
+    for module in (b"builtins", b"__builtin__"):
+        for call in (b"R", b"\x81"):
+            pickled = b"\x80\x02c" + module + b"\nbytearray\n" + huge + b"\x85" + call + b"."
+            path.write_bytes(archive({"data.pkl": pickled, "version": b"3\n"}))
+            with pytest.raises(WeightsError, match="may take any amount of memory"):
+                load_weights(Net(), path)
+
+
+def test_members_that_unpack_to_more_than_the_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(net(0).state_dict() | {"more": torch.zeros(1_000_000)}, path)
+    with zipfile.ZipFile(path) as file:
+        members = {
+            name.partition("/")[2]: file.read(name) for name in file.namelist() if "/" in name
+        }
+    path.write_bytes(archive(members, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(WeightsError, match="its members are compressed"):
+        load_weights(Net(), path)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", ["meta", "nested"])
+def test_tensors_without_values_or_shape_are_refused(kind: str, tmp_path: Path) -> None:
+    values = torch.zeros(4)
+    values = values.to("meta") if kind == "meta" else torch.nested.nested_tensor([values])
+    torch.save(net(0).state_dict() | {"norm.bias": values}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match=r"norm\.bias"):
+        load_weights(Net(), tmp_path / "net.pt")
+
+
+def test_metadata_that_are_nested_too_deep_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    deep = {"mnistzoo": "[" * 100_000 + "]" * 100_000}
+    safetensors.torch.save_file(net(0).state_dict(), path, deep)
+    with pytest.raises(WeightsError, match="damaged"):
+        read_metadata(path)
+
+
+def test_threads_that_load_leave_the_filters_of_warnings_alone(tmp_path: Path) -> None:
+    torch.save(net(0).state_dict(), tmp_path / "net.pt")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda seed: load_weights(net(seed), tmp_path / "net.pt"), range(200)))
+    assert warnings.filters == before
 
 
 def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:

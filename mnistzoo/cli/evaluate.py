@@ -4,7 +4,14 @@ import click
 
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import FILE, data_dir_option, dataset_option, device_option, json_option
+from mnistzoo.cli.options import (
+    FILE,
+    check_writable,
+    data_dir_option,
+    dataset_option,
+    device_option,
+    json_option,
+)
 
 
 @click.command("evaluate", cls=Command)
@@ -31,6 +38,8 @@ def command(
 
     Its accuracy, per digit too, its confusions and its confidence.
     """
+    check_writable(json_file)
+
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import evaluate
     from mnistzoo.inference import resolve_device

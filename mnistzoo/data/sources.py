@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from mnistzoo.data.idx import IdxError, idx_bytes, parse_idx, read_idx, write_idx
 from mnistzoo.errors import MnistzooError
+from mnistzoo.files import claimed, remove_left_over
 from mnistzoo.missing import MissingModuleError, why_not_imported
 from mnistzoo.spec import DataFile
 
 _PACKED = (".gz", ".zip")
 _MOST_UNPACKED = 2**30
 _KINDS = {"md5": "MD5", "sha256": "SHA-256"}
+_BEGUN = ".download-"
 
 _log = logging.getLogger("mnistzoo")
 
@@ -120,11 +122,15 @@ def download(
         OSError: if ``folder`` cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_left_over(folder, f"{_BEGUN}*")
     failures = []
     for source in sources:
         _log.info("downloading %s from %s", name, source)
         # Inside the folder, so that the final renames stay on one file system.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+        with (
+            tempfile.TemporaryDirectory(dir=folder, prefix=_BEGUN) as temporary,
+            claimed(Path(temporary)),
+        ):
             try:
                 _fetch(source, files, answer_within)(Path(temporary))
                 kept = [_kept(Path(temporary), file) for file in files]

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import warnings
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
+from mnistzoo.warning_filters import warnings_kept_back
 
 Source = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
@@ -21,6 +21,7 @@ SUFFIXES = (
     *(".heic", ".heif"),
 )
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+_MOST_SCANNED = 2_000_000_000  # pixels times the scans of a JPEG: some seconds
 _LONGEST = 1_280  # pixels of the longer side, after which a digit gains nothing
 
 
@@ -68,10 +69,10 @@ def decode(picture: Source) -> Picture:
 
 def _opened(stream: BinaryIO, name: str) -> Picture:
     try:
-        with (
-            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(stream, formats=(*_FORMATS, *_heif())) as image,
-        ):
+        with warnings_kept_back("error", Image.DecompressionBombWarning):
+            opened = Image.open(stream, formats=(*_FORMATS, *_heif()))
+        with opened as image:
+            _require_few_scans(stream, image, name)
             longest = max(image.size)
             image.draft("RGB", (_LONGEST, _LONGEST))
             return _decoded(image, name, longest)
@@ -89,10 +90,28 @@ def _opened(stream: BinaryIO, name: str) -> Picture:
         raise PictureError(
             f"{name} cannot be read as a picture; save it as PNG, JPEG, WebP, TIFF, BMP or GIF"
         ) from error
+    except PictureError:
+        raise
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than there is; make it smaller") from error
     except Exception as error:  # whatever a decoder makes of damaged bytes
         raise PictureError(f"{name} is a damaged picture ({error}); save it again") from error
+
+
+def _require_few_scans(stream: BinaryIO, image: Image.Image, name: str) -> None:
+    """Refuse a progressive JPEG that goes over its pixels so often that it takes minutes.
+
+    Raises:
+        PictureError: if it does; cameras and programs write about ten scans.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return
+    place = stream.tell()
+    stream.seek(0)
+    scans = stream.read().count(b"\xff\xda")  # elsewhere in a JPEG no ff is followed by da
+    stream.seek(place)
+    if scans * image.width * image.height > _MOST_SCANNED:
+        raise PictureError(f"{name} is a JPEG of {scans} scans, which take too long; save it again")
 
 
 def _heif() -> tuple[str, ...]:

@@ -277,4 +277,4 @@ def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str) -> None:
     ]
     digits = [{"file": each["file"], **digit} for each in predictions for digit in each["digits"]]
     Table(columns, digits).show()
-    say(f"  by {by}")
+    say(f"  by {one_line(by)}")

@@ -1,9 +1,11 @@
 """A checkpoint: one file from which a training run goes on, bit for bit."""
 
+import dataclasses
 import hashlib
 import json
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import safetensors
@@ -15,11 +17,12 @@ from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import check_replaceable, expanded, replacing
 from mnistzoo.spec import Recipe
-from mnistzoo.training.state import TrainingState
+from mnistzoo.training.callbacks import Epoch
+from mnistzoo.training.state import StateDict, TrainingState
 
 _log = logging.getLogger("mnistzoo")
 _FILE = "checkpoint.safetensors"
-_FACTS = "mnistzoo-checkpoint"
+_FACTS, _SHA256 = "mnistzoo-checkpoint", "sha256"
 
 
 class CheckpointError(MnistzooError):
@@ -49,6 +52,7 @@ class Checkpoint:
         model: nn.Module,
     ) -> None:
         self.path = expanded(folder) / _FILE
+        self._fails = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         check_replaceable(self.path)
         pixels = hashlib.sha256(data.images.tobytes())
@@ -70,25 +74,39 @@ class Checkpoint:
             else torch.backends.cpu.get_cpu_capability(),
         }
 
-    def save(self, state: TrainingState, epochs: list[dict[str, Any]]) -> None:
-        """Replace the file, whole or not at all.
+    def save(self, state: TrainingState, epochs: Sequence[Epoch]) -> None:
+        """Replace the file, whole or not at all; where that fails, say so, and leave the old one.
+
+        A full disk or a folder that went away must not cost the training: it goes on.
 
         Args:
             state: after the last of the epochs.
-            epochs: what is to be remembered of each; anything that JSON can hold.
-
-        Raises:
-            OSError: if the file cannot be written.
+            epochs: to be remembered.
         """
         facts = {
             "run": self._run,
             "layers": self._layers,
             "machine": self._machine,
-            "epochs": epochs,
+            "epochs": [dataclasses.asdict(each) for each in epochs],
         }
-        payload = safetensors.torch.save(state.tensors(), metadata={_FACTS: json.dumps(facts)})
-        with replacing(self.path) as stream:
-            stream.write(payload)
+        tensors, text = state.tensors(), json.dumps(facts)
+        metadata = {_FACTS: text, _SHA256: _sha256(tensors, text)}
+        payload = safetensors.torch.save(tensors, metadata)
+        try:
+            with replacing(self.path) as stream:
+                stream.write(payload)
+        except OSError as error:
+            if not self._fails:
+                _log.warning(
+                    "%s cannot be written after epoch %d (%s); the training goes on, and each "
+                    "epoch tries again",
+                    *(self.path, len(epochs), error.strerror),
+                )
+            self._fails = True
+            return
+        if self._fails:
+            _log.info("%s is written again, after epoch %d", self.path, len(epochs))
+        self._fails = False
 
     def require_absent(self) -> None:
         """Refuse to replace the checkpoint of an earlier run.
@@ -102,25 +120,14 @@ class Checkpoint:
                 "name another folder"
             )
 
-    def restore(self, state: TrainingState) -> list[dict[str, Any]]:
+    def restore(self, state: TrainingState) -> list[Epoch]:
         """Put the state where the file left it, and return the epochs that it remembers.
 
         Raises:
             CheckpointError: if the file is damaged or of another run.
             OSError: if the file cannot be read.
         """
-        try:
-            with safetensors.safe_open(self.path, framework="pt") as file:
-                facts = json.loads((file.metadata() or {})[_FACTS])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            run, layers, machine = facts["run"], facts["layers"], facts["machine"]
-            epochs = facts["epochs"]
-        except FileNotFoundError:
-            raise
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.path} is damaged or no checkpoint; delete it to start again"
-            ) from error
+        run, layers, machine, epochs, tensors = self._read()
         if run != self._run:
             raise CheckpointError(
                 f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
@@ -140,6 +147,35 @@ class Checkpoint:
             )
         state.restore(tensors)
         return epochs
+
+    def _read(self) -> tuple[dict[str, Any], str, dict[str, Any], list[Epoch], StateDict]:
+        """Return what the file holds, once its checksum is that of its content."""
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            text = metadata[_FACTS]
+            if metadata[_SHA256] != _sha256(tensors, text):
+                raise ValueError("its checksum is another")
+            facts = json.loads(text)
+            epochs = [Epoch(**each) for each in facts["epochs"]]
+            run, machine = dict(facts["run"]), dict(facts["machine"])
+            return run, facts["layers"], machine, epochs, tensors
+        except FileNotFoundError:
+            raise
+        except (
+            *(safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError),
+            RecursionError,
+        ) as error:
+            raise CheckpointError(
+                f"{self.path} is damaged or no checkpoint; delete it to start again"
+            ) from error
+
+
+def _sha256(tensors: StateDict, facts: str) -> str:
+    content = hashlib.sha256(safetensors.torch.save(tensors))
+    content.update(facts.encode())
+    return content.hexdigest()
 
 
 def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:

@@ -43,7 +43,7 @@ class TrainingDiverged(MnistzooError):
 
 
 class TrainingFailed(MnistzooError):
-    """The model failed, or a checkpoint could not be written, after some complete epochs.
+    """The model failed, or a callback, after some complete epochs.
 
     ``result`` is that of these epochs; the cause is the error itself.
     """
@@ -151,14 +151,15 @@ def train(
         TrainingDiverged: at the end of an epoch in which the loss or a weight became NaN or
             infinite.
         TrainingInterrupted: on Ctrl-C.
-        TrainingFailed: if the model raises an exception, or a checkpoint cannot be written, after
-            some complete epochs; before those the error itself.
+        TrainingFailed: if the model raises an exception, or a callback an ``OSError``, after some
+            complete epochs; before those the error itself.
         CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
             ``resume`` is not set.
         DeviceError: if the device is not there.
         ModelError: if the model has no such recipe, or the recipe's teacher cannot be loaded.
         ModelFailed: if the model raises an exception.
-        OSError: if the checkpoint cannot be written.
+        OSError: if no checkpoint can be written at the start; one that cannot be later is logged,
+            and the training goes on.
         TypeError: if a recipe has no such field.
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.

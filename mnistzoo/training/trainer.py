@@ -1,7 +1,7 @@
 """The training loop, one for all models, driven by a recipe."""
 
-import dataclasses
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -31,6 +31,8 @@ from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
 
 _log = logging.getLogger("mnistzoo")
+# Initial weights and dropout are drawn by torch's global generator, one for all threads.
+_GLOBAL_GENERATOR = threading.RLock()
 
 
 class NotFinite(Exception):
@@ -86,10 +88,11 @@ def fit(
         CheckpointError: if the checkpoint is damaged or of another run.
         ModelError: if the recipe's teacher cannot be loaded.
         ModelFailed: if the model raises an exception.
-        OSError: if the checkpoint cannot be read or written.
+        OSError: if the checkpoint cannot be read.
     """
     keep_freed_memory()
     with (
+        _GLOBAL_GENERATOR,
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         computing_threads(recipe.threads),
         denormals_flushed(),
@@ -103,7 +106,7 @@ def fit(
         saved = checkpoint(state.model)
         fitted = Fit(state.result, [])
         if saved is not None and saved.path.exists():
-            fitted.history = [Epoch(**each) for each in saved.restore(state)]
+            fitted.history = saved.restore(state)
             _log.info("going on from %s after epoch %d", saved.path, len(fitted.history))
         start = Start(name, recipe, len(data), steps, len(fitted.history))
         for callback in callbacks:
@@ -114,7 +117,7 @@ def fit(
                 last_good = _copy_of_state(fitted.model)
                 fitted.history.append(epoch)
                 if saved is not None:
-                    saved.save(state, [dataclasses.asdict(each) for each in fitted.history])
+                    saved.save(state, fitted.history)
                 for callback in callbacks:
                     callback.on_epoch_end(epoch)
         except (KeyboardInterrupt, NotFinite, MnistzooError, OSError) as stop:
@@ -141,6 +144,7 @@ def _epochs(
     step = start.epochs_done * start.steps
     before = fitted.history[-1].seconds if fitted.history else 0.0
     started = time.perf_counter() - before
+    left: Tensor | None = torch.get_rng_state()
     for number in range(start.epochs_done + 1, recipe.epochs + 1):
         state.model.train()
         # Losses stay on the device until the epoch ends: reading one would wait for its step.
@@ -152,10 +156,12 @@ def _epochs(
                 inputs = augment(inputs, recipe.augmentation, state.distortion)
             else:
                 inputs = crop_middle(inputs, recipe.augmentation.crop)
+            left = _warn_of_strangers(left)
             with calling(state.model, f"a training step on a batch of {len(batch)}"):
                 loss = loss_of(inputs, labels.index_select(0, batch))
                 state.model.zero_grad()
                 loss.backward()
+            left = None if left is None else torch.get_rng_state()
             if recipe.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
             rate = learning_rate(recipe, step, all_steps)
@@ -175,10 +181,26 @@ def _epochs(
             raise NotFinite(step=len(step_losses))
         accuracy = None
         if validation is not None and held_out is not None:
+            state.result.eval()
             predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
         seconds = time.perf_counter() - started
         yield Epoch(number, float(losses.mean()), rate, accuracy, seconds)
+
+
+def _warn_of_strangers(left: Tensor | None) -> Tensor | None:
+    """Say so, once, if the state of the global generator is another than the last step left it.
+
+    Returns:
+        The state, or None once it was said.
+    """
+    if left is None or torch.equal(left, torch.get_rng_state()):
+        return left
+    _log.warning(
+        "something else draws torch's random numbers while this run trains (a callback, or another "
+        "thread); the same seed will not give these weights again"
+    )
+    return None
 
 
 def training_precision(recipe: Recipe, device: torch.device) -> Precision:

@@ -158,6 +158,7 @@ def assert_one_sentence(says: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("evaluate clitest --weights absent.safetensors", "absent.safetensors: "),
         ("evaluate clitest --weights absent.txt", "absent.txt: "),
         ("evaluate clitest --data-dir absent", "mnistzoo data download"),
+        ("evaluate clitest --data-dir absent --json absent/a.json", "absent/a.json: "),
         ("compare clitest --data-dir absent", "mnistzoo data download"),
         ("data path --data-dir absent", "mnistzoo data download"),
         ("data path --dataset mnist-10k --data-dir absent", "leave --data-dir out"),

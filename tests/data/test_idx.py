@@ -1,10 +1,12 @@
 """The IDX format: round trips, and every way a file can be malformed."""
 
 import gzip
+import itertools
 import math
 import random
 import re
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -318,6 +320,41 @@ def test_random_bytes_are_read_faithfully_or_refused(
     path.write_bytes(packed(start + rest, compress))
     array = read_unless_refused(path)
     assert array is None or idx_bytes(array) == start + rest
+
+
+def gzipped(content: bytes, name: bytes = b"") -> bytes:
+    """Return a gzip stream with a file name in its header."""
+    plain = gzip.compress(content, mtime=0)
+    return plain[:3] + b"\x08" + plain[4:10] + name + b"\0" + plain[10:]
+
+
+def test_members_of_a_gzip_file_are_joined_and_their_names_passed_over(path: Path) -> None:
+    content = idx_bytes(LABELS)
+    cuts = (0, 3, 7, len(content))
+    members = [gzipped(content[a:b], b"labels") for a, b in itertools.pairwise(cuts)]
+    path.write_bytes((b"\0" * 100_000).join(members) + b"\0" * 5)
+    assert np.array_equal(read_idx(path), LABELS)
+
+
+def test_a_long_name_in_a_gzip_header_takes_no_python_for_each_byte(path: Path) -> None:
+    path.write_bytes(gzipped(idx_bytes(LABELS), b"x" * 10_000_000))
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        array = read_idx(path)
+    finally:
+        sys.setprofile(None)
+    assert np.array_equal(array, LABELS)
+    assert calls < 100_000
+
+
+def test_a_gzip_file_of_countless_members_is_refused(path: Path) -> None:
+    assert_refused(path, gzip.compress(b"") * 20_000, "10000 members or more")
 
 
 def test_a_file_that_is_gzipped_twice_is_called_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,7 @@ import pytest
 from mnistzoo.data import DataError, IdxError, load_dataset, write_idx
 from mnistzoo.data.idx import idx_bytes
 from mnistzoo.data.sources import download, find, read_verified
+from mnistzoo.files import claimed
 from mnistzoo.spec import DataFile
 
 # What a mirror does with a request for a file, given the file's gzipped bytes.
@@ -166,6 +168,20 @@ def test_a_mirror_delivers_the_files_plain_and_nothing_else(
     folder = tmp_path / "new" / "folder"
     download("small", files, folder, [serve(deliver)])
     assert in_folder(folder) == contents
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_what_a_killed_download_left_is_removed_and_one_that_is_going_on_is_not(
+    tmp_path: Path, serve: Serve, files: list[DataFile], contents: Mapping[str, bytes]
+) -> None:
+    for name in ("killed", "going-on"):
+        (tmp_path / f".download-{name}").mkdir()
+        (tmp_path / f".download-{name}" / "half").write_bytes(b"half")
+    going_on = tmp_path / ".download-going-on"
+    with claimed(going_on):
+        download("small", files, tmp_path, [serve(deliver)])
+    assert {path.name for path in tmp_path.iterdir()} == {*contents, going_on.name}
+    assert [path.name for path in going_on.iterdir()] == ["half"]
 
 
 def test_after_a_mirror_that_delivers_no_other_is_asked(

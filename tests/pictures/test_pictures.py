@@ -188,6 +188,16 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes, sentence:
         read_picture(path)
 
 
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_they_are_decoded() -> None:
+    stream = io.BytesIO()
+    seven(2000, "black", "white").save(stream, "JPEG", progressive=True)
+    sound = stream.getvalue()
+    assert decode(sound).pixels.shape == (1000, 1000, 3)
+    last = sound[sound.rindex(b"\xff\xda") : -2]
+    with pytest.raises(PictureError, match=r"is a JPEG of 20.. scans, which take too long"):
+        decode(sound[:-2] + 2000 * last + sound[-2:])
+
+
 def test_a_damaged_picture_is_refused(tmp_path: Path) -> None:
     seven(200, "black", "white").save(tmp_path / "seven.png")
     content = (tmp_path / "seven.png").read_bytes()

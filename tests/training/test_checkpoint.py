@@ -1,5 +1,7 @@
 """A run that was stopped and went on is the run that was never stopped, bit for bit."""
 
+import hashlib
+import json
 import logging
 import subprocess
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -354,6 +357,52 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     ):
         file.write_bytes(damaged)
         refused("is damaged or no checkpoint", file)
+
+
+def test_a_single_bit_that_flips_is_found(tmp_path: Path) -> None:
+    file = stopped(tmp_path)
+    sound = file.read_bytes()
+    for place in range(9, len(sound), len(sound) // 60):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        refused("is damaged or no checkpoint", file)
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {"epochs": [3]},
+        {"epochs": [{"number": 1}]},
+        {"epochs": {"a": 1}},
+        {"epochs": None},
+        {"run": 5},
+        {"machine": [[1]]},
+        [],
+        None,
+    ],
+)
+def test_malformed_facts_are_no_checkpoint(malformed: Any, tmp_path: Path) -> None:
+    file = stopped(tmp_path)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        facts = json.loads(opened.metadata()["mnistzoo-checkpoint"])
+    text = json.dumps(facts | malformed if isinstance(malformed, dict) else malformed)
+    sign(file, text)
+    refused("is damaged or no checkpoint", file)
+
+
+def test_facts_nested_too_deep_are_no_checkpoint(tmp_path: Path) -> None:
+    file = stopped(tmp_path)
+    sign(file, "[" * 100_000 + "]" * 100_000)
+    refused("is damaged or no checkpoint", file)
+
+
+def sign(file: Path, facts: str) -> None:
+    """Replace what a checkpoint says of its run, with a checksum that is right."""
+    tensors = safetensors.torch.load_file(file)
+    content = safetensors.torch.save(tensors) + facts.encode()
+    metadata = {"mnistzoo-checkpoint": facts, "sha256": hashlib.sha256(content).hexdigest()}
+    safetensors.torch.save_file(tensors, file, metadata)
 
 
 def test_weights_are_no_checkpoint(tmp_path: Path) -> None:

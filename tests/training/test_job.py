@@ -1,6 +1,7 @@
 """``train`` and ``TrainingJob``: what they take, and what they return."""
 
 import dataclasses
+import logging
 import pickle
 import shutil
 from collections.abc import Callable
@@ -268,19 +269,30 @@ def test_a_model_that_fails_late_leaves_the_epochs_before() -> None:
     assert (len(caught.value.result.history), caught.value.result.complete) == (2, False)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_epochs_until_then(tmp_path: Path) -> None:
-    class Remove(Callback):
-        def on_epoch_end(self, epoch: Epoch) -> None:
-            shutil.rmtree(tmp_path / "checkpoint", ignore_errors=True)
+def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "checkpoint"
 
-    with pytest.raises(TrainingFailed, match=r"checkpoint\.safetensors") as caught:
-        train(
-            Linear,
-            DATA.train[:512],
-            RECIPE,
-            epochs=4,
-            checkpoint=tmp_path / "checkpoint",
-            callbacks=[Remove()],
+    class Vanish(Callback):
+        def on_epoch_end(self, epoch: Epoch) -> None:
+            match epoch.number:
+                case 1:
+                    shutil.rmtree(folder)
+                case 3:
+                    folder.mkdir()
+
+    with caplog.at_level(logging.INFO, "mnistzoo"):
+        result = train(
+            Linear, DATA.train[:512], RECIPE, epochs=4, checkpoint=folder, callbacks=[Vanish()]
         )
-    expected = train(Linear, DATA.train[:512], RECIPE, epochs=2)
-    assert torch.equal(weights(caught.value.result.model), weights(expected.model))
+    file = folder / "checkpoint.safetensors"
+    assert caplog.messages == [
+        f"{file} cannot be written after epoch 2 (No such file or directory); the training goes "
+        "on, and each epoch tries again",
+        f"{file} is written again, after epoch 4",
+    ]
+    expected = train(Linear, DATA.train[:512], RECIPE, epochs=4)
+    assert torch.equal(weights(result.model), weights(expected.model))
+    resumed = train(Linear, DATA.train[:512], RECIPE, epochs=4, checkpoint=folder, resume=True)
+    assert torch.equal(weights(resumed.model), weights(expected.model))

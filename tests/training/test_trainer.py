@@ -2,6 +2,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -559,3 +560,22 @@ def test_a_run_stops_at_the_next_step_once_a_condition_holds(data: Split) -> Non
         train(SmallNet, data[:640], RECIPE, callbacks=watch, epochs=3)
     assert steps == list(range(1, 14))
     assert len(caught.value.result.history) == 1
+
+
+def test_runs_in_several_threads_end_as_one_after_the_other(data: Split) -> None:
+    recipes = [RECIPE.replace(seed=seed, threads=1) for seed in range(4)]
+    expected = [trained(SmallNet, recipe, data[:256])[0] for recipe in recipes]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda recipe: trained(SmallNet, recipe, data[:256])[0], recipes))
+    for each, other in zip(found, expected, strict=True):
+        assert same_weights(each, other)
+
+
+def test_somebody_else_who_draws_torchs_random_numbers_is_told_of(
+    data: Split, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained(SmallNet, RECIPE, data[:256])
+    assert caplog.messages == []
+    trained(SmallNet, RECIPE, data[:256], on_step=lambda _: torch.rand(1))
+    (message,) = caplog.messages
+    assert "something else draws torch's random numbers" in message
