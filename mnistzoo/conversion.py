@@ -46,7 +46,7 @@ class Converted:
         proto: the model in ONNX.
         metadata: what the file says of itself.
         content: of the file.
-        logits: of the test images, float32 ``(10000, 10)``, under ONNX Runtime.
+        logits: of the test images, float32 ``(N, C)``, under ONNX Runtime.
         reference: the same under PyTorch.
     """
 
@@ -63,6 +63,7 @@ def convert(
     *,
     own_weights: bool,
     reference: NDArray[np.float32] | None = None,
+    data: Dataset | None = None,
 ) -> Converted:
     """Turn a registered model that is loaded already into ONNX, and prove that both agree.
 
@@ -70,22 +71,24 @@ def convert(
         model: in evaluation mode.
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
-        reference: its logits of the 10,000 test images, where they are known.
+        reference: its logits of the test images, where they are known.
+        data: on whose test images both must agree; without it MNIST's 10,000.
 
     Raises:
         ExportError: if it cannot be converted, or disagrees with PyTorch.
-        EvaluationError: if PyTorch gives no logits ``(10000, 10)``, or NaN.
+        EvaluationError: if PyTorch gives no logits, one a class, or NaN.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
-    data = load_dataset("mnist-10k")
+    data = data or load_dataset("mnist-10k")
     proto = _to_onnx(model, name)
     if reference is None:
         reference = _reference(model, name, data.test)
-    Evaluation.from_logits(reference, data.test.labels)  # refuses other shapes, NaN and infinity
+    # Refuses other shapes, NaN and infinity.
+    Evaluation.from_logits(reference, data.test.labels, data.classes)
     metadata = _metadata(registration, data, own_weights=own_weights)
     allowed = _TOLERANCE * float(np.abs(reference).max())
     content, logits = file_content(proto, metadata, data.test, allowed)
@@ -183,22 +186,24 @@ def _reason(error: BaseException) -> str:
 def _metadata(registration: Registration, data: Dataset, own_weights: bool) -> dict[str, str]:
     """Return what the file is to say of itself."""
     spec, plugin = registration.spec, registration.plugin
-    measured = spec.measured if spec.weights is None else spec.weights.measured
+    shipped = spec.weights_for(data.spec.name) or spec.weights_for(data.spec.weights_from)
+    measured, metrics = spec.measured, spec.metrics
+    if shipped is not None:
+        measured, metrics = shipped.measured, shipped.metrics
     return {
         "model": spec.name,
         "summary": spec.summary,
         "plugin": plugin.provider,
         "license": spec.license,
         "source": spec.source,
-        "labels": json.dumps([str(digit) for digit in range(10)]),
+        "labels": json.dumps(data.classes),
         "input": "image: float32 (batch, 1, 28, 28), 0 (paper) to 1 (ink)",
         "precision": "float32",
         "weights": "a file of the user" if own_weights else "shipped with the plugin",
-        "declared_metrics": json.dumps({} if own_weights else dict(spec.declared_metrics)),
+        "declared_metrics": json.dumps({} if own_weights else dict(metrics)),
         "measured": "" if own_weights else measured,
-        "test_data_sha256": json.dumps(
-            {file: sha256 for file, sha256 in data.checksums.items() if file.startswith("t10k")}
-        ),
+        "dataset": shipped.dataset if shipped and not own_weights else data.name,
+        "test_data": json.dumps({file.name: file.checksum for file in data.spec.test}),
         "exported_with": f"mnistzoo {__version__}, torch {torch.__version__}",
     }
 

@@ -1,8 +1,11 @@
 """From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
+import functools
 import importlib
 import inspect
 import os
+import pkgutil
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
-from mnistzoo.spec import ModelSpec
+from mnistzoo.spec import DEFAULT_DATASET, DIGITS, ModelSpec, Weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mnistzoo.data import Dataset
 
 
 def create_model(name: str, **arguments: Any) -> "nn.Module":
@@ -23,15 +28,16 @@ def create_model(name: str, **arguments: Any) -> "nn.Module":
 
     Args:
         name: of the model, or an alias.
-        arguments: go to the model's factory, such as ``num_classes=26``.
+        arguments: go to the model's factory, such as ``num_classes=26``. A model whose factory
+            takes no ``num_classes`` has ten.
 
     Raises:
         ModelError: if there is no such model, its factory fails or does not take the arguments, or,
-            without arguments, its parameters are not as many as declared.
+            at the defaults of its arguments, its parameters are not as many as declared.
     """
     registration = get_registration(name)
     model = build(registration, create_model, **arguments)
-    if not arguments:
+    if not arguments or arguments == {"num_classes": _default_classes(registration)}:
         _require_declared_size(model, registration)
     return model
 
@@ -60,6 +66,11 @@ def build(
         for part in attribute.split("."):
             factory = getattr(factory, part)
         refused = _refused(factory, arguments)
+        if refused == ["num_classes"] and arguments["num_classes"] == _CLASSES:
+            refused, arguments = (
+                [],
+                {name: arguments[name] for name in arguments if name not in refused},
+            )
         if not refused:
             model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
             _require_module(model)
@@ -81,10 +92,25 @@ def build(
             f"{where} cannot be created by {spec.factory!r}: {why}"
             f"{place(error, {module_name.partition('.')[0]})}"
         ) from error
+    if "num_classes" in refused:
+        raise ModelError(
+            f"{where} is made for {_CLASSES} classes, not for {arguments['num_classes']}; take a "
+            f"data set of {_CLASSES}, or add num_classes to the arguments of {spec.factory!r}"
+        )
     raise ModelError(
         f"{where} does not take {', '.join(refused)}; leave that out, or add it to the arguments "
         f"of {spec.factory!r}"
     )
+
+
+def _default_classes(registration: Registration) -> int:
+    """Return how many classes a model has where nobody says."""
+    try:
+        parameters = inspect.signature(pkgutil.resolve_name(registration.spec.factory)).parameters
+        default = parameters["num_classes"].default
+    except Exception:  # it takes none; or it is not there, which is told where it is called
+        return _CLASSES
+    return default if isinstance(default, int) else _CLASSES
 
 
 def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
@@ -98,6 +124,7 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
     return [name for name in arguments if name not in by_keyword]
 
 
+_CLASSES = len(DIGITS)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -122,69 +149,100 @@ def _require_module(model: object) -> None:
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
 
 
-def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_model(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    dataset: "str | os.PathLike[str] | Dataset" = DEFAULT_DATASET,
+) -> "nn.Module":
     """Create a model in evaluation mode, with its shipped weights or those of a file.
 
     Args:
         name: of the model, or an alias.
         weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
             the weights that the plugin ships, or those of the model's members.
+        dataset: a data set, or what :func:`mnistzoo.load_dataset` takes: the model has its classes,
+            and the shipped weights are those that were trained on it.
 
     Raises:
-        ModelError: if the model cannot be created or ships no weights.
+        DataError: if there is no such data set.
+        ModelError: if the model cannot be created or ships no such weights.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
     from mnistzoo.cpu import prefer_channels_last
+    from mnistzoo.data import Dataset, load_dataset
 
-    model = _load(name, weights).eval()
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    model = _load(data, name, weights).eval()
     prefer_channels_last(model)
     return model
 
 
-def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def _load(data: "Dataset", name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
     if weights is None and spec.members:
-        model = build(registration, _load)
+        model = build(registration, functools.partial(_load, data))
         _require_declared_size(model, registration)
         return model
-    model = create_model(name)
-    if weights is None:
-        path = weights_path(spec)
-        assert spec.weights is not None  # weights_path raised if so
-        load_weights(model, path, spec.weights.sha256)
-    else:
+    shipped = None if weights is not None else weights_of(spec, data)
+    model = create_model(name, num_classes=len(data.classes))
+    if shipped is not None:
+        load_weights(model, weights_path(spec, shipped), shipped.sha256)
+    elif weights is not None:
         load_weights(model, weights)
     return model
 
 
-def weights_size(spec: ModelSpec) -> int:
+def weights_size(spec: ModelSpec, data: "Dataset") -> int:
     """Return how many bytes of shipped weights a model loads, those of its members included.
 
     Raises:
         ModelError: if some are missing.
     """
     if spec.members:
-        return sum(weights_size(get_spec(member)) for member in spec.members)
-    return weights_path(spec).stat().st_size
+        return sum(weights_size(get_spec(member), data) for member in spec.members)
+    return weights_path(spec, weights_of(spec, data)).stat().st_size
 
 
-def weights_path(spec: ModelSpec) -> Path:
-    """Return the file with the weights that a model's plugin ships.
+def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
+    """Return the shipped weights that were trained on a data set, or on one that serves for it.
 
     Raises:
-        ModelError: if it ships none.
+        ModelError: if the plugin ships none.
     """
-    if spec.weights is None:
-        raise ModelError(
-            f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
-            f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
-        )
+    for name in (data.spec.name, data.spec.weights_from):
+        if shipped := spec.weights_for(name):
+            return shipped
+    option = "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
+    raise _no_weights(spec, f" trained on {data.name}" if spec.weights or option else "", option)
+
+
+def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelError:
+    return ModelError(
+        f"model {spec.name!r} ships no weights{trained}; `mnistzoo compare --train {spec.name}"
+        f"{option}` trains it now, and `mnistzoo train {spec.name}{option}` saves weights for "
+        "`evaluate --weights`"
+    )
+
+
+def weights_path(spec: ModelSpec, weights: Weights | None = None) -> Path:
+    """Return the file with weights that a model's plugin ships.
+
+    Args:
+        spec: of the model.
+        weights: some that it declares; the first ones, if none are given.
+
+    Raises:
+        ModelError: if there are none, or the file is not inside the package.
+    """
+    weights = weights or spec.weights
+    if weights is None:
+        raise _no_weights(spec)
     folder = _module_file(spec).parent
-    path = folder / spec.weights.file
+    path = folder / weights.file
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
     return path

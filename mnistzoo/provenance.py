@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mnistzoo._version import __version__
+from mnistzoo.spec import DIGITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,11 @@ class Provenance:
         epochs_completed: that the weights went through.
         complete: whether these are all epochs of the recipe.
         final: whether the validation split was trained on too.
-        dataset: the name of the data set; empty for images of one's own.
+        dataset: the name of the data set; empty for images of one's own. That of a folder of one's
+            own says that it is unverified.
+        classes: the names of the labels.
         training_images: how many were trained on; None where 0.1 did not record it.
-        checksums: file name to SHA-256 of the data set's files.
+        checksums: file name to checksum of the data set's files.
         evaluated: whether the weights were evaluated on the test set.
         metrics: such as ``test_accuracy`` and ``validation_accuracy``, 0 to 1.
         train_seconds: from the first step to the end of the last complete epoch.
@@ -52,6 +55,7 @@ class Provenance:
     complete: bool = True
     final: bool
     dataset: str = ""
+    classes: Sequence[str] = DIGITS
     training_images: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     evaluated: bool = False

@@ -9,7 +9,7 @@ from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError, suggestion
 from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import Plugin, load_plugins
-from mnistzoo.spec import DatasetSpec, ModelSpec, Recipe
+from mnistzoo.spec import DEFAULT_DATASET, DatasetSpec, ModelSpec, Recipe
 
 
 class ModelError(MnistzooError):
@@ -108,8 +108,8 @@ def all_models(*, trainable: bool = False) -> list[str]:
     return names
 
 
-def best_model() -> str:
-    """Return the name of the model with the highest declared accuracy on the test set.
+def best_model(dataset: str = DEFAULT_DATASET) -> str:
+    """Return the name of the model with the highest declared accuracy on a data set's test images.
 
     Raises:
         ModelError: if none ships weights.
@@ -117,7 +117,7 @@ def best_model() -> str:
     accuracies = {
         name: metrics.get("test_accuracy", 0.0)
         for name in list_models()
-        if (metrics := get_spec(name).declared_metrics)
+        if (metrics := get_spec(name).metrics_on(dataset))
     }
     if not accuracies:
         raise ModelError(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import math
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,12 +118,12 @@ class Measurement:
         return statistics.stdev(each.accuracy for each in self.evaluations)
 
     @property
-    def per_class_accuracy(self) -> list[float] | None:
-        """Of the ten digits, 0 to 1; with several seeds the means."""
+    def per_class_accuracy(self) -> list[float | None] | None:
+        """Of each class, 0 to 1; with several seeds the means; None of one without images."""
         if self.accuracy is None:
             return None
         shares = np.array([each.per_class_accuracy for each in self.evaluations], float)
-        return shares.mean(0).tolist()
+        return [None if math.isnan(share) else share for share in shares.mean(0).tolist()]
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,10 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", spec.name)
-        model = load_model(spec.name)
+        model = load_model(spec.name, dataset=data)
         found = Measurement([evaluate(model, data.test, device=device)])
         yield found
-        found = dataclasses.replace(found, file_bytes=weights_size(spec))
+        found = dataclasses.replace(found, file_bytes=weights_size(spec, data))
     else:
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))

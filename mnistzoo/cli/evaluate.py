@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Show how good MODEL is on the test set.
 
-    Its accuracy, per digit too, its confusions and its confidence.
+    Its accuracy, per class too, its confusions and its confidence.
     """
     check_writable(json_file)
 
@@ -51,7 +51,7 @@ def command(
     name = get_spec(model).name
     where = resolve_device(device)
     data = load_dataset(dataset, data_dir)
-    evaluation = evaluate(load_model(name, weights), data.test, device=where)
+    evaluation = evaluate(load_model(name, weights, data), data.test, device=where)
     if json_file:
         write_json({"model": name, "dataset": data.name, **evaluation.to_dict()}, json_file)
     if json_file != "-":

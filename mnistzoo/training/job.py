@@ -14,12 +14,12 @@ from torch import nn
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import resolve_device
-from mnistzoo.models import create_model
+from mnistzoo.models import create_model, load_model
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import DEFAULT_DATASET, Recipe
+from mnistzoo.spec import DEFAULT_DATASET, DIGITS, Recipe
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.result import TrainingResult
@@ -164,8 +164,8 @@ def train(
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.
     """
-    run = _Run.of(model, recipe, fields)
     images, held_out = _images(data, validation, final)
+    run = _Run.of(model, recipe, fields, len(images.classes))
     if resume and checkpoint is None:
         raise ValueError("resume needs the folder of a checkpoint")
     where = resolve_device(device)
@@ -182,6 +182,7 @@ def train(
             held_out,
             where,
             functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where),
+            functools.partial(_teacher, data),
             callbacks,
         )
         provenance = _provenance(run, fitted, data, len(images), final, where)
@@ -220,6 +221,7 @@ class _Run:
         model: str | nn.Module | Callable[[], nn.Module],
         recipe: str | Recipe,
         fields: Mapping[str, Any],
+        classes: int,
     ) -> "_Run":
         if isinstance(model, str):
             registration = get_registration(model)
@@ -227,7 +229,7 @@ class _Run:
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
             chosen = base.replace(**fields)
             return cls(
-                functools.partial(create_model, spec.name),
+                functools.partial(create_model, spec.name, num_classes=classes),
                 spec.name,
                 chosen,
                 plugin.distribution,
@@ -269,6 +271,16 @@ def _images(
     return images, held_out
 
 
+def _teacher(data: Dataset | Split, name: str) -> nn.Module:
+    """Return a trained teacher that knows the classes of the data."""
+    if isinstance(data, Split) and data.classes != DIGITS:
+        raise ModelError(
+            f"no model, {name!r} neither, ships weights for a split with classes of its own; train "
+            "without a teacher (teacher=None)"
+        )
+    return load_model(name, dataset=data if isinstance(data, Dataset) else DEFAULT_DATASET)
+
+
 def _checkpoint(
     folder: str | os.PathLike[str] | None,
     resume: bool,
@@ -306,6 +318,7 @@ def _provenance(
         complete=len(fitted.history) == run.recipe.epochs,
         final=final,
         dataset=data.name if isinstance(data, Dataset) else "",
+        classes=list(data.classes),
         training_images=images,
         checksums=dict(data.checksums) if isinstance(data, Dataset) else {},
         metrics=metrics,

@@ -61,7 +61,8 @@ def run_jobs(
                         failure = failure or error
                         continue
                     state, result = each.result()
-                    model = create_model(result.provenance.model)
+                    told = result.provenance
+                    model = create_model(told.model, num_classes=len(told.classes))
                     model.load_state_dict(safetensors.torch.load(state))
                     model.eval()
                     prefer_channels_last(model)  # as load_model does
