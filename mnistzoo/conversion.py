@@ -64,6 +64,7 @@ def convert(
     own_weights: bool,
     reference: NDArray[np.float32] | None = None,
     data: Dataset | None = None,
+    test: Split | None = None,
 ) -> Converted:
     """Turn a registered model that is loaded already into ONNX, and prove that both agree.
 
@@ -72,7 +73,8 @@ def convert(
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
         reference: its logits of the test images, where they are known.
-        data: on whose test images both must agree; without it MNIST's 10,000.
+        data: that the model was made for; without it MNIST.
+        test: at least 256 images on which both are compared; without it the data's test images.
 
     Raises:
         ExportError: if it cannot be converted, or disagrees with PyTorch.
@@ -84,14 +86,14 @@ def convert(
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = data or load_dataset("mnist-10k")
+    test = data.test if test is None else test
     proto = _to_onnx(model, name)
     if reference is None:
-        reference = _reference(model, name, data.test)
-    # Refuses other shapes, NaN and infinity.
-    Evaluation.from_logits(reference, data.test.labels, data.classes)
+        reference = _reference(model, name, test)
+    Evaluation.from_logits(reference, test.labels, test.classes)  # refuses other shapes, and NaN
     metadata = _metadata(registration, data, own_weights=own_weights)
     allowed = _TOLERANCE * float(np.abs(reference).max())
-    content, logits = file_content(proto, metadata, data.test, allowed)
+    content, logits = file_content(proto, metadata, test, allowed)
     _require_agreement(name, reference, logits)
     return Converted(proto, metadata, content, logits, reference)
 

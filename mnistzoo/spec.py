@@ -287,6 +287,8 @@ class ModelSpec:
         source: where the architecture comes from: a paper, an address.
         expected_failures: names of checks (see :mod:`mnistzoo.testing`) that the model cannot pass,
             each with the reason.
+        empty_batch: whether it turns no images into logits ``(0, 10)``, as the check ``output``
+            then asks; nothing in mnistzoo needs it.
 
     Raises:
         ValueError: if a value breaks a rule above.
@@ -307,6 +309,7 @@ class ModelSpec:
     license: str = ""
     source: str = ""
     expected_failures: Mapping[str, str] = field(default_factory=dict)
+    empty_batch: bool = False
 
     def __post_init__(self) -> None:
         _require(isinstance(self.aliases, tuple), f"aliases {self.aliases!r} must be a tuple")
@@ -387,6 +390,7 @@ class ModelSpec:
             ),
             f"expected_failures {where} must map names of checks to reasons, each one line",
         )
+        _require(isinstance(self.empty_batch, bool), f"empty_batch {where} must be True or False")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ def test_a_model_that_is_not_trained_here_ships_weights_and_has_no_recipe(
         ("recipes", {"bad\nname": recipe()}),
         ("recipes", {"[red]": recipe()}),
         ("tags", ("\x1b[2J",)),
+        ("empty_batch", 1),
         ("expected_failures", {"onnx": ""}),
         ("expected_failures", {"onnx": "two\nlines"}),
         ("expected_failures", ("onnx",)),

@@ -10,8 +10,13 @@ from mnistzoo.output import results
 
 @click.command("check", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="On 1,000 of the 10,000 test images, while you develop; before a release, check on all.",
+)
 @json_option
-def command(models: tuple[str, ...], json_file: str | None) -> int:
+def command(models: tuple[str, ...], quick: bool, json_file: str | None) -> int:
     """Check that MODELs keep the contract of the zoo, as their plugins' own tests do.
 
     Without MODEL, all that are installed. Trains a few steps and exports each, so it takes seconds
@@ -43,7 +48,7 @@ def command(models: tuple[str, ...], json_file: str | None) -> int:
         show(model)
         of_model = []
         for check in CHECKS:
-            result = run_check(model, check)
+            result = run_check(model, check, quick=quick)
             of_model.append(result)
             status = result.status.upper() if result.bad else result.status
             line = f"  {status:18} {check}{': ' if result.message else ''}{result.message}"

@@ -17,8 +17,8 @@ from mnistzoo.weights import load_weights, save_weights
 
 @check(factory)
 def output(subject: Subject) -> None:
-    """1 and 5 images give finite float32 logits ``(N, 10)``, not probabilities, and the images
-    stay as they are.
+    """1 and 5 images, and none where ``empty_batch`` is declared, give finite float32 logits
+    ``(N, 10)``, not probabilities, and the images stay as they are.
 
     Mend: no reshape with a fixed batch size; no in-place operation on the input.
     """
@@ -52,6 +52,8 @@ def output(subject: Subject) -> None:
                 "forward() returns probabilities, expected logits; leave softmax out, since the "
                 "loss and the evaluation apply it"
             )
+    if subject.spec.empty_batch:
+        _require_empty_logits(subject, model)
 
 
 @check(output)
@@ -230,6 +232,17 @@ def device(subject: Subject) -> None:
                     f"the tensor {f'{path}.{attribute}'.lstrip('.')} is no parameter and no "
                     "buffer; whether forward() moves it, only a CUDA device can tell"
                 )
+
+
+def _require_empty_logits(subject: Subject, model: nn.Module) -> None:
+    mend = "write flatten(1), not view(len(images), -1), or leave out empty_batch=True"
+    try:
+        with torch.no_grad(), subject.calling("forward() of a batch of 0"):
+            shape = tuple(model(subject.images(0)).shape)
+    except CheckFailed as error:
+        raise CheckFailed(f"{error}; {mend}") from error
+    if shape != (0, 10):
+        raise CheckFailed(f"forward() gives no images shape {shape}, expected (0, 10); {mend}")
 
 
 def _require_unchanged(given: Tensor, images: Tensor) -> None:

@@ -19,7 +19,11 @@ def onnx(subject: Subject) -> None:
         if find_spec(package) is None:
             raise NotApplicable(f"{package} is not installed; {INSTALL_ONNX}")
     convert(
-        subject.able(), subject.registration, own_weights=False, reference=subject.shipped_logits
+        subject.able(),
+        subject.registration,
+        own_weights=False,
+        reference=subject.shipped_logits,
+        test=subject.test,
     )
 
 
