@@ -119,6 +119,7 @@ def factory(subject: Subject) -> None:
 
     Mend: correct ``factory``.
     """
+    subject.at_defaults()
     subject.created()
 
 
@@ -128,7 +129,7 @@ def parameters(subject: Subject) -> None:
 
     Mend: write the number in the message.
     """
-    found = sum(parameter.numel() for parameter in subject.created().parameters())
+    found = sum(parameter.numel() for parameter in subject.at_defaults().parameters())
     if found != subject.spec.num_params:
         raise CheckFailed(
             f"num_params is {subject.spec.num_params:,}, but the model has {found:,}; write "

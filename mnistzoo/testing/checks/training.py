@@ -5,7 +5,13 @@ from torch.nn import functional as F
 
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import changed_tensor, state_dict, tensors, training_mode
-from mnistzoo.testing.subject import CHANCE_LOSS, CheckFailed, NotApplicable, Subject, learned
+from mnistzoo.testing.subject import (
+    CheckFailed,
+    NotApplicable,
+    Subject,
+    learned,
+    loss_of_guessing,
+)
 
 _REPEATED_IMAGES, _REPEATED_STEPS = 200, 8  # in batches of 64 two epochs, the last batch smaller
 
@@ -61,8 +67,8 @@ def training(subject: Subject) -> None:
     if not learned(result):
         raise CheckFailed(
             f"after {len(result.history)} short epochs the loss is {result.history[-1].loss:.2f}, "
-            f"hardly below that of guessing, {CHANCE_LOSS:.2f}; try another learning_rate in the "
-            "default recipe, and return logits, not probabilities"
+            f"hardly below that of guessing, {loss_of_guessing(result):.2f}; try another "
+            "learning_rate in the default recipe, and return logits, not probabilities"
         )
 
 
