@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import LETTERS, arrays, checksum, plain, registered, spec
+from small_data import LETTERS, NAMES, arrays, checksum, plain, registered, spec
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
