@@ -65,10 +65,25 @@ def read_verified(path: Path, file: DataFile) -> NDArray[Any]:
         _require_checksum(path, file, _digest(io.BytesIO(idx_bytes(array)), file))
         return array
     with path.open("rb") as stream:
-        _require_checksum(path, file, _digest(stream, file))
-        stream.seek(0)
-        content = _member(path, stream, file.member) if file.member else stream.read()
-    return parse_idx(content, f"{path}/{file.member}" if file.member else str(path))
+        if not file.member:
+            content = stream.read()
+            _require_checksum(path, file, _digest(io.BytesIO(content), file))
+            return parse_idx(content, str(path))
+        found = os.fstat(stream.fileno())
+        _verify_archive(path, file.name, file.checksum, (found.st_mtime_ns, found.st_size))
+        return parse_idx(_member(path, stream, file.member), f"{path}/{file.member}")
+
+
+@functools.lru_cache(maxsize=8)
+def _verify_archive(path: Path, name: str, checksum: str, stamp: tuple[int, int]) -> None:
+    """Check an archive's checksum; once a process, since all files of a data set lie in it.
+
+    Raises:
+        DataError: if the content is not the expected one.
+    """
+    archive = DataFile(name, checksum, "all of it")
+    with path.open("rb") as stream:
+        _require_checksum(path, archive, _digest(stream, archive))
 
 
 def _digest(stream: IO[bytes], file: DataFile) -> str:
