@@ -12,6 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Predictor
+from mnistzoo.cpu import laid_out
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256])
@@ -29,7 +30,7 @@ def test_inference(
 ) -> None:
     benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
-    net = eager(model)
+    net = laid_out(eager(model))
     with torch.inference_mode():
         expected = net(torch.from_numpy(images)).numpy()
         if runtime == "eager":

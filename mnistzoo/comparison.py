@@ -192,6 +192,7 @@ def compare(
         {
             "name": data.name,
             "verified": data.verified,
+            "weights_from": data.spec.weights_from,
             "classes": list(data.classes),
             "split": "test",
             "images": len(data.test),

@@ -22,6 +22,7 @@ from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import INSTALL_ONNX
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
 from mnistzoo.warning_filters import warnings_kept_back
@@ -62,6 +63,7 @@ def convert(
     registration: Registration,
     *,
     own_weights: bool,
+    provenance: Provenance | None = None,
     reference: NDArray[np.float32] | None = None,
     data: Dataset | None = None,
     test: Split | None = None,
@@ -72,6 +74,7 @@ def convert(
         model: in evaluation mode.
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
+        provenance: of its weights, where it is known.
         reference: its logits of the test images, where they are known.
         data: that the model was made for; without it MNIST.
         test: at least 256 images on which both are compared; without it the data's test images.
@@ -92,6 +95,8 @@ def convert(
         reference = _reference(model, name, test)
     Evaluation.from_logits(reference, test.labels, test.classes)  # refuses other shapes, and NaN
     metadata = _metadata(registration, data, own_weights=own_weights)
+    if provenance is not None:
+        metadata["provenance"] = provenance.to_json()
     allowed = _TOLERANCE * float(np.abs(reference).max())
     content, logits = file_content(proto, metadata, test, allowed)
     _require_agreement(name, reference, logits)

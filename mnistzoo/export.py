@@ -1,5 +1,6 @@
 """Models as ONNX files, none of which is written before it agrees with PyTorch."""
 
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from mnistzoo.errors import describe
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inputs import as_input
 from mnistzoo.measure import median_us
-from mnistzoo.models import load_model
-from mnistzoo.provenance import environment
+from mnistzoo.models import load_model, weights_of, weights_path
+from mnistzoo.provenance import Provenance, environment
 from mnistzoo.quantization import quantise
 from mnistzoo.registry import get_registration
 from mnistzoo.runtime import Predictor
 from mnistzoo.spec import DEFAULT_DATASET
+from mnistzoo.weights import read_metadata
 
 if TYPE_CHECKING:
     import onnx
@@ -92,7 +94,9 @@ def export_onnx(
 
     Its input is ``image``, float32 ``(batch, 1, 28, 28)``, 0 (paper) to 1 (ink), its output
     ``logits``, float32 ``(batch, C)``, one a class. All test images go through it and through
-    PyTorch; no prediction may differ. MNIST's 10,000 ship with mnistzoo.
+    PyTorch; no prediction may differ. MNIST's 10,000 ship with mnistzoo. What is known of the
+    weights' training goes into its metadata, and comes back as
+    :attr:`mnistzoo.Predictor.provenance`.
 
     Args:
         name: of the model, or an alias.
@@ -116,12 +120,32 @@ def export_onnx(
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
     check_replaceable(path)
+    own_weights = weights is not None
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     model = load_model(name, weights, data)
+    if weights is None and not registration.spec.members:
+        shipped = weights_of(registration.spec, data)
+        weights = weights_path(registration.spec, shipped)
     if data.name == DEFAULT_DATASET:
         data = load_dataset("mnist-10k")  # the same test images, and training images at hand
-    converted = convert(model, registration, own_weights=weights is not None, data=data)
+    converted = convert(
+        model,
+        registration,
+        own_weights=own_weights,
+        provenance=_provenance(weights),
+        data=data,
+    )
     return _written(converted, data, path, int8=int8, force=force)
+
+
+def _provenance(weights: str | os.PathLike[str] | None) -> Provenance | None:
+    """Return where the weights come from; None where their file does not say, or there is none."""
+    if weights is None or not os.fspath(weights).endswith(".safetensors"):
+        return None
+    try:
+        return Provenance.from_json(json.dumps(read_metadata(weights)))
+    except ValueError:  # somebody else's weights
+        return None
 
 
 def _written(

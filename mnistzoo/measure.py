@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistzoo.cpu import computing_threads
+from mnistzoo.cpu import computing_threads, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
@@ -57,6 +57,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
     """
     inputs = to_input(images)
     model.eval()
+    model = laid_out(model)
     logits = inputs
 
     def call() -> None:
@@ -64,10 +65,13 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
         logits = model(inputs)
 
     timing = calling(model, f"forward() of a batch of {len(inputs)}")
-    with computing_threads(LATENCY_THREADS), torch.inference_mode(), timing:
+    with (
+        computing_threads(LATENCY_THREADS),
+        torch.inference_mode(),
+        timing,
+    ):
         microseconds = median_us(call, lambda: _wait(images.device))
-    with torch.inference_mode():
-        expected = predict_logits(model, images)
+    expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")
     return microseconds

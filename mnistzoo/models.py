@@ -113,6 +113,15 @@ def _default_classes(registration: Registration) -> int:
     return default if isinstance(default, int) else _CLASSES
 
 
+def takes(factory: object, argument: str) -> bool:
+    """Say whether a factory names an argument that can be given by keyword."""
+    try:
+        parameters = inspect.signature(factory).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # of a C extension
+        return False
+    return argument in parameters and parameters[argument].kind in _BY_KEYWORD
+
+
 def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
     """Return the names of the arguments that a factory has no place for."""
     if not arguments:
@@ -169,13 +178,10 @@ def load_model(
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    from mnistzoo.cpu import prefer_channels_last
     from mnistzoo.data import Dataset, load_dataset
 
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    model = _load(data, name, weights).eval()
-    prefer_channels_last(model)
-    return model
+    return _load(data, name, weights).eval()
 
 
 def _load(data: "Dataset", name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":

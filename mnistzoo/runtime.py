@@ -20,6 +20,7 @@ from mnistzoo.missing import hidden_module
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
     from mnistzoo.prediction import Prediction
+    from mnistzoo.provenance import Provenance
 
 _INPUT_SHAPE = [1, 28, 28]
 _MOST_THREADS = 1_024
@@ -165,6 +166,24 @@ class Predictor:
                 f"({len(inputs)}, {self._classes}); export its model with a batch of any size"
             )
         return logits
+
+    @property
+    def provenance(self) -> "Provenance | None":
+        """The training run that the weights come from; None where the file names none.
+
+        Raises:
+            OnnxFileError: if what the file says of it is damaged.
+        """
+        from mnistzoo.provenance import Provenance
+
+        if "provenance" not in self.metadata:
+            return None
+        try:
+            return Provenance.from_json(self.metadata["provenance"])
+        except ValueError as error:
+            raise OnnxFileError(
+                f"{self._where} does not say where its weights come from: {error}; export it again"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("_where", "_content", "_folder", "_threads")

@@ -34,6 +34,7 @@ from mnistzoo.cli import main
 from mnistzoo.comparison import TrainingPlan
 from mnistzoo.data import DataError
 from mnistzoo.evaluation import Evaluation, EvaluationError
+from mnistzoo.modules import ModelFailed
 from mnistzoo.registry import ModelError
 from mnistzoo.report.text import comparison_notes, comparison_table, show_evaluation
 from mnistzoo.testing.runner import run_check
@@ -162,6 +163,16 @@ def test_a_factory_without_num_classes_is_for_ten(
     says = "'fixednet' of fixednet is made for 10 classes, not for 26; take a data set of 10, or "
     with pytest.raises(ModelError, match=f"{says}add num_classes to the arguments"):
         train("fixednet", letters)
+
+
+def test_a_factory_of_ones_own_is_called_with_the_number_of_classes(letters: Dataset) -> None:
+    from letters_net import net, ten  # type: ignore[import-not-found]
+
+    assert train(net, letters, RECIPE).model[1].out_features == 26  # type: ignore[index]
+    split = letters.train[:16]
+    assert train(net, split, RECIPE).provenance.classes == list(LETTERS)
+    with pytest.raises(ModelFailed, match="a training step"):
+        train(ten, letters, RECIPE)
 
 
 def test_num_params_is_checked_at_the_default_arguments(

@@ -108,7 +108,8 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        notes.append(f"accuracy of the shipped weights on the {images} of {data['name']}")
+        other = f", trained on it or on {data['weights_from']}" if data["weights_from"] else ""
+        notes.append(f"accuracy of the shipped weights{other} on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
@@ -204,7 +205,8 @@ def _classes_table(evaluation: "Evaluation") -> Table[int]:
         return names[label] if names[label] == str(label) else f"{label} {names[label]}"
 
     def predicted_as(seen: int) -> Column[int]:
-        return Column(f"as {seen}", lambda true: str(confusion[true, seen] or "."), "right")
+        heading = f"as {seen}" if names[seen] == str(seen) else str(seen)
+        return Column(heading, lambda true: str(confusion[true, seen] or "."), "right")
 
     def mistaken(true: int) -> str:
         errors = confusion[true].copy()

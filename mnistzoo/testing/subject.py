@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.inputs import to_input
@@ -109,7 +108,6 @@ class Subject:
             model = self.created(num_classes=len(data_of(weights).classes))
             load_weights(model, weights_path(self.spec, weights), weights.sha256)
         model.eval()
-        prefer_channels_last(model)
         return model
 
     def ready(self) -> nn.Module:

@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 import os
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,9 @@ import torch
 from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
-from mnistzoo.models import create_model, load_model
+from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
@@ -70,8 +71,8 @@ class TrainingJob:
     """A training run as data: it can be pickled, and run here, in a process pool, on a cluster.
 
     Attributes:
-        model: a registered name.
-        recipe: one of its recipes, by name.
+        model: a registered name, or the path of a factory, ``"package.module:callable"``.
+        recipe: one of the registered model's, by name; or a recipe, as a factory needs one.
         overrides: fields of the recipe that get another value, the seed too.
         dataset: a name or a folder, as :func:`mnistzoo.load_dataset` takes it.
         data_dir: where its files lie.
@@ -82,7 +83,7 @@ class TrainingJob:
     """
 
     model: str
-    recipe: str = "default"
+    recipe: str | Recipe = "default"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = DEFAULT_DATASET
     data_dir: str | None = None
@@ -97,10 +98,11 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
 
     Raises:
         DataError: if the data cannot be had.
+        ModelError: if there is no such factory.
         MnistzooError: as :func:`train`.
     """
     return train(
-        job.model,
+        _factory(job.model) if ":" in job.model else job.model,
         load_dataset(job.dataset, job.data_dir),
         job.recipe,
         final=job.final,
@@ -110,6 +112,19 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
         callbacks=callbacks,
         **job.overrides,
     )
+
+
+def _factory(path: str) -> Callable[[], nn.Module]:
+    try:
+        found = pkgutil.resolve_name(path)
+    except Exception as error:  # the module's own, which is imported for it
+        raise ModelError(
+            f"the factory {path!r} cannot be found: {reason(error)}; name it as "
+            "package.module:callable, where Python can import it"
+        ) from error
+    if not callable(found):
+        raise ModelError(f"{path!r} is no factory but {type(found).__name__}; name a callable")
+    return found
 
 
 def train(
@@ -129,12 +144,14 @@ def train(
 
     On a CPU the same recipe, data, machine and versions give the same weights, bit for bit; on CUDA
     they may differ in their last bits. The caller's random state is left as it was; the process
-    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`).
+    keeps more of the memory that it frees (:func:`~mnistzoo.cpu.keep_freed_memory`). The trained
+    model's weights are contiguous.
 
     Args:
-        model: a registered name; a factory, which makes the model from the recipe's seed; or a
-            module, of which a copy is trained on from what it holds. Of a compiled or a data
-            parallel one the module inside is trained.
+        model: a registered name; a factory, which makes the model from the recipe's seed, and is
+            called with the number of classes if it takes ``num_classes``; or a module, of which a
+            copy is trained on from what it holds. Of a compiled or a data parallel one the module
+            inside is trained.
         data: a data set, whose training images are used; or a split.
         recipe: the name of one of the registered model's recipes, or a recipe.
         validation: beside a split, images whose accuracy is reported after each epoch; they change
@@ -164,8 +181,13 @@ def train(
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.
     """
+    if not isinstance(data, Dataset | Split):
+        raise ValueError(
+            f"train() takes a data set of load_dataset() or a Split, not {type(data).__name__}; "
+            "Split(images, labels) makes one of arrays"
+        )
+    run = _Run.of(model, recipe, fields, len(data.classes))
     images, held_out = _images(data, validation, final)
-    run = _Run.of(model, recipe, fields, len(images.classes))
     if resume and checkpoint is None:
         raise ValueError("resume needs the folder of a checkpoint")
     where = resolve_device(device)
@@ -244,7 +266,11 @@ class _Run:
             raise ModelError(
                 f"{name} is not registered, so it has no recipe {recipe!r}; give a Recipe"
             )
-        create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
+        create: Callable[..., nn.Module] = (
+            model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
+        )
+        if takes(create, "num_classes"):
+            create = functools.partial(create, num_classes=classes)
         return cls(create, name, recipe.replace(**fields))
 
 
@@ -252,11 +278,6 @@ def _images(
     data: Dataset | Split, validation: Split | None, final: bool
 ) -> tuple[Split, Split | None]:
     """Return the images to train on and those to watch."""
-    if not isinstance(data, Dataset | Split):
-        raise ValueError(
-            f"train() takes a data set of load_dataset() or a Split, not {type(data).__name__}; "
-            "Split(images, labels) makes one of arrays"
-        )
     if isinstance(data, Dataset):
         if validation is not None:
             raise ValueError("validation goes with a split; a data set brings its own")

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 import safetensors.torch
 from torch import nn
 
-from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
@@ -30,7 +29,7 @@ def run_jobs(
     the weights that they would have had one after the other, bit for bit.
 
     Args:
-        jobs: of one model.
+        jobs: of one registered model.
         threads: that each computes with.
         cores: how many may be used side by side; above 1 the model must come from an installed
             plugin, and the script that calls this needs the guard ``if __name__ == "__main__"``.
@@ -65,7 +64,6 @@ def run_jobs(
                     model = create_model(told.model, num_classes=len(told.classes))
                     model.load_state_dict(safetensors.torch.load(state))
                     model.eval()
-                    prefer_channels_last(model)  # as load_model does
                     yield dataclasses.replace(result, model=model)
             if failure is not None:
                 raise failure

@@ -16,6 +16,7 @@ from mnistzoo.cpu import (
     cpu_computes_bfloat16,
     denormals_flushed,
     keep_freed_memory,
+    laid_out,
 )
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
@@ -125,6 +126,7 @@ def fit(
             fitted.model.load_state_dict(last_good)
             fitted.stopped = stop
     fitted.model.eval()
+    fitted.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return fitted
 
 
@@ -225,7 +227,9 @@ def _loss(
     # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
     forward = torch.compile(model, dynamic=False) if recipe.compile else model
     distillation = recipe.distillation
-    teacher = None if distillation is None else load_teacher(distillation.teacher).to(device)
+    teacher = None
+    if distillation is not None:
+        teacher = laid_out(load_teacher(distillation.teacher).to(device))
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
