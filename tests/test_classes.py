@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from first_party import first_party
 from PIL import Image
 from small_data import LETTERS, NAMES, arrays, checksum, plain, registered, spec
 from torch.utils.data import DataLoader
@@ -173,6 +175,12 @@ def test_a_factory_of_ones_own_is_called_with_the_number_of_classes(letters: Dat
     assert train(net, split, RECIPE).provenance.classes == list(LETTERS)
     with pytest.raises(ModelFailed, match="a training step"):
         train(ten, letters, RECIPE)
+
+
+@pytest.mark.parametrize("name", first_party())
+def test_every_architecture_of_this_repository_takes_another_number(name: str) -> None:
+    model = create_model(name, num_classes=26).eval()
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 26)
 
 
 def test_num_params_is_checked_at_the_default_arguments(
