@@ -15,8 +15,9 @@ from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
 from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.inference import resolve_device
+from mnistzoo.models import is_file
 from mnistzoo.provenance import environment
-from mnistzoo.registry import get_registration
+from mnistzoo.registry import ModelError, Registration, get_registration
 from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
 from mnistzoo.statistics import holm, mcnemar
 
@@ -116,7 +117,8 @@ def compare(
     """Evaluate models on the data set's test images and measure them.
 
     Args:
-        names: of the models, or aliases; one named twice appears once.
+        names: of the models, or aliases; one named twice appears once. Without a plan also files:
+            ``.onnx``, and ``.safetensors`` as ``mnistzoo train`` saves them.
         data: whose test set, and with a plan whose training set, is used.
         train: trains the models now; without it their shipped weights are used.
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
@@ -139,7 +141,7 @@ def compare(
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
-    chosen = {found.spec.name: found for found in map(get_registration, names)}
+    chosen = _chosen(names, train)
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
@@ -149,13 +151,13 @@ def compare(
         check_replaceable(folder / "weights.safetensors")
     rows: list[Row] = []
     interrupted = False
-    for registration in chosen.values():
+    for name, registration in chosen.items():
         measurement = None
         error = "interrupted" if interrupted else None
         try:
             if not interrupted:
                 steps = measurements(
-                    registration.spec.name,
+                    name,
                     data,
                     train=train,
                     device=where,
@@ -173,14 +175,14 @@ def compare(
             if train is not None and 0 < ended < train.seeds:
                 error = f"interrupted after {ended} of {train.seeds} seeds"
         except BaseException as failure:  # SystemExit too: a model must not end the comparison
-            _log.debug("model %s failed", registration.spec.name, exc_info=True)
+            _log.debug("model %s failed", name, exc_info=True)
             error = reason(failure)
         rows.append(
             Row(
-                name=registration.spec.name,
-                provider=registration.plugin.distribution,
-                version=registration.plugin.version,
-                params=registration.spec.num_params,
+                name=name,
+                provider=registration.plugin.distribution if registration else "",
+                version=registration.plugin.version if registration else "",
+                params=_params(registration, measurement),
                 measurement=measurement,
                 error=error,
             )
@@ -202,6 +204,28 @@ def compare(
         train,
         interrupted,
     )
+
+
+def _chosen(names: Iterable[str], train: TrainingPlan | None) -> dict[str, Registration | None]:
+    """Return the models by name, and the files by path."""
+    chosen: dict[str, Registration | None] = {}
+    for name in names:
+        if not is_file(name):
+            found = get_registration(name)
+            chosen[found.spec.name] = found
+            continue
+        if train is not None:
+            raise ModelError(f"{name} is a file and is not trained; name its model")
+        if not expanded(name).is_file():
+            raise FileNotFoundError(2, "there is no such file", name)
+        chosen[name] = None
+    return chosen
+
+
+def _params(registration: Registration | None, found: Measurement | None) -> int | None:
+    """Return the declared number of parameters, else the one that was counted."""
+    declared = None if registration is None else registration.spec.num_params
+    return declared if declared is not None or found is None else found.params
 
 
 def _differences(rows: list[Row]) -> list[Difference]:

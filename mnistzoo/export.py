@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzoo.classifier import is_module
 from mnistzoo.conversion import Converted, ExportError, accuracy, convert, file_content, quiet
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import describe
@@ -119,10 +120,20 @@ def export_onnx(
     registration = get_registration(name)
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
+    if registration.spec.stochastic:
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it draws random numbers, and no "
+            "file could be shown to compute the same"
+        )
     check_replaceable(path)
     own_weights = weights is not None
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     model = load_model(name, weights, data)
+    if not is_module(model):
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it is a "
+            f"{type(model).__name__}, and the exporter follows torch modules only"
+        )
     if weights is None and not registration.spec.members:
         shipped = weights_of(registration.spec, data)
         weights = weights_path(registration.spec, shipped)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pluggy
 
-from mnistzoo.spec import DatasetSpec, ModelSpec
+from mnistzoo.dataset_spec import DatasetSpec
+from mnistzoo.spec import ModelSpec
 
 hookspec = pluggy.HookspecMarker("mnistzoo")
 hookimpl = pluggy.HookimplMarker("mnistzoo")

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 from mnistzoo.errors import MnistzooError, describe, one_line
 
-_DISTRIBUTIONS = {"PIL": "pillow"}  # where the name of the module is not that of the distribution
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+}  # where the name of the module is not that of the distribution
 
-# How to get what exporting to ONNX needs, as the README does.
+# How to get what exporting to ONNX needs, and what finds digits on pictures, as the README does.
 INSTALL_ONNX = '`pip install ".[onnx]"` in a clone of mnistzoo installs it'
+INSTALL_PICTURES = '`pip install ".[pictures]"` in a clone of mnistzoo installs it'
 
 
 class MissingModuleError(MnistzooError, ImportError):

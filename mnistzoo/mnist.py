@@ -1,6 +1,6 @@
 """The data sets that mnistzoo itself brings along: MNIST, and its first 10,000 training images."""
 
-from mnistzoo.spec import DIGITS, DataFile, DatasetSpec
+from mnistzoo.dataset_spec import DIGITS, DataFile, DatasetSpec
 
 _TEST = (
     DataFile(

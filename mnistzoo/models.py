@@ -1,7 +1,6 @@
 """From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
 import functools
-import importlib
 import inspect
 import os
 import pkgutil
@@ -12,19 +11,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
-from mnistzoo.spec import DEFAULT_DATASET, DIGITS, ModelSpec, Weights
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from mnistzoo.data import Dataset
 
 
-def create_model(name: str, **arguments: Any) -> "nn.Module":
+def create_model(name: str, **arguments: Any) -> Any:
     """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    It is a ``torch.nn.Module``, but where its plugin says otherwise: an estimator, or an object
+    with ``logits()`` (:class:`mnistzoo.Classifier`).
 
     Args:
         name: of the model, or an alias.
@@ -42,9 +44,7 @@ def create_model(name: str, **arguments: Any) -> "nn.Module":
     return model
 
 
-def build(
-    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
-) -> "nn.Module":
+def build(registration: Registration, member: Callable[[str], Any], **arguments: Any) -> Any:
     """Call a model's factory with those that it is made of, without counting its parameters.
 
     Of a compiled or a data parallel model it returns the module inside.
@@ -55,26 +55,25 @@ def build(
     """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    module_name, _, attribute = spec.factory.partition(":")
+    if spec.is_onnx:
+        raise ModelError(f"{where} is an ONNX file; load_model({spec.name!r}) opens it")
     try:
+        from mnistzoo.classifier import is_module
         from mnistzoo.modules import unwrapped
 
         for name in spec.members:
             if get_spec(name).members:
                 raise ModelError(f"its member {name!r} is itself made of others; name those")
-        factory = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
+        factory = imported(spec.factory)
+        arguments = {**spec.arguments, **arguments}
         refused = _refused(factory, arguments)
         if refused == ["num_classes"] and arguments["num_classes"] == _CLASSES:
-            refused, arguments = (
-                [],
-                {name: arguments[name] for name in arguments if name not in refused},
-            )
+            refused = []
+            del arguments["num_classes"]
         if not refused:
-            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
-            _require_module(model)
-            return unwrapped(model)
+            model = factory(*map(member, spec.members), **arguments)
+            _require_model(model)
+            return unwrapped(model) if is_module(model) else model
     except ModuleNotFoundError as error:
         needed = f"{where} needs the module {error.name or str(error)!r}"
         if hidden := hidden_module(error):
@@ -90,7 +89,7 @@ def build(
             why = f"{why}; {hidden}"
         raise ModelError(
             f"{where} cannot be created by {spec.factory!r}: {why}"
-            f"{place(error, {module_name.partition('.')[0]})}"
+            f"{place(error, {spec.factory.partition(':')[0].partition('.')[0]})}"
         ) from error
     if "num_classes" in refused:
         raise ModelError(
@@ -137,9 +136,13 @@ _CLASSES = len(DIGITS)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
-    found = sum(parameter.numel() for parameter in model.parameters())
+def _require_declared_size(model: Any, registration: Registration) -> None:
+    from mnistzoo.classifier import count_parameters, is_module
+
     spec = registration.spec
+    if not is_module(model) or spec.num_params is None:  # what is fitted later has none yet
+        return
+    found = count_parameters(model)
     if found != spec.num_params:
         raise ModelError(
             f"model {spec.name!r} of {registration.plugin.provider} declares "
@@ -147,12 +150,18 @@ def _require_declared_size(model: "nn.Module", registration: Registration) -> No
         )
 
 
-def _require_module(model: object) -> None:
-    from torch import nn
+def _require_model(model: Any) -> None:
     from torch.nn.parameter import is_lazy
 
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    from mnistzoo.classifier import Classifier, is_estimator, is_module
+
+    if not is_module(model):
+        if not (isinstance(model, Classifier) or is_estimator(model)):
+            raise TypeError(
+                f"it returns {type(model).__name__}, expected torch.nn.Module, an estimator with "
+                "predict_proba() or decision_function(), or an object with logits()"
+            )
+        return
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
@@ -162,13 +171,17 @@ def load_model(
     name: str,
     weights: str | os.PathLike[str] | None = None,
     dataset: "str | os.PathLike[str] | Dataset" = DEFAULT_DATASET,
-) -> "nn.Module":
+) -> Any:
     """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    It is what :func:`create_model` returns; of a model that is an ONNX file a
+    :class:`~mnistzoo.Predictor`.
 
     Args:
         name: of the model, or an alias.
-        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
-            the weights that the plugin ships, or those of the model's members.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, or an
+            ``.onnx`` file; without it the weights that the plugin ships, or those of the model's
+            members.
         dataset: a data set, or what :func:`mnistzoo.load_dataset` takes: the model has its classes,
             and the shipped weights are those that were trained on it.
 
@@ -181,24 +194,89 @@ def load_model(
     from mnistzoo.data import Dataset, load_dataset
 
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    return _load(data, name, weights).eval()
+    if weights is None:
+        return _evaluating(_load_shipped(data, name))
+    return _evaluating(_load_own(name, weights, len(data.classes)))
 
 
-def _load(data: "Dataset", name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def _evaluating(model: Any) -> Any:
+    from mnistzoo.classifier import is_module
+
+    return model.eval() if is_module(model) else model
+
+
+def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
+    """Return the model that a file holds, in evaluation mode, and the name it is of.
+
+    Args:
+        path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
+            installed model it is, as those of ``mnistzoo train`` do.
+
+    Raises:
+        ModelError: if it says of none, or of one that is not installed.
+        WeightsError: if the file is not what it should be.
+        OnnxFileError: likewise.
+        OSError: if the file cannot be read.
+    """
+    if os.fspath(path).lower().endswith(".onnx"):
+        return "", _open_onnx(path)
+    if not os.fspath(path).lower().endswith(".safetensors"):
+        raise ModelError(
+            f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it, and so does `mnistzoo train MODEL --weights`"
+        )
+    from mnistzoo.weights import read_metadata
+
+    told = read_metadata(path)
+    name, classes = told.get("model"), told.get("classes", DIGITS)
+    if not isinstance(name, str):
+        raise ModelError(
+            f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it"
+        )
+    count = len(classes) if isinstance(classes, list) else _CLASSES
+    return name, _evaluating(_load_own(name, path, count))
+
+
+def is_file(model: str) -> bool:
+    """Say whether a command means a file, not the name of a model."""
+    return model.lower().endswith((".onnx", ".safetensors", ".pt", ".pth"))
+
+
+def _open_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> Any:
+    from mnistzoo.runtime import Predictor
+    from mnistzoo.weights import read_onnx
+
+    if sha256 is None:
+        return Predictor(path)
+    return Predictor(read_onnx(path, sha256))
+
+
+def _load_own(name: str, weights: str | os.PathLike[str], classes: int) -> Any:
+    from mnistzoo.weights import load_weights
+
+    if os.fspath(weights).endswith(".onnx"):
+        return _open_onnx(weights)
+    model = create_model(name, num_classes=classes)
+    load_weights(model, weights)
+    return model
+
+
+def _load_shipped(data: "Dataset", name: str) -> Any:
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
-    if weights is None and spec.members:
-        model = build(registration, functools.partial(_load, data))
+    if spec.members:
+        model = build(registration, functools.partial(_load_shipped, data))
         _require_declared_size(model, registration)
         return model
-    shipped = None if weights is not None else weights_of(spec, data)
+    shipped = weights_of(spec, data)
+    path = weights_path(spec, shipped)
+    if path.suffix == ".onnx":
+        return _open_onnx(path, shipped.sha256)
     model = create_model(name, num_classes=len(data.classes))
-    if shipped is not None:
-        load_weights(model, weights_path(spec, shipped), shipped.sha256)
-    elif weights is not None:
-        load_weights(model, weights)
+    load_weights(model, path, shipped.sha256)
     return model
 
 
@@ -247,11 +325,20 @@ def weights_path(spec: ModelSpec, weights: Weights | None = None) -> Path:
     weights = weights or spec.weights
     if weights is None:
         raise _no_weights(spec)
-    folder = _module_file(spec).parent
+    folder = module_folder(spec)
     path = folder / weights.file
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
     return path
+
+
+def module_folder(spec: ModelSpec) -> Path:
+    """Return the folder of the module with the model's factory, beside which its weights lie.
+
+    Raises:
+        ModelError: if the module cannot be found.
+    """
+    return _module_file(spec).parent
 
 
 def _module_file(spec: ModelSpec) -> Path:

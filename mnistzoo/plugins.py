@@ -21,10 +21,11 @@ from packaging.utils import canonicalize_name
 
 from mnistzoo import hookspecs
 from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.missing import hidden_module
 from mnistzoo.mnist import DATASETS
-from mnistzoo.spec import DatasetSpec, ModelSpec
+from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
 

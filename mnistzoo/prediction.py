@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
-from mnistzoo.spec import DIGITS
+from mnistzoo.pictures.touching import cuts, may_touch
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -20,6 +21,7 @@ _MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x1
 _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have more
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
+_CLEARLY_MORE = 0.05  # confidence in two digits than in one
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def read(picture: Source, classify: Classify, labels: Sequence[str] = DIGITS) ->
         OSError: if the file cannot be read.
     """
     decoded, found = digits_on(picture)
+    found = _parted(found, classify)
     images = np.stack([normalise(digit.ink) for digit in found.digits])
     probabilities = classify(images)
     predictions = [
@@ -120,6 +123,32 @@ def read(picture: Source, classify: Classify, labels: Sequence[str] = DIGITS) ->
         for digit, image, each in zip(found.digits, images, probabilities, strict=True)
     ]
     return Reading(decoded, found, predictions, found.main)
+
+
+def _parted(found: Found, classify: Classify) -> Found:
+    """Return the digits with those cut apart that are too wide for one and read better as two."""
+    digits: list[Digit] = []
+    main = found.main
+    for place, digit in enumerate(found.digits):
+        parts = _parts(digit, classify)
+        digits += parts
+        main += (len(parts) - 1) * (place < found.main)
+    return dataclasses.replace(found, digits=digits, main=main)
+
+
+def _parts(digit: Digit, classify: Classify) -> list[Digit]:
+    pairs = cuts(digit) if may_touch(digit) else []
+    if not pairs:
+        return [digit]
+    readings = [digit, *(half for pair in pairs for half in pair)]
+    confidences = classify(np.stack([normalise(each.ink) for each in readings])).max(axis=1)
+    # A pair is as good as the worse of its halves.
+    of_pairs = confidences[1:].reshape(-1, 2).min(axis=1)
+    best = int(of_pairs.argmax())
+    height, width = digit.ink.shape
+    if width < _MOST_WIDTH * height and of_pairs[best] < confidences[0] + _CLEARLY_MORE:
+        return [digit]
+    return [part for half in pairs[best] for part in _parts(half, classify)]
 
 
 def _prediction(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, get_origin, get_type_hints
 import numpy as np
 
 from mnistzoo._version import __version__
-from mnistzoo.spec import DIGITS
+from mnistzoo.dataset_spec import DIGITS
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,8 @@ class Provenance:
         recipe_name: of the model's recipe; empty for a recipe of one's own.
         overrides: the fields of that recipe, but for the seed, that had another value.
         recipe: every field of the recipe that was followed.
+        fit: the path of the function that trained it, of a model with one of its own.
+        initial_weights: SHA-256 of the file that the model began with; empty if the seed drew them.
         seed: of the run.
         epochs_completed: that the weights went through.
         complete: whether these are all epochs of the recipe.
@@ -55,6 +57,8 @@ class Provenance:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any]
+    fit: str = ""
+    initial_weights: str = ""
     seed: int
     epochs_completed: int
     complete: bool = True

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
 from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import Plugin, load_plugins
-from mnistzoo.spec import DEFAULT_DATASET, DatasetSpec, ModelSpec, Recipe
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Recipe
 
 
 class ModelError(MnistzooError):

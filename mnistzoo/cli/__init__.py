@@ -17,7 +17,7 @@ from mnistzoo.output import escape_what_cannot_be_encoded
 
 _COMMANDS = (
     *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
-    *("new-plugin", "check"),
+    *("new-plugin", "check", "ship"),
 )
 _FAILED = 1
 

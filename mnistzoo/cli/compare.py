@@ -28,7 +28,7 @@ from mnistzoo.cli.stopping import StopSignals
 
 
 @click.command("compare", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models_or_files)
 @click.option(
     "--train", "train_now", is_flag=True, help="Train now, instead of taking the shipped weights."
 )
@@ -90,7 +90,8 @@ def command(
 ) -> int:
     """Put MODELs side by side on the test set.
 
-    Without MODEL, all that are installed; with --train those that can be trained. What is finished
+    MODEL may be a file, .onnx, or .safetensors as `train` saves it. Without MODEL, all that are
+    installed; with --train those that can be trained. What is finished
     is shown and written after Ctrl-C too.
     """
     if not train_now:

@@ -15,7 +15,7 @@ from mnistzoo.cli.options import (
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("model", shell_complete=completion.models)
+@click.argument("model", shell_complete=completion.models_or_files)
 @click.option(
     "--weights",
     type=FILE,
@@ -34,25 +34,41 @@ def command(
     device: str,
     json_file: str | None,
 ) -> None:
-    """Show how good MODEL is on the test set.
+    """Show how good MODEL is on the test set: one that is installed, or a file.
+
+    A file is .onnx, or .safetensors as `train` saves it.
 
     Its accuracy, per class too, its confusions and its confidence.
     """
     check_writable(json_file)
 
     from mnistzoo.data import load_dataset
-    from mnistzoo.evaluation import evaluate
+    from mnistzoo.evaluation import evaluate, evaluate_repeatedly
     from mnistzoo.inference import resolve_device
-    from mnistzoo.models import load_model
+    from mnistzoo.models import is_file, load_file, load_model
     from mnistzoo.registry import get_spec
     from mnistzoo.report.json import write_json
-    from mnistzoo.report.text import show_evaluation
+    from mnistzoo.report.text import show_evaluation, show_repeated
 
-    name = get_spec(model).name
+    if is_file(model) and weights:
+        raise click.UsageError("--weights is for a model; a file has its own")
+    if not is_file(model):
+        model = get_spec(model).name
     where = resolve_device(device)
     data = load_dataset(dataset, data_dir)
-    evaluation = evaluate(load_model(name, weights, data), data.test, device=where)
+    of, loaded = load_file(model) if is_file(model) else (model, load_model(model, weights, data))
+    stochastic = bool(of) and get_spec(of).stochastic
+    facts, title = {"model": model, "dataset": data.name}, f"{model} on the test set of {data.name}"
+    if stochastic:
+        repeated = evaluate_repeatedly(loaded, data.test, device=where)
+        found, evaluation = repeated.to_dict(), repeated.evaluations[0]
+    else:
+        evaluation = evaluate(loaded, data.test, device=where)
+        found = evaluation.to_dict()
     if json_file:
-        write_json({"model": name, "dataset": data.name, **evaluation.to_dict()}, json_file)
+        write_json({**facts, **found}, json_file)
     if json_file != "-":
-        show_evaluation(evaluation, f"{name} on the test set of {data.name}")
+        if stochastic:
+            show_repeated(repeated, title)
+            title = f"the first of them, seed 0: {title}"
+        show_evaluation(evaluation, title)

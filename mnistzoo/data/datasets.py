@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from mnistzoo.data.foreign import conversion
 from mnistzoo.data.sources import DataError, download, find, read_verified
 from mnistzoo.data.split import Split
+from mnistzoo.dataset_spec import DataFile, DatasetSpec
 from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.files import expanded
 from mnistzoo.missing import MissingModuleError, why_not_imported
 from mnistzoo.mnist import DATASETS
-from mnistzoo.spec import DEFAULT_DATASET, DataFile, DatasetSpec
+from mnistzoo.spec import DEFAULT_DATASET
 
 _log = logging.getLogger("mnistzoo")
 

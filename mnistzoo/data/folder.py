@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from mnistzoo.data.idx import idx_bytes, read_idx
 from mnistzoo.data.sources import DataError, find
-from mnistzoo.spec import DEFAULT_DATASET, DIGITS, DataFile, DatasetSpec
+from mnistzoo.dataset_spec import DIGITS, DataFile, DatasetSpec
+from mnistzoo.spec import DEFAULT_DATASET
 
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

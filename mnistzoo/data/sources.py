@@ -18,10 +18,10 @@ from typing import IO, Any
 from numpy.typing import NDArray
 
 from mnistzoo.data.idx import IdxError, idx_bytes, parse_idx, read_idx, write_idx
+from mnistzoo.dataset_spec import DataFile
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import claimed, remove_left_over
 from mnistzoo.missing import MissingModuleError, why_not_imported
-from mnistzoo.spec import DataFile
 
 _PACKED = (".gz", ".zip")
 _MOST_UNPACKED = 2**30

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mnistzoo.data.sources import DataError
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.inputs import as_input, how_to_convert
-from mnistzoo.spec import DIGITS
 
 if TYPE_CHECKING:
     from torch import Tensor

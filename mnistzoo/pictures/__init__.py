@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.pictures.decode import Picture, PictureError, Source, decode
-from mnistzoo.pictures.find import Digit, Found, find
+from mnistzoo.pictures.find import find
+from mnistzoo.pictures.found import Digit, Found
 from mnistzoo.pictures.normalise import normalise
 
 __all__ = [

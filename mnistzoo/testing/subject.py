@@ -6,20 +6,25 @@ import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
+from mnistzoo.evaluation import evaluate
 from mnistzoo.inputs import to_input
 from mnistzoo.models import build, create_model, load_model, weights_path
+from mnistzoo.modules import training_loss
 from mnistzoo.registry import Registration, get_registration, registry
+from mnistzoo.runtime import Predictor
 from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 from mnistzoo.training import TrainingResult, train
-from mnistzoo.weights import load_weights
+from mnistzoo.weights import load_weights, read_onnx
 
 TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
 _TRAINING_IMAGES = 1_500
@@ -71,7 +76,7 @@ class Subject:
         """The data set that its shipped weights were trained on; without weights MNIST."""
         return data_of(self.spec.weights)
 
-    def created(self, seed: int = 0, **arguments: int) -> nn.Module:
+    def created(self, seed: int = 0, **arguments: int) -> Any:
         """Return a new model in training mode, without trained weights.
 
         By its registration and without counting parameters: a name that others claim and a wrong
@@ -81,16 +86,48 @@ class Subject:
             seed: of the weights.
             arguments: of the factory, instead of the number of classes that the data has.
         """
+        if self.spec.is_onnx:
+            return self.shipped()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             arguments = arguments or {"num_classes": len(self.data.classes)}
             return build(self.registration, create_model, **arguments)
 
-    def at_defaults(self) -> nn.Module:
+    def at_defaults(self) -> Any:
         """Return a new model for whose factory no argument is given."""
-        return build(self.registration, create_model)
+        return self.shipped() if self.spec.is_onnx else build(self.registration, create_model)
 
-    def shipped(self, weights: Weights | None = None) -> nn.Module:
+    def outside(self, group: str) -> str:
+        """Say why the model does not belong to a group that a check applies to; empty if it does.
+
+        What cannot be created belongs to all: to find that out is a check of its own.
+        """
+        if group in ("repeatable", "exportable") and self.spec.stochastic:
+            return "the model is declared stochastic"
+        if group == "trainable" and not self.spec.recipes:
+            return "the model has no recipe, so mnistzoo does not train it"
+        if group == "created" and self.spec.is_onnx:
+            return "the model is an ONNX file"
+        if group in ("modules", "exportable") and not self.of_modules:
+            return "the model is no torch module"
+        return ""
+
+    @functools.cached_property
+    def of_modules(self) -> bool:
+        """Whether the factory returns a module, as far as that can be told."""
+        if self.spec.is_onnx:
+            return False
+        try:
+            return is_module(self.created())
+        except MnistzooError:
+            return True
+
+    @functools.cached_property
+    def by_cross_entropy(self) -> bool:
+        """Whether training lowers the cross entropy of the model's logits, and nothing else."""
+        return not self.spec.fit and (not self.of_modules or training_loss(self.created()) is None)
+
+    def shipped(self, weights: Weights | None = None) -> Any:
         """Return a new model in evaluation mode, with the weights of its plugin or of its members.
 
         Args:
@@ -104,21 +141,27 @@ class Subject:
             model = build(self.registration, load_model)
         elif weights is None:
             raise NotApplicable("the plugin ships no weights")
+        elif self.spec.is_onnx:
+            return Predictor(read_onnx(weights_path(self.spec, weights), weights.sha256))
         else:
             model = self.created(num_classes=len(data_of(weights).classes))
             load_weights(model, weights_path(self.spec, weights), weights.sha256)
-        model.eval()
+        if is_module(model):
+            model.eval()
         return model
 
-    def ready(self) -> nn.Module:
+    def ready(self) -> Any:
         """Return a new model in evaluation mode, with the weights that are shipped, if any.
 
-        Where those cannot be loaded the untrained model shows the contract as well.
+        Where those cannot be loaded the untrained model shows the contract as well, if it is a
+        module; of others one that was trained.
         """
         try:
             model = self.shipped()
         except (MnistzooError, OSError):
             model = self.created()
+        if not is_module(model):
+            return self.able()
         evaluating = model.eval()
         if not isinstance(evaluating, nn.Module):
             raise CheckFailed(
@@ -135,6 +178,13 @@ class Subject:
     def some(self, test: Split) -> Split:
         """Return the images, or every tenth of them."""
         return test[:: TEST_IMAGES // QUICK_TEST_IMAGES] if self.quick else test
+
+    def call(self, model: Any, images: Tensor) -> Tensor:
+        """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""
+        if is_module(model):
+            return model(images)
+        pixels = images.squeeze(1).mul(255).round().to(torch.uint8).numpy()
+        return torch.tensor(as_classifier(model).logits(pixels))
 
     def images(self, count: int) -> Tensor:
         """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
@@ -165,6 +215,8 @@ class Subject:
         )
         data, classes = self.data.train[:images], len(self.data.classes)
         with self.calling("training by the default recipe"):
+            if self.spec.fit:
+                return train(self.spec.name, data, recipe, device="cpu")
             return train(
                 lambda: build(self.registration, create_model, num_classes=classes),
                 data,
@@ -177,7 +229,7 @@ class Subject:
         """A model that was trained until it tells digits apart, if it can learn, and its run."""
         return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
-    def able(self) -> nn.Module:
+    def able(self) -> Any:
         """Return a model in evaluation mode that tells digits apart: as shipped, or as trained.
 
         Raises:
@@ -194,9 +246,16 @@ class Subject:
             result = self.trained
         except CheckFailed:
             raise NotApplicable("there are no weights, and training some fails") from None
-        if not learned(result):
+        if not self.learned(result):
             raise NotApplicable("there are no weights, and training some teaches it little")
         return result.model
+
+    def learned(self, result: TrainingResult) -> bool:
+        """Say whether a short training got clearly beyond guessing."""
+        if self.by_cross_entropy:
+            return result.history[-1].loss < 0.9 * loss_of_guessing(result)
+        seen = self.data.train[:_TRAINING_IMAGES]
+        return evaluate(result.model, seen, device="cpu").accuracy > 3 / len(self.data.classes)
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -209,7 +268,7 @@ class Subject:
             package = self.spec.factory.partition(":")[0].partition(".")[0]
             raise CheckFailed(describe_failure(what, error, {package})) from error
 
-    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, model: Any, images: Tensor) -> Tensor:
         """Return what the model returns for a copy of the images; no gradient.
 
         Random numbers are those of the same seed every time: that a model draws some in evaluation
@@ -218,8 +277,7 @@ class Subject:
         seeded = torch.random.fork_rng(devices=[])
         with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
             torch.manual_seed(0)
-            logits: Tensor = model(images.clone())
-        return logits
+            return self.call(model, images.clone())
 
 
 def data_of(weights: Weights | None) -> Dataset:
@@ -231,8 +289,3 @@ def data_of(weights: Weights | None) -> Dataset:
 def loss_of_guessing(result: TrainingResult) -> float:
     """Return the cross entropy of taking all classes for equally probable."""
     return math.log(len(result.provenance.classes))
-
-
-def learned(result: TrainingResult) -> bool:
-    """Say whether a short training got clearly below the loss of guessing."""
-    return result.history[-1].loss < 0.9 * loss_of_guessing(result)

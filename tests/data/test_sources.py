@@ -18,8 +18,8 @@ import pytest
 from mnistzoo.data import DataError, IdxError, load_dataset, write_idx
 from mnistzoo.data.idx import idx_bytes
 from mnistzoo.data.sources import download, find, read_verified
+from mnistzoo.dataset_spec import DataFile
 from mnistzoo.files import claimed
-from mnistzoo.spec import DataFile
 
 # What a mirror does with a request for a file, given the file's gzipped bytes.
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
