@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, describe_failure
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +62,6 @@ class EstimatorClassifier:
         try:
             scores, classes = self._scores(images), np.asarray(self._estimator.classes_)
         except Exception as error:
-            from mnistzoo.errors import describe_failure
-
             package = type(self._estimator).__module__.partition(".")[0]
             what = f"{type(self._estimator).__name__} on {len(images)} images"
             raise ClassifierError(describe_failure(what, error, {package})) from error
@@ -80,6 +78,31 @@ class EstimatorClassifier:
             return np.log((shares + _SMOOTHING) / (1 + _SMOOTHING * shares.shape[1]))
         scores = np.asarray(self._estimator.decision_function(pixels), float)
         return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+
+
+class _OwnClassifier:
+    """An object with ``logits()``, its failures in words."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        name = type(self._classifier).__name__
+        try:
+            logits = self._classifier.logits(images)
+        except (KeyboardInterrupt, MnistzooError):
+            raise
+        except BaseException as error:  # SystemExit too: a model must not end the zoo
+            package = type(self._classifier).__module__.partition(".")[0]
+            what = f"{name}: logits() of {len(images)} images"
+            raise ClassifierError(describe_failure(what, error, {package})) from error
+        if not isinstance(logits, np.ndarray) or logits.shape[:1] != (len(images),):
+            found = getattr(logits, "shape", type(logits).__name__)
+            raise ClassifierError(
+                f"{name}: logits() of {len(images)} images returns {found}, expected an array "
+                f"({len(images)}, C)"
+            )
+        return logits.astype(np.float32, copy=False)
 
 
 def as_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -103,7 +126,7 @@ def as_classifier(model: Any, device: "torch.device | None" = None) -> Classifie
 
         return ModuleClassifier(model, device or torch.device("cpu"))
     if isinstance(model, Classifier):
-        return model
+        return _OwnClassifier(model)
     if is_estimator(model):
         return EstimatorClassifier(model)
     raise ClassifierError(

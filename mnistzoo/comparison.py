@@ -13,12 +13,14 @@ import torch
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
+from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, expanded
+from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import is_file
 from mnistzoo.provenance import environment
 from mnistzoo.registry import ModelError, Registration, get_registration
-from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
+from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
 from mnistzoo.statistics import holm, mcnemar
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
@@ -28,7 +30,7 @@ _log = logging.getLogger("mnistzoo")
 
 @dataclass(frozen=True)
 class Difference:
-    """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
+    """Two models, compared on the same images by McNemar's exact test.
 
     With several seeds it compares the models of the first seed.
 
@@ -49,15 +51,75 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows by falling accuracy, those with an error last, and what they were measured with."""
+    """Rows by falling accuracy, those with an error last, and what they were measured with.
+
+    Attributes:
+        rows: one a model.
+        differences: of neighbours in accuracy.
+        pairs: the differences of all pairs; their p-values are adjusted for more tests.
+        dataset: its name, split, number of images, and SHA-256 of its files.
+        environment: see :func:`mnistzoo.provenance.environment`.
+        training: None for shipped weights.
+        gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
+            be evaluated.
+        interrupted: some models are missing after Ctrl-C.
+        benchmarks: that were joined.
+    """
 
     rows: list[Row]
     differences: list[Difference]
+    pairs: list[Difference]
     dataset: Mapping[str, Any]
     environment: Mapping[str, Any]
     training: TrainingPlan | None
+    gallery: Mapping[str, Any] | None = None
     interrupted: bool = False
     benchmarks: Benchmarks | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Row],
+        data: Dataset,
+        device: torch.device,
+        training: TrainingPlan | None = None,
+        interrupted: bool = False,
+    ) -> "Comparison":
+        """Put rows in their order and find how they differ.
+
+        Args:
+            rows: of models that were evaluated on the data's test set, on the device.
+            data: the data set.
+            device: that was computed on.
+            training: how the models were trained; None for shipped weights.
+            interrupted: whether some are missing after Ctrl-C.
+        """
+        ordered = sorted(
+            rows, key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name)
+        )
+        evaluations = {
+            row.name: row.measurement.evaluations[0]
+            for row in ordered
+            if row.measurement is not None and row.accuracy is not None
+        }
+        return cls(
+            ordered,
+            _differences(evaluations, itertools.pairwise(evaluations)),
+            _differences(evaluations, itertools.combinations(evaluations, 2)),
+            {
+                "name": data.name,
+                "verified": data.verified,
+                "weights_from": data.spec.weights_from,
+                "classes": list(data.classes),
+                "split": "test",
+                "images": len(data.test),
+                "checksums": dict(data.checksums),
+            },
+            environment(device),
+            training,
+            telling_images(evaluations, data.test) if evaluations else None,
+            interrupted,
+        )
 
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
         """Return it with what pytest-benchmark measured of each model."""
@@ -76,9 +138,10 @@ class Comparison:
         """Write it to a file in the format that the suffix names; see :mod:`mnistzoo.report`.
 
         Args:
-            path: ends in ``.json``, ``.csv`` or ``.md``.
+            path: ends in ``.json``, ``.csv``, ``.md`` or ``.html``.
 
         Raises:
+            MissingModuleError: for a report in HTML without the extra ``report``.
             OSError: if the file cannot be written.
             ReportError: for another suffix.
         """
@@ -102,6 +165,8 @@ class Comparison:
             },
             "models": [row.to_dict() for row in self.rows],
             "differences": [dataclasses.asdict(difference) for difference in self.differences],
+            "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "gallery": None if self.gallery is None else dict(self.gallery),
         }
 
 
@@ -177,33 +242,8 @@ def compare(
         except BaseException as failure:  # SystemExit too: a model must not end the comparison
             _log.debug("model %s failed", name, exc_info=True)
             error = reason(failure)
-        rows.append(
-            Row(
-                name=name,
-                provider=registration.plugin.distribution if registration else "",
-                version=registration.plugin.version if registration else "",
-                params=_params(registration, measurement),
-                measurement=measurement,
-                error=error,
-            )
-        )
-    rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
-    return Comparison(
-        rows,
-        _differences(rows),
-        {
-            "name": data.name,
-            "verified": data.verified,
-            "weights_from": data.spec.weights_from,
-            "classes": list(data.classes),
-            "split": "test",
-            "images": len(data.test),
-            "checksums": dict(data.checksums),
-        },
-        environment(where),
-        train,
-        interrupted,
-    )
+        rows.append(row(name, registration, measurement, error))
+    return Comparison.of(rows, data, where, train, interrupted)
 
 
 def _chosen(names: Iterable[str], train: TrainingPlan | None) -> dict[str, Registration | None]:
@@ -222,21 +262,13 @@ def _chosen(names: Iterable[str], train: TrainingPlan | None) -> dict[str, Regis
     return chosen
 
 
-def _params(registration: Registration | None, found: Measurement | None) -> int | None:
-    """Return the declared number of parameters, else the one that was counted."""
-    declared = None if registration is None else registration.spec.num_params
-    return declared if declared is not None or found is None else found.params
-
-
-def _differences(rows: list[Row]) -> list[Difference]:
-    first_seeds = [
-        (row.name, row.measurement.evaluations[0].correct)
-        for row in rows
-        if row.measurement is not None and row.accuracy is not None
-    ]
+def _differences(
+    evaluations: Mapping[str, Evaluation], pairs: Iterable[tuple[str, str]]
+) -> list[Difference]:
+    """Test pairs of models; Holm adjusts the p-values for their number."""
     tests = [
-        (better, worse, *mcnemar(right, right_too))
-        for (better, right), (worse, right_too) in itertools.pairwise(first_seeds)
+        (first, second, *mcnemar(evaluations[first].correct, evaluations[second].correct))
+        for first, second in pairs
     ]
     adjusted = holm([test[-1] for test in tests])
     return [

@@ -42,7 +42,7 @@ def restore(model: Any, state: Mapping[str, Any]) -> None:
         model.load_state_dict(state)
         return
     for name, value in state.items():
-        if name.startswith("__"):
+        if name.startswith("__") or callable(getattr(type(model), name, None)):
             raise StateError(f"{name} is no name of what a classifier has learned")
         setattr(model, name, _restored(vars(model).get(name), value))
 

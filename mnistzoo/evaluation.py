@@ -1,5 +1,6 @@
 """How good a model is on labelled images."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +44,21 @@ class ConfidenceBand:
     label: str
     count: int
     accuracy: float | None
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The predictions whose confidence lies in one of equal intervals from 0 to 1.
+
+    Attributes:
+        count: how many.
+        right: how many of them are right.
+        confidence: their mean, 0 to 1; None where there are none.
+    """
+
+    count: int
+    right: int
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -156,13 +172,28 @@ class Evaluation:
             for label, inside in bands.items()
         ]
 
+    @cached_property
+    def calibration_bins(self) -> list[CalibrationBin]:
+        """Over 15 equal intervals of the confidence, from 0 to 1."""
+        confidence = self.probabilities.max(1)
+        bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+        counts = np.bincount(bins, minlength=_CALIBRATION_BINS)
+        right = np.bincount(bins, self.correct, _CALIBRATION_BINS)
+        sums = np.bincount(bins, confidence, _CALIBRATION_BINS)
+        return [
+            CalibrationBin(int(count), int(hits), float(total / count) if count else None)
+            for count, hits, total in zip(counts, right, sums, strict=True)
+        ]
+
     @property
     def expected_calibration_error(self) -> float:
         """Mean distance of confidence and accuracy over 15 equal bins (arXiv 1706.04599)."""
-        confidence = self.probabilities.max(1)
-        bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-        gaps = np.bincount(bins, self.correct - confidence, _CALIBRATION_BINS)
-        return float(np.abs(gaps).sum() / len(self.labels))
+        gaps = (
+            abs(each.right - each.count * each.confidence)
+            for each in self.calibration_bins
+            if each.confidence is not None
+        )
+        return sum(gaps) / len(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
@@ -182,6 +213,7 @@ class Evaluation:
                 for band in self.confidence_bands
             ],
             "expected_calibration_error": self.expected_calibration_error,
+            "calibration_bins": [dataclasses.asdict(each) for each in self.calibration_bins],
         }
 
 

@@ -1,4 +1,4 @@
-"""The hooks through which plugins register models and data sets.
+"""The hooks through which plugins register models, data sets and logs of training runs.
 
 A plugin is a module that an entry point of the group ``mnistzoo`` names::
 
@@ -66,4 +66,18 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     ...             folders=("my_package:data",),
     ...         )
     ...     )
+    """
+
+
+@hookspec
+def register_logs(register: Callable[[str, str], None]) -> None:
+    """Call ``register(kind, factory)`` once a kind of log, for ``train --log KIND:TARGET``.
+
+    The factory is named as ``"package.module:callable"``. Called with the text of the target, it
+    returns a :class:`mnistzoo.Callback`.
+
+    >>> from mnistzoo import hookimpl
+    >>> @hookimpl
+    ... def register_logs(register):
+    ...     register("mlflow", "my_package.log:MlflowLog")
     """

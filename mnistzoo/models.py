@@ -280,15 +280,18 @@ def _load_shipped(data: "Dataset", name: str) -> Any:
     return model
 
 
-def weights_size(spec: ModelSpec, data: "Dataset") -> int:
-    """Return how many bytes of shipped weights a model loads, those of its members included.
+def weights_files(spec: ModelSpec, data: "Dataset") -> dict[str, Path]:
+    """Return the files of shipped weights that a model loads, by the name of whose they are.
+
+    Those are its own or, for a model that is made of others, its members'.
 
     Raises:
         ModelError: if some are missing.
     """
     if spec.members:
-        return sum(weights_size(get_spec(member), data) for member in spec.members)
-    return weights_path(spec, weights_of(spec, data)).stat().st_size
+        members = map(get_spec, spec.members)
+        return {each.name: weights_path(each, weights_of(each, data)) for each in members}
+    return {spec.name: weights_path(spec, weights_of(spec, data))}
 
 
 def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:

@@ -9,11 +9,13 @@ import email
 import importlib.metadata
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
+from typing import NamedTuple
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -28,6 +30,7 @@ from mnistzoo.mnist import DATASETS
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
+OWN_LOGS = ("csv", "tensorboard")
 
 _log = logging.getLogger("mnistzoo")
 
@@ -48,6 +51,7 @@ class Plugin:
         location: the file that was imported, or else the folder of the distribution.
         specs: the models that it registered; empty if it failed or is switched off.
         datasets: the data sets, likewise.
+        logs: the kinds of logs that it registered, likewise, and their factories.
         error: why it failed, in one line; empty if it did not.
         traceback: of the failure, whole.
         enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
@@ -59,6 +63,7 @@ class Plugin:
     location: str = ""
     specs: tuple[ModelSpec, ...] = ()
     datasets: tuple[DatasetSpec, ...] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
     enabled: bool = True
@@ -86,12 +91,12 @@ def register_plugin(plugin: object, name: str) -> None:
         PluginError: if a hook fails.
     """
     try:
-        models, datasets = call_hooks(plugin)
+        registered = call_hooks(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
     _registered.append(
-        Plugin(one_line(name), "", "registered in this process", specs=models, datasets=datasets)
+        Plugin(one_line(name), "", "registered in this process", **registered._asdict())
     )
 
 
@@ -155,13 +160,13 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        models, datasets = call_hooks(entry_point.load())
+        registered = call_hooks(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         return _failed(distribution, entry_point.value, error, _why(error))
     plugin = _plugin(distribution, entry_point.value)
-    return dataclasses.replace(plugin, specs=models, datasets=datasets)
+    return dataclasses.replace(plugin, **registered._asdict())
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
@@ -232,8 +237,16 @@ def _failed(
     return plugin
 
 
-def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], tuple[DatasetSpec, ...]]:
-    """Return the models and the data sets that a plugin registers.
+class Registered(NamedTuple):
+    """What the hooks of a plugin register; see :class:`Plugin`."""
+
+    specs: tuple[ModelSpec, ...]
+    datasets: tuple[DatasetSpec, ...]
+    logs: Mapping[str, str]
+
+
+def call_hooks(plugin: object) -> Registered:
+    """Return what a plugin registers.
 
     Whatever one of its hooks raises is raised, and then nothing of it counts.
     """
@@ -243,11 +256,12 @@ def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], tuple[DatasetSpec
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise TypeError(
-            "it implements no hook; mark its register_models or register_datasets with "
-            "@mnistzoo.hookimpl"
+            "it implements no hook; mark its register_models, register_datasets or register_logs "
+            "with @mnistzoo.hookimpl"
         )
     models: list[ModelSpec] = []
     datasets: list[DatasetSpec] = []
+    logs: dict[str, str] = {}
 
     def register_model(spec: ModelSpec) -> None:
         if not isinstance(spec, ModelSpec):
@@ -263,9 +277,23 @@ def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], tuple[DatasetSpec
         _require_new((spec.name,), {known.name for known in datasets})
         datasets.append(spec)
 
+    def register_log(kind: str, factory: str) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
+            raise ValueError(f"the kind of log {kind!r} is not made of a-z, 0-9 and _")
+        if not re.fullmatch(r"[\w.]+:[\w.]+", factory):
+            raise ValueError(
+                f"the factory {factory!r} of the log {kind} is not like 'package.module:callable'"
+            )
+        if kind in OWN_LOGS:
+            raise ValueError(f"the logs {' and '.join(OWN_LOGS)} are mnistzoo's own")
+        if kind in logs:
+            raise ValueError(f"it registers the log {kind!r} twice")
+        logs[kind] = factory
+
     manager.hook.register_models(register=register_model)
     manager.hook.register_datasets(register=register_dataset)
-    return tuple(models), tuple(datasets)
+    manager.hook.register_logs(register=register_log)
+    return Registered(tuple(models), tuple(datasets), logs)
 
 
 def _require_new(names: tuple[str, ...], taken: set[str]) -> None:

@@ -114,8 +114,36 @@ def read(picture: Source, classify: Classify, labels: Sequence[str] = DIGITS) ->
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    decoded, found = digits_on(picture)
-    found = _parted(found, classify)
+    return read_by_all(picture, [classify], [labels])[0]
+
+
+def read_by_all(
+    picture: Source,
+    classifiers: Sequence[Classify],
+    labels: Sequence[Sequence[str]],
+    *,
+    drawing: bool = False,
+) -> list[Reading]:
+    """Return what each of several models says of a picture, which is searched once.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array.
+        classifiers: each from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+        labels: of each classifier the names of its C classes.
+        drawing: all that is on the picture is one digit.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
+    decoded, found = digits_on(picture, drawing=drawing)
+    return [
+        _reading(decoded, found if drawing else _parted(found, classify), classify, names)
+        for classify, names in zip(classifiers, labels, strict=True)
+    ]
+
+
+def _reading(decoded: Picture, found: Found, classify: Classify, labels: Sequence[str]) -> Reading:
     images = np.stack([normalise(digit.ink) for digit in found.digits])
     probabilities = classify(images)
     predictions = [

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import logging
 import math
+import os
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +23,15 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
 from mnistzoo.files import expanded
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
-from mnistzoo.models import is_file, load_file, load_model, weights_size
+from mnistzoo.models import is_file, load_file, load_model, weights_files
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import Epoch, TrainingInterrupted, TrainingJob, TrainingResult
 from mnistzoo.training.jobs import run_jobs
-from mnistzoo.weights import save_weights, to_bytes
+from mnistzoo.weights import read_metadata, save_weights, to_bytes
 
 _BATCH = 256
 _log = logging.getLogger("mnistzoo")
@@ -84,6 +87,10 @@ class Measurement:
         latency_us: median for one image.
         latency_256_us: median for a batch of 256.
         latency_threads: that the latencies were taken with.
+        weights_sha256: of the shipped files, by the name of the model, which may be a member of
+            this one; of weights trained now, by their seed, as safetensors without metadata.
+        provenance: of the weights, of the first seed if there are several; None where their file
+            does not tell, as in a format other than ours.
     """
 
     evaluations: Sequence[Evaluation] = ()
@@ -100,6 +107,8 @@ class Measurement:
     latency_us: float | None = None
     latency_256_us: float | None = None
     latency_threads: int | None = None
+    weights_sha256: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] | None = None
 
     @property
     def accuracies(self) -> list[float] | None:
@@ -157,6 +166,7 @@ class Row:
         measurement: None if nothing was had.
         error: why figures are missing, in one sentence; those that were had before are there. With
             some seeds missing after an interruption, the accuracy is that of the others.
+        summary: of the architecture, in one sentence.
         benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
     """
 
@@ -166,6 +176,7 @@ class Row:
     params: int | None
     measurement: Measurement | None = None
     error: str | None = None
+    summary: str = ""
     benchmarks: Mapping[str, float] | None = None
 
     @property
@@ -180,6 +191,7 @@ class Row:
             "name": self.name,
             "provider": self.provider,
             "version": self.version,
+            "summary": self.summary,
             "params": self.params,
             "buffers": found.buffers,
             "runtime": found.runtime,
@@ -199,6 +211,9 @@ class Row:
             "latency_threads": found.latency_threads,
             "error": self.error,
             "benchmarks": None if self.benchmarks is None else dict(self.benchmarks),
+            "evaluation": None if found.accuracy is None else found.evaluations[0].to_dict(),
+            "weights_sha256": dict(found.weights_sha256),
+            "provenance": found.provenance,
             "history": None
             if found.histories is None
             else [[dataclasses.asdict(epoch) for epoch in history] for history in found.histories],
@@ -237,10 +252,7 @@ def measurements(
         stochastic = bool(of) and get_spec(of).stochastic
         found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
         yield found
-        size = (
-            expanded(name).stat().st_size if is_file(name) else weights_size(get_spec(name), data)
-        )
-        found = dataclasses.replace(found, file_bytes=size)
+        found = with_origin(found, name, data=data)
     else:
         registration = get_registration(name)
         stochastic = registration.spec.stochastic
@@ -271,6 +283,54 @@ def _evaluations(
     if stochastic:
         return evaluate_repeatedly(model, data.test, device=device).evaluations
     return [evaluate(model, data.test, device=device)]
+
+
+def row(
+    name: str,
+    registration: Registration | None,
+    measurement: Measurement | None,
+    error: str | None = None,
+) -> Row:
+    """Return what was measured of a model, or of a file, with what its plugin declares of it."""
+    spec = registration.spec if registration else None
+    params = spec.num_params if spec else None  # declared, else those that were counted
+    return Row(
+        name=name,
+        provider=registration.plugin.distribution if registration else "",
+        version=registration.plugin.version if registration else "",
+        params=measurement.params if params is None and measurement else params,
+        measurement=measurement,
+        error=error,
+        summary=spec.summary if spec else "",
+    )
+
+
+def with_origin(
+    measurement: Measurement,
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    data: Dataset,
+) -> Measurement:
+    """Return it with what the files of the weights tell.
+
+    Args:
+        measurement: of weights that were not trained now.
+        name: of the model; or the path of the file that was measured.
+        weights: a file in place of the model's shipped ones.
+        data: that the model was evaluated on.
+    """
+    if weights is None and not is_file(name):
+        files = weights_files(get_spec(name), data)
+    else:
+        path = expanded(weights or name)
+        files = {path.name: path}
+    return dataclasses.replace(
+        measurement,
+        file_bytes=sum(path.stat().st_size for path in files.values()),
+        weights_sha256={whose: _sha256(path.read_bytes()) for whose, path in files.items()},
+        provenance=_provenance(*files.values()) if len(files) == 1 else None,
+    )
 
 
 def _trained(
@@ -328,7 +388,25 @@ def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measureme
         histories=[result.history for result, _ in ordered],
         train_seconds=statistics.mean(result.seconds for result, _ in ordered),
         train_threads=ordered[0][0].provenance.train_threads,
+        weights_sha256={
+            f"seed {seed}": _sha256(to_bytes(runs[seed][0].model, {})) for seed in sorted(runs)
+        },
+        provenance=ordered[0][0].provenance.to_dict(),
     )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _provenance(weights: Path) -> dict[str, Any] | None:
+    """Return what a file of weights tells of their training; None if it does not."""
+    if weights.suffix != ".safetensors":
+        return None
+    try:
+        return Provenance.from_dict(read_metadata(weights)).to_dict()
+    except ValueError:
+        return None
 
 
 def _save(

@@ -194,6 +194,11 @@ class Predictor:
         self._open()
 
     @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self._content
+
+    @property
     def num_params(self) -> int:
         """How many numbers the graph holds: its weights, folded batch norms, scales of int8.
 

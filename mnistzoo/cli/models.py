@@ -52,6 +52,8 @@ def _facts(registration: "Registration") -> dict[str, Any]:
         "aliases": _aliases(registration),
         "summary": spec.summary,
         "params": spec.num_params,
+        "arguments": dict(spec.arguments),
+        "stochastic": spec.stochastic,
         "recipes": sorted(spec.recipes),
         "metrics": dict(spec.metrics_on(DEFAULT_DATASET)) or None,
         "datasets": [weights.dataset for weights in spec.all_weights],

@@ -72,6 +72,13 @@ FILE, FOLDER = PathParam(), PathParam(folder=True)
 json_option = click.option(
     "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
+html_option = click.option(
+    "--html",
+    "html_file",
+    type=FILE,
+    metavar="FILE",
+    help="Write a report with plots, one HTML file; - is stdout.",
+)
 dataset_option = click.option(
     "--dataset",
     type=DatasetParam(),

@@ -31,7 +31,7 @@ from mnistzoo.cli.stopping import StopSignals
 if TYPE_CHECKING:
     from mnistzoo.data import Dataset
     from mnistzoo.evaluation import Evaluation
-    from mnistzoo.training import TrainingJob, TrainingResult
+    from mnistzoo.training import Callback, TrainingJob, TrainingResult
 
 
 @click.command("train", cls=Command)
@@ -71,6 +71,14 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Go on from the checkpoint; from the start if there is none yet."
 )
+@click.option(
+    "--log",
+    "logs",
+    metavar="KIND:TARGET",
+    multiple=True,
+    help="Write each epoch down while it trains: csv:DIR, tensorboard:DIR, or what a plugin adds; "
+    "may be repeated.",
+)
 @json_option
 def command(
     model: str,
@@ -88,6 +96,7 @@ def command(
     checkpoint: str | None,
     resume: bool,
     weights: str | None,
+    logs: tuple[str, ...],
     json_file: str | None,
 ) -> int:
     """Train MODEL and save its weights.
@@ -110,11 +119,15 @@ def command(
         inputs.append(os.path.join(checkpoint, "checkpoint.safetensors"))
     check_distinct((output, json_file), inputs)
     check_writable(output, json_file)
+    for log in logs:
+        if not all(log.partition(":")):
+            raise click.UsageError(f"--log {log}: give KIND:TARGET, such as csv:logs")
 
     from mnistzoo.data import load_dataset
     from mnistzoo.inference import resolve_device
     from mnistzoo.run_files import file_name, unfinished
     from mnistzoo.training import TrainingJob
+    from mnistzoo.training.logs import create_log
 
     resolve_device(device)
     data = load_dataset(dataset, data_dir)
@@ -143,8 +156,9 @@ def command(
         resume=resume,
         weights=weights,
     )
+    callbacks = [create_log(*log.split(":", 1)) for log in logs]
     with StopSignals() as stop_signals:
-        return _train(job, data, target, json_file, stop_signals)
+        return _train(job, data, target, json_file, callbacks, stop_signals)
 
 
 def _train(
@@ -152,6 +166,7 @@ def _train(
     data: "Dataset",
     target: Path,
     json_file: str | None,
+    logs: "list[Callback]",
     stop_signals: StopSignals,
 ) -> int:
     """Train, save, evaluate, and save again with the test accuracy; return the exit code."""
@@ -171,7 +186,8 @@ def _train(
 
     stopped = ""
     try:
-        result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
+        watching = [TrainingProgress(), StopWhen(lambda: stop_signals.came), *logs]
+        result = run_training(job, watching)
     except (TrainingDiverged, TrainingFailed, TrainingInterrupted) as error:
         result, stopped = error.result, str(error)
     stop_signals.put_off()

@@ -7,6 +7,7 @@ from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note
 from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
 from mnistzoo.report.table import Column, Table
+from mnistzoo.statistics import SIGNIFICANT
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mnistzoo.training import TrainingResult
 
 _WIDEST_MATRIX = 10  # classes whose confusion matrix fits 80 columns
-_SIGNIFICANT = 0.05  # the level of the tests that Holm adjusts
 
 
 def show_comparison(comparison: "Comparison", *, wide: bool) -> None:
@@ -161,8 +161,8 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         return []
     plan = comparison.training
     of_seeds = "; of the first seeds" if plan is not None and plan.seeds > 1 else ""
-    differ = [each for each in comparison.differences if each.p_value < _SIGNIFICANT]
-    alike = [each for each in comparison.differences if each.p_value >= _SIGNIFICANT]
+    differ = [each for each in comparison.differences if each.p_value < SIGNIFICANT]
+    alike = [each for each in comparison.differences if each.p_value >= SIGNIFICANT]
     notes = []
     if differ:
         notes.append(
@@ -173,7 +173,7 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         pairs = "; ".join(f"{each.first} and {each.second}" for each in alike)
         notes.append(f"not shown to differ{of_seeds}: {pairs}")
     notes.append(
-        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {_SIGNIFICANT}"
+        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {SIGNIFICANT}"
     )
     return notes
 

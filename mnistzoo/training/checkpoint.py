@@ -38,6 +38,7 @@ class Checkpoint:
         data: that the run trains on.
         device: that it runs on.
         model: that it trains.
+        initial_weights: SHA-256 of the file that the model began with, if there is one.
 
     Raises:
         OSError: if the folder cannot be created, or nothing can be written there.
@@ -50,6 +51,7 @@ class Checkpoint:
         data: Split,
         device: torch.device,
         model: nn.Module,
+        initial_weights: str = "",
     ) -> None:
         self.path = expanded(folder) / _FILE
         self._fails = False
@@ -62,6 +64,7 @@ class Checkpoint:
             "recipe": json.loads(json.dumps(recipe.flat())),  # as the file will say it
             "training images (SHA-256)": pixels.hexdigest(),
             "device": device.type,
+            "initial weights (SHA-256)": initial_weights or "none",
         }
         # The weights alone would not tell a net with another activation, or another dropout.
         self._layers = hashlib.sha256(repr(model).encode()).hexdigest()

@@ -224,7 +224,7 @@ def train(
                 images,
                 held_out,
                 where,
-                functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where),
+                functools.partial(_checkpoint, checkpoint, resume, run, images, where),
                 functools.partial(_teacher, data),
                 callbacks,
             )
@@ -344,14 +344,14 @@ def _teacher(data: Dataset | Split, name: str) -> nn.Module:
 def _checkpoint(
     folder: str | os.PathLike[str] | None,
     resume: bool,
-    recipe: Recipe,
+    run: _Run,
     images: Split,
     device: torch.device,
     model: nn.Module,
 ) -> Checkpoint | None:
     if folder is None:
         return None
-    saved = Checkpoint(folder, recipe, images, device, model)
+    saved = Checkpoint(folder, run.recipe, images, device, model, run.initial_weights)
     if not resume:
         saved.require_absent()
     elif not saved.path.exists():
