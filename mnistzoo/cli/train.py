@@ -148,7 +148,7 @@ def command(
         model=name,
         recipe=recipe,
         overrides=changes,
-        dataset=data.name,
+        dataset=data.reference,
         data_dir=data.data_dir,
         final=final,
         device=device,
