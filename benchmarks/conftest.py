@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
+from mnistzoo.classifier import is_module
 from mnistzoo.cpu import computing_threads
 from mnistzoo.export import ExportError, export_onnx
 from mnistzoo.measure import multiply_adds
@@ -109,6 +110,8 @@ def exportable() -> Callable[[str], None]:
     """Return ``exportable(model)``: skips the benchmark of one that declares that it is not."""
 
     def check(name: str) -> None:
+        if not is_module(create_model(name)):
+            pytest.skip(f"{name} cannot be exported: it is no torch module")
         if reason := get_spec(name).expected_failures.get("onnx"):
             pytest.skip(f"{name} cannot be exported: {reason}")
 

@@ -1,4 +1,5 @@
 from mnistzoo._version import __version__ as __version__
+from mnistzoo.classifier import Classifier as Classifier
 from mnistzoo.comparison import Comparison as Comparison
 from mnistzoo.comparison import TrainingPlan as TrainingPlan
 from mnistzoo.comparison import compare as compare

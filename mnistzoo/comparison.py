@@ -13,11 +13,14 @@ import torch
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
+from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import check_replaceable, expanded
+from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
+from mnistzoo.models import is_file
 from mnistzoo.provenance import environment
-from mnistzoo.registry import get_registration
-from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
+from mnistzoo.registry import ModelError, Registration, get_registration
+from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
 from mnistzoo.statistics import holm, mcnemar
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
@@ -27,7 +30,7 @@ _log = logging.getLogger("mnistzoo")
 
 @dataclass(frozen=True)
 class Difference:
-    """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
+    """Two models, compared on the same images by McNemar's exact test.
 
     With several seeds it compares the models of the first seed.
 
@@ -48,15 +51,72 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows by falling accuracy, those with an error last, and what they were measured with."""
+    """Rows by falling accuracy, those with an error last, and what they were measured with.
+
+    Attributes:
+        rows: one a model.
+        differences: of neighbours in accuracy.
+        pairs: the differences of all pairs; their p-values are adjusted for more tests.
+        dataset: its name, split, number of images, and SHA-256 of its files.
+        environment: see :func:`mnistzoo.provenance.environment`.
+        training: None for shipped weights.
+        gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
+            be evaluated.
+        interrupted: some models are missing after Ctrl-C.
+        benchmarks: that were joined.
+    """
 
     rows: list[Row]
     differences: list[Difference]
+    pairs: list[Difference]
     dataset: Mapping[str, Any]
     environment: Mapping[str, Any]
     training: TrainingPlan | None
+    gallery: Mapping[str, Any] | None = None
     interrupted: bool = False
     benchmarks: Benchmarks | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Row],
+        data: Dataset,
+        device: torch.device,
+        training: TrainingPlan | None = None,
+        interrupted: bool = False,
+    ) -> "Comparison":
+        """Put rows in their order and find how they differ.
+
+        Args:
+            rows: of models that were evaluated on the data's test set, on the device.
+            data: the data set.
+            device: that was computed on.
+            training: how the models were trained; None for shipped weights.
+            interrupted: whether some are missing after Ctrl-C.
+        """
+        ordered = sorted(
+            rows, key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name)
+        )
+        evaluations = {
+            row.name: row.measurement.evaluations[0]
+            for row in ordered
+            if row.measurement is not None and row.accuracy is not None
+        }
+        return cls(
+            ordered,
+            _differences(evaluations, itertools.pairwise(evaluations)),
+            _differences(evaluations, itertools.combinations(evaluations, 2)),
+            {
+                "name": data.name,
+                "split": "test",
+                "images": len(data.test),
+                "checksums": dict(data.checksums),
+            },
+            environment(device),
+            training,
+            telling_images(evaluations, data.test) if evaluations else None,
+            interrupted,
+        )
 
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
         """Return it with what pytest-benchmark measured of each model."""
@@ -75,9 +135,10 @@ class Comparison:
         """Write it to a file in the format that the suffix names; see :mod:`mnistzoo.report`.
 
         Args:
-            path: ends in ``.json``, ``.csv`` or ``.md``.
+            path: ends in ``.json``, ``.csv``, ``.md`` or ``.html``.
 
         Raises:
+            MissingModuleError: for a report in HTML without the extra ``report``.
             OSError: if the file cannot be written.
             ReportError: for another suffix.
         """
@@ -101,6 +162,8 @@ class Comparison:
             },
             "models": [row.to_dict() for row in self.rows],
             "differences": [dataclasses.asdict(difference) for difference in self.differences],
+            "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "gallery": None if self.gallery is None else dict(self.gallery),
         }
 
 
@@ -116,7 +179,8 @@ def compare(
     """Evaluate models on the data set's test images and measure them.
 
     Args:
-        names: of the models, or aliases; one named twice appears once.
+        names: of the models, or aliases; one named twice appears once. Without a plan also files:
+            ``.onnx``, and ``.safetensors`` as ``mnistzoo train`` saves them.
         data: whose test set, and with a plan whose training set, is used.
         train: trains the models now; without it their shipped weights are used.
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
@@ -139,7 +203,7 @@ def compare(
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
-    chosen = {found.spec.name: found for found in map(get_registration, names)}
+    chosen = _chosen(names, train)
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
@@ -149,13 +213,13 @@ def compare(
         check_replaceable(folder / "weights.safetensors")
     rows: list[Row] = []
     interrupted = False
-    for registration in chosen.values():
+    for name, registration in chosen.items():
         measurement = None
         error = "interrupted" if interrupted else None
         try:
             if not interrupted:
                 steps = measurements(
-                    registration.spec.name,
+                    name,
                     data,
                     train=train,
                     device=where,
@@ -173,43 +237,35 @@ def compare(
             if train is not None and 0 < ended < train.seeds:
                 error = f"interrupted after {ended} of {train.seeds} seeds"
         except BaseException as failure:  # SystemExit too: a model must not end the comparison
-            _log.debug("model %s failed", registration.spec.name, exc_info=True)
+            _log.debug("model %s failed", name, exc_info=True)
             error = reason(failure)
-        rows.append(
-            Row(
-                name=registration.spec.name,
-                provider=registration.plugin.distribution,
-                version=registration.plugin.version,
-                params=registration.spec.num_params,
-                measurement=measurement,
-                error=error,
-            )
-        )
-    rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
-    return Comparison(
-        rows,
-        _differences(rows),
-        {
-            "name": data.name,
-            "split": "test",
-            "images": len(data.test),
-            "checksums": dict(data.checksums),
-        },
-        environment(where),
-        train,
-        interrupted,
-    )
+        rows.append(row(name, registration, measurement, error))
+    return Comparison.of(rows, data, where, train, interrupted)
 
 
-def _differences(rows: list[Row]) -> list[Difference]:
-    first_seeds = [
-        (row.name, row.measurement.evaluations[0].correct)
-        for row in rows
-        if row.measurement is not None and row.accuracy is not None
-    ]
+def _chosen(names: Iterable[str], train: TrainingPlan | None) -> dict[str, Registration | None]:
+    """Return the models by name, and the files by path."""
+    chosen: dict[str, Registration | None] = {}
+    for name in names:
+        if not is_file(name):
+            found = get_registration(name)
+            chosen[found.spec.name] = found
+            continue
+        if train is not None:
+            raise ModelError(f"{name} is a file and is not trained; name its model")
+        if not expanded(name).is_file():
+            raise FileNotFoundError(2, "there is no such file", name)
+        chosen[name] = None
+    return chosen
+
+
+def _differences(
+    evaluations: Mapping[str, Evaluation], pairs: Iterable[tuple[str, str]]
+) -> list[Difference]:
+    """Test pairs of models; Holm adjusts the p-values for their number."""
     tests = [
-        (better, worse, *mcnemar(right, right_too))
-        for (better, right), (worse, right_too) in itertools.pairwise(first_seeds)
+        (first, second, *mcnemar(evaluations[first].correct, evaluations[second].correct))
+        for first, second in pairs
     ]
     adjusted = holm([test[-1] for test in tests])
     return [

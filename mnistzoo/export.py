@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzoo.classifier import is_module
 from mnistzoo.conversion import Converted, ExportError, accuracy, convert, file_content, quiet
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import describe
@@ -110,9 +111,20 @@ def export_onnx(
     registration = get_registration(name)
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
+    if registration.spec.stochastic:
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it draws random numbers, and no "
+            "file could be shown to compute the same"
+        )
     check_replaceable(path)
+    model = load_model(name, weights)
+    if not is_module(model):
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it is a "
+            f"{type(model).__name__}, and the exporter follows torch modules only"
+        )
     converted = convert(
-        load_model(name, weights),
+        model,
         registration,
         own_weights=weights is not None,
         provenance=_provenance(registration.spec, weights),

@@ -1,4 +1,4 @@
-"""The hook through which plugins register models.
+"""The hooks through which plugins register models and logs of training runs.
 
 A plugin is a module that an entry point of the group ``mnistzoo`` names::
 
@@ -36,4 +36,18 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
     ...             },
     ...         )
     ...     )
+    """
+
+
+@hookspec
+def register_logs(register: Callable[[str, str], None]) -> None:
+    """Call ``register(kind, factory)`` once a kind of log, for ``train --log KIND:TARGET``.
+
+    The factory is named as ``"package.module:callable"``. Called with the text of the target, it
+    returns a :class:`mnistzoo.Callback`.
+
+    >>> from mnistzoo import hookimpl
+    >>> @hookimpl
+    ... def register_logs(register):
+    ...     register("mlflow", "my_package.log:MlflowLog")
     """

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from mnistzoo.errors import MnistzooError, describe, one_line
 
@@ -18,6 +19,25 @@ INSTALL_PICTURES = '`pip install ".[pictures]"` in a clone of mnistzoo installs 
 
 class MissingModuleError(MnistzooError, ImportError):
     """A module that mnistzoo needs is not installed, or hidden by a file of the same name."""
+
+
+def check_extra(extra: str, modules: Iterable[str], what: str) -> None:
+    """Find out whether the modules of one of mnistzoo's extras are installed.
+
+    Args:
+        extra: its name.
+        modules: that are needed.
+        what: needs them, as the subject of a sentence.
+
+    Raises:
+        MissingModuleError: names the first that is missing, and what installs it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingModuleError(
+                f'{what} needs {module}; `pip install ".[{extra}]"` in a clone of mnistzoo '
+                "installs it"
+            )
 
 
 def why_not_imported(error: ImportError) -> str:

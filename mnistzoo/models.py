@@ -1,6 +1,5 @@
 """From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
-import importlib
 import inspect
 import os
 import sys
@@ -11,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
 from mnistzoo.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 
-def create_model(name: str, **arguments: Any) -> "nn.Module":
+def create_model(name: str, **arguments: Any) -> Any:
     """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    It is a ``torch.nn.Module``, but where its plugin says otherwise: an estimator, or an object
+    with ``logits()`` (:class:`mnistzoo.Classifier`).
 
     Args:
         name: of the model, or an alias.
@@ -36,9 +39,7 @@ def create_model(name: str, **arguments: Any) -> "nn.Module":
     return model
 
 
-def build(
-    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
-) -> "nn.Module":
+def build(registration: Registration, member: Callable[[str], Any], **arguments: Any) -> Any:
     """Call a model's factory with those that it is made of, without counting its parameters.
 
     Of a compiled or a data parallel model it returns the module inside.
@@ -49,21 +50,22 @@ def build(
     """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    module_name, _, attribute = spec.factory.partition(":")
+    if spec.is_onnx:
+        raise ModelError(f"{where} is an ONNX file; load_model({spec.name!r}) opens it")
     try:
+        from mnistzoo.classifier import is_module
         from mnistzoo.modules import unwrapped
 
         for name in spec.members:
             if get_spec(name).members:
                 raise ModelError(f"its member {name!r} is itself made of others; name those")
-        factory = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
+        factory = imported(spec.factory)
+        arguments = {**spec.arguments, **arguments}
         refused = _refused(factory, arguments)
         if not refused:
-            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
-            _require_module(model)
-            return unwrapped(model)
+            model = factory(*map(member, spec.members), **arguments)
+            _require_model(model)
+            return unwrapped(model) if is_module(model) else model
     except ModuleNotFoundError as error:
         needed = f"{where} needs the module {error.name or str(error)!r}"
         if hidden := hidden_module(error):
@@ -79,7 +81,7 @@ def build(
             why = f"{why}; {hidden}"
         raise ModelError(
             f"{where} cannot be created by {spec.factory!r}: {why}"
-            f"{place(error, {module_name.partition('.')[0]})}"
+            f"{place(error, {spec.factory.partition(':')[0].partition('.')[0]})}"
         ) from error
     raise ModelError(
         f"{where} does not take {', '.join(refused)}; leave that out, or add it to the arguments "
@@ -101,9 +103,13 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
-    found = sum(parameter.numel() for parameter in model.parameters())
+def _require_declared_size(model: Any, registration: Registration) -> None:
+    from mnistzoo.classifier import count_parameters, is_module
+
     spec = registration.spec
+    if not is_module(model) or spec.num_params is None:  # what is fitted later has none yet
+        return
+    found = count_parameters(model)
     if found != spec.num_params:
         raise ModelError(
             f"model {spec.name!r} of {registration.plugin.provider} declares "
@@ -111,34 +117,92 @@ def _require_declared_size(model: "nn.Module", registration: Registration) -> No
         )
 
 
-def _require_module(model: object) -> None:
-    from torch import nn
+def _require_model(model: Any) -> None:
     from torch.nn.parameter import is_lazy
 
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    from mnistzoo.classifier import Classifier, is_estimator, is_module
+
+    if not is_module(model):
+        if not (isinstance(model, Classifier) or is_estimator(model)):
+            raise TypeError(
+                f"it returns {type(model).__name__}, expected torch.nn.Module, an estimator with "
+                "predict_proba() or decision_function(), or an object with logits()"
+            )
+        return
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
 
 
-def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    It is what :func:`create_model` returns; of a model that is an ONNX file a
+    :class:`~mnistzoo.Predictor`.
 
     Args:
         name: of the model, or an alias.
-        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
-            the weights that the plugin ships, or those of the model's members.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, or an
+            ``.onnx`` file; without it the weights that the plugin ships, or those of the model's
+            members.
 
     Raises:
         ModelError: if the model cannot be created or ships no weights.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    return _load(name, weights).eval()
+    from mnistzoo.classifier import is_module
+
+    model = _load(name, weights)
+    return model.eval() if is_module(model) else model
 
 
-def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
+    """Return the model that a file holds, in evaluation mode, and the name it is of.
+
+    Args:
+        path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
+            installed model it is, as those of ``mnistzoo train`` do.
+
+    Raises:
+        ModelError: if it says of none, or of one that is not installed.
+        WeightsError: if the file is not what it should be.
+        OnnxFileError: likewise.
+        OSError: if the file cannot be read.
+    """
+    if os.fspath(path).lower().endswith(".onnx"):
+        return "", _open_onnx(path)
+    if not os.fspath(path).lower().endswith(".safetensors"):
+        raise ModelError(
+            f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it, and so does `mnistzoo train MODEL --weights`"
+        )
+    from mnistzoo.weights import read_metadata
+
+    name = read_metadata(path).get("model")
+    if not isinstance(name, str):
+        raise ModelError(
+            f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it"
+        )
+    return name, load_model(name, path)
+
+
+def is_file(model: str) -> bool:
+    """Say whether a command means a file, not the name of a model."""
+    return model.lower().endswith((".onnx", ".safetensors", ".pt", ".pth"))
+
+
+def _open_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> Any:
+    from mnistzoo.runtime import Predictor
+    from mnistzoo.weights import read_onnx
+
+    if sha256 is None:
+        return Predictor(path)
+    return Predictor(read_onnx(path, sha256))
+
+
+def _load(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
@@ -147,6 +211,10 @@ def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Modul
         model = build(registration, _load)
         _require_declared_size(model, registration)
         return model
+    if weights is None and spec.weights is not None and spec.is_onnx:
+        return _open_onnx(weights_path(spec), spec.weights.sha256)
+    if weights is not None and os.fspath(weights).endswith(".onnx"):
+        return _open_onnx(weights)
     model = create_model(name)
     if weights is None:
         path = weights_path(spec)
@@ -157,15 +225,17 @@ def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Modul
     return model
 
 
-def weights_size(spec: ModelSpec) -> int:
-    """Return how many bytes of shipped weights a model loads, those of its members included.
+def weights_files(spec: ModelSpec) -> dict[str, Path]:
+    """Return the files of shipped weights that a model loads, by the name of whose they are.
+
+    Those are its own or, for a model that is made of others, its members'.
 
     Raises:
         ModelError: if some are missing.
     """
     if spec.members:
-        return sum(weights_size(get_spec(member)) for member in spec.members)
-    return weights_path(spec).stat().st_size
+        return {member: weights_path(get_spec(member)) for member in spec.members}
+    return {spec.name: weights_path(spec)}
 
 
 def weights_path(spec: ModelSpec) -> Path:
@@ -179,11 +249,20 @@ def weights_path(spec: ModelSpec) -> Path:
             f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
             f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
         )
-    folder = _module_file(spec).parent
+    folder = module_folder(spec)
     path = folder / spec.weights.file
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
     return path
+
+
+def module_folder(spec: ModelSpec) -> Path:
+    """Return the folder of the module with the model's factory, beside which its weights lie.
+
+    Raises:
+        ModelError: if the module cannot be found.
+    """
+    return _module_file(spec).parent
 
 
 def _module_file(spec: ModelSpec) -> Path:

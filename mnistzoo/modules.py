@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -32,6 +32,16 @@ def calling(model: nn.Module, what: str) -> Iterator[None]:
         packages = {type(each).__module__.partition(".")[0] for each in model.modules()} - {"torch"}
         name = type(unwrapped(model)).__name__
         raise ModelFailed(describe_failure(f"{name}: {what}", error, packages)) from error
+
+
+def training_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Return the loss that a model itself defines, if it does.
+
+    It is ``training_loss(images, labels)``, from images float32 ``(N, 1, 28, 28)``, 0 to 1, and
+    labels int64 ``(N,)`` to one number; with a recipe's own augmentation the labels are shares of
+    the classes, float32 ``(N, C)``.
+    """
+    return getattr(model, "training_loss", None)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

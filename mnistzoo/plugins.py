@@ -9,9 +9,10 @@ import email
 import importlib.metadata
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
 
@@ -26,6 +27,7 @@ from mnistzoo.missing import hidden_module
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
+OWN_LOGS = ("csv", "tensorboard")
 
 _log = logging.getLogger("mnistzoo")
 
@@ -45,6 +47,7 @@ class Plugin:
             malformed.
         location: the file that was imported, or else the folder of the distribution.
         specs: what it registered; empty if it failed or is switched off.
+        logs: the kinds of logs that it registered, likewise, and their factories.
         error: why it failed, in one line; empty if it did not.
         traceback: of the failure, whole.
         enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
@@ -55,6 +58,7 @@ class Plugin:
     entry_point: str
     location: str = ""
     specs: tuple[ModelSpec, ...] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
     enabled: bool = True
@@ -81,11 +85,13 @@ def register_plugin(plugin: object, name: str) -> None:
         PluginError: if its hook fails.
     """
     try:
-        specs = call_hook(plugin)
+        specs, logs = call_hooks(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
-    _registered.append(Plugin(one_line(name), "", "registered in this process", specs=specs))
+    _registered.append(
+        Plugin(one_line(name), "", "registered in this process", specs=specs, logs=logs)
+    )
 
 
 def unregister_plugin(name: str) -> None:
@@ -148,12 +154,13 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        specs = call_hook(entry_point.load())
+        specs, logs = call_hooks(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         return _failed(distribution, entry_point.value, error, _why(error))
-    return dataclasses.replace(_plugin(distribution, entry_point.value), specs=specs)
+    plugin = _plugin(distribution, entry_point.value)
+    return dataclasses.replace(plugin, specs=specs, logs=logs)
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
@@ -224,15 +231,22 @@ def _failed(
     return plugin
 
 
-def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
-    """Return what a plugin registers; whatever its hook raises is raised."""
+def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], dict[str, str]]:
+    """Return the models and the logs that a plugin registers.
+
+    Whatever one of its hooks raises is raised, and then nothing of it counts.
+    """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
-        raise TypeError("it implements no hook; mark its register_models with @mnistzoo.hookimpl")
+        raise TypeError(
+            "it implements no hook; mark its register_models or register_logs with "
+            "@mnistzoo.hookimpl"
+        )
     specs: list[ModelSpec] = []
+    logs: dict[str, str] = {}
 
     def register(spec: ModelSpec) -> None:
         if not isinstance(spec, ModelSpec):
@@ -242,8 +256,22 @@ def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
             raise ValueError(f"it registers the name {min(twice)!r} twice")
         specs.append(spec)
 
+    def register_log(kind: str, factory: str) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
+            raise ValueError(f"the kind of log {kind!r} is not made of a-z, 0-9 and _")
+        if not re.fullmatch(r"[\w.]+:[\w.]+", factory):
+            raise ValueError(
+                f"the factory {factory!r} of the log {kind} is not like 'package.module:callable'"
+            )
+        if kind in OWN_LOGS:
+            raise ValueError(f"the logs {' and '.join(OWN_LOGS)} are mnistzoo's own")
+        if kind in logs:
+            raise ValueError(f"it registers the log {kind!r} twice")
+        logs[kind] = factory
+
     manager.hook.register_models(register=register)
-    return tuple(specs)
+    manager.hook.register_logs(register=register_log)
+    return tuple(specs), logs
 
 
 @dataclass(frozen=True)

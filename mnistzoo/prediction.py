@@ -1,7 +1,7 @@
 """What a model says of a picture: the digits, how sure it is of each, and what to doubt."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,8 +100,31 @@ def read(picture: Source, classify: Classify) -> Reading:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    decoded, found = digits_on(picture)
-    found = _parted(found, classify)
+    return read_by_all(picture, [classify])[0]
+
+
+def read_by_all(
+    picture: Source, classifiers: Sequence[Classify], *, drawing: bool = False
+) -> list[Reading]:
+    """Return what each of several models says of a picture, which is searched once.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array.
+        classifiers: each from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+        drawing: all that is on the picture is one digit.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
+    decoded, found = digits_on(picture, drawing=drawing)
+    return [
+        _reading(decoded, found if drawing else _parted(found, classify), classify)
+        for classify in classifiers
+    ]
+
+
+def _reading(decoded: Picture, found: Found, classify: Classify) -> Reading:
     images = np.stack([normalise(digit.ink) for digit in found.digits])
     probabilities = classify(images)
     predictions = [

@@ -31,6 +31,8 @@ class Provenance:
         recipe_name: of the model's recipe; empty for a recipe of one's own.
         overrides: the fields of that recipe, but for the seed, that had another value.
         recipe: every field of the recipe that was followed.
+        fit: the path of the function that trained it, of a model with one of its own.
+        initial_weights: SHA-256 of the file that the model began with; empty if the seed drew them.
         seed: of the run.
         epochs_completed: that the weights went through.
         complete: whether these are all epochs of the recipe.
@@ -52,6 +54,8 @@ class Provenance:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any]
+    fit: str = ""
+    initial_weights: str = ""
     seed: int
     epochs_completed: int
     complete: bool = True

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnistzoo.errors import MnistzooError, suggestion
-from mnistzoo.plugins import Plugin, load_plugins
+from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
 from mnistzoo.spec import ModelSpec, Recipe
 
 
@@ -158,3 +158,23 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
         hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
         raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
     return spec.recipes[name]
+
+
+def log_factory(kind: str) -> tuple[str, Plugin]:
+    """Return the factory of a kind of log, and the plugin that registered it.
+
+    Raises:
+        UnknownNameError: if no plugin registered the kind.
+        ModelError: if more than one did.
+    """
+    found = [(plugin.logs[kind], plugin) for plugin in load_plugins() if kind in plugin.logs]
+    if not found:
+        known = sorted({*OWN_LOGS, *(each for plugin in load_plugins() for each in plugin.logs)})
+        raise UnknownNameError(f"there is no log {kind!r}; take one of {', '.join(known)}")
+    if len(found) > 1:
+        providers = " and ".join(sorted(plugin.provider for _, plugin in found))
+        raise ModelError(
+            f"the log {kind!r} is claimed by {providers}; uninstall all but one, or switch one off "
+            "with MNISTZOO_PLUGINS=-DISTRIBUTION"
+        )
+    return found[0]

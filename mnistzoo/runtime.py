@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
-from mnistzoo.missing import hidden_module
+from mnistzoo.missing import INSTALL_ONNX, hidden_module
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
@@ -190,13 +190,38 @@ class Predictor:
         vars(self).update(state)
         self._open()
 
-    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink).
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self._content
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the graph holds: its weights, folded batch norms, scales of int8.
+
+        Raises:
+            OnnxFileError: if onnx, which counts them, is not installed.
+        """
+        return _count(self._content)
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return len(self._content)
+
+    def logits(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits ``(N, 10)``.
+
+        Args:
+            inputs: images, float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink); or uint8
+                ``(N, 28, 28)``, 0 to 255 (ink).
 
         Raises:
             OnnxFileError: if the model gives logits for another number of images.
         """
-        return self._run(self._session, inputs)
+        if inputs.dtype == np.uint8:
+            return self._run(self._session, as_input(cast(NDArray[np.uint8], inputs)))
+        return self._run(self._session, cast(NDArray[np.float32], inputs))
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
@@ -266,6 +291,21 @@ def _bound_memory(onnxruntime: Any) -> None:
     limit = onnxruntime.OrtArenaCfg({"max_mem": _MOST_MEMORY, "arena_extend_strategy": 1})
     with contextlib.suppress(Exception):  # the program that we are part of has made one
         onnxruntime.create_and_register_allocator(cpu, limit)
+
+
+def _count(content: bytes) -> int:
+    try:
+        import onnx
+    except ImportError as error:
+        raise OnnxFileError(f"counting parameters needs onnx; {INSTALL_ONNX}") from error
+    graph = onnx.load_model_from_string(content).graph
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        if node.op_type == "Constant":
+            tensors += [each.t for each in node.attribute if each.name == "value"]
+    # What is int64 are shapes, axes and indices.
+    kinds = {onnx.TensorProto.INT64, onnx.TensorProto.STRING, onnx.TensorProto.BOOL}
+    return sum(int(np.prod(each.dims)) for each in tensors if each.data_type not in kinds)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

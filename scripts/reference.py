@@ -20,6 +20,7 @@ from mnistzoo.cli import group
 from mnistzoo.fields import expected, flat_name
 from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
 from mnistzoo.testing.checks import CHECKS
+from mnistzoo.testing.checks.check import GROUPS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -88,8 +89,9 @@ def checks_table() -> str:
     for check in CHECKS.values():
         what, mend = (inspect.getdoc(check.run) or "").split("\n\nMend: ")
         what = what[0].lower() + what[1:]
-        rows.append((f"`{check.name}`", *(in_markdown(each.rstrip(".")) for each in (what, mend))))
-    return table(("check", "what it checks", "how to mend it"), rows)
+        texts = (in_markdown(each.rstrip(".")) for each in (what, mend))
+        rows.append((f"`{check.name}`", GROUPS[check.group], *texts))
+    return table(("check", "of", "what it checks", "how to mend it"), rows)
 
 
 def commands_table() -> str:
@@ -115,7 +117,7 @@ def options_table() -> str:
         if (record := option.get_help_record(context)) is not None
     }
     rows = [(f"`{option}`", in_markdown(meaning)) for option, meaning in records]
-    return table(("option", "meaning"), sorted(rows, key=lambda row: row[0].lstrip("`-")))
+    return table(("option", "meaning"), sorted(rows, key=lambda row: (row[0].lstrip("`-"), row[1])))
 
 
 def contexts() -> list[click.Context]:

@@ -260,7 +260,7 @@ def test_members_stay_plain_where_what_is_made_of_them_needs_it(
         measured="not at all",
     )
     define("Flattened", weights=weights)
-    define("Pair", members=("flattened",) * 2, num_params=2 * spec.num_params, recipes={})
+    define("Pair", members=("flattened",) * 2, num_params=2 * (spec.num_params or 0), recipes={})
     pair = load_model("pair")
     assert pair(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
     layouts().clear()

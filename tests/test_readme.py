@@ -118,7 +118,7 @@ def test_the_advice_is_right() -> None:
     best = sorted(FIRST_PARTY, key=lambda name: -get_spec(name).declared_metrics["test_accuracy"])
     assert best[0] == advice["the best accuracy"]
     assert best[1] == advice["the best accuracy of a single net"]
-    smallest = min(FIRST_PARTY, key=lambda name: get_spec(name).num_params)
+    smallest = min(FIRST_PARTY, key=lambda name: get_spec(name).num_params or 0)
     assert smallest == advice["the fewest parameters"]
     quickest = min(FIRST_PARTY, key=epochs_of)
     assert f"`{quickest}` is the quickest to train, in a single epoch" in " ".join(TEXT.split())

@@ -1,7 +1,7 @@
 """``mnistzoo compare``: models side by side."""
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from mnistzoo.cli.options import (
     device_option,
     epochs_option,
     final_option,
+    html_option,
     json_option,
     overrides,
     recipe_option,
@@ -26,9 +27,12 @@ from mnistzoo.cli.options import (
 )
 from mnistzoo.cli.stopping import StopSignals
 
+if TYPE_CHECKING:
+    from mnistzoo.comparison import Comparison
+
 
 @click.command("compare", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models_or_files)
 @click.option(
     "--train", "train_now", is_flag=True, help="Train now, instead of taking the shipped weights."
 )
@@ -60,6 +64,7 @@ from mnistzoo.cli.stopping import StopSignals
 @click.option(
     "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write Markdown; - is stdout."
 )
+@html_option
 @click.option(
     "--benchmarks",
     "benchmarks_file",
@@ -85,21 +90,28 @@ def command(
     json_file: str | None,
     csv_file: str | None,
     markdown_file: str | None,
+    html_file: str | None,
     benchmarks_file: str | None,
     wide: bool,
 ) -> int:
     """Put MODELs side by side on the test set.
 
-    Without MODEL, all that are installed; with --train those that can be trained. What is finished
+    MODEL may be a file, .onnx, or .safetensors as `train` saves it. Without MODEL, all that are
+    installed; with --train those that can be trained. What is finished
     is shown and written after Ctrl-C too.
     """
     if not train_now:
         _refuse_without_train(context)
-    files = (json_file, csv_file, markdown_file)
+    files = (json_file, csv_file, markdown_file, html_file)
     if files.count("-") > 1:
-        raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
+        raise click.UsageError("only one of --json, --csv, --markdown and --html can go to stdout")
     check_distinct(files, inputs=(benchmarks_file,))
     check_writable(*files)
+
+    from mnistzoo.report import check_plotting
+
+    if html_file:
+        check_plotting("--html")
 
     from mnistzoo.benchmarks import read_benchmarks
     from mnistzoo.registry import all_models, describe_conflict, registry
@@ -140,6 +152,7 @@ def command(
             (json_file, functools.partial(write_json, comparison.to_dict())),
             (csv_file, functools.partial(write_csv, comparison)),
             (markdown_file, functools.partial(write_markdown, comparison)),
+            (html_file, functools.partial(_write_html, comparison)),
         ):
             try:
                 if file:
@@ -148,6 +161,12 @@ def command(
                 click.echo(f"mnistzoo: {error.filename}: {error.strerror}", err=True)
                 failed = True
     return 1 if failed else 0
+
+
+def _write_html(comparison: "Comparison", path: str) -> None:
+    from mnistzoo.report.html import write_html  # needs the extra
+
+    write_html(comparison.to_dict(), path)
 
 
 def _refuse_without_train(context: click.Context) -> None:

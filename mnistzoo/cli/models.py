@@ -51,6 +51,8 @@ def _facts(registration: "Registration") -> dict[str, Any]:
         "aliases": _aliases(registration),
         "summary": spec.summary,
         "params": spec.num_params,
+        "arguments": dict(spec.arguments),
+        "stochastic": spec.stochastic,
         "recipes": sorted(spec.recipes),
         "metrics": dict(spec.declared_metrics) or None,
         "tags": list(spec.tags),

@@ -1,9 +1,10 @@
 """Options that several commands share."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,10 +14,11 @@ from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
 from mnistzoo.spec import Recipe, recipe_fields
 
-_PARSERS: dict[type, Callable[[str], Any]] = {
+_PARSERS: dict[Any, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],
     int: int,
     float: float,
+    Mapping: json.loads,
 }
 
 
@@ -57,6 +59,13 @@ FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
     "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
+)
+html_option = click.option(
+    "--html",
+    "html_file",
+    type=FILE,
+    metavar="FILE",
+    help="Write a report with plots, one HTML file; - is stdout.",
 )
 dataset_option = click.option(
     "--dataset",
@@ -153,7 +162,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
             f"--set {text}: give FIELD=VALUE, where FIELD is one of {', '.join(known)}"
         )
     field = known[name]
-    kinds = get_args(field.type) or (field.type,)
+    kinds = (get_origin(field.type), *get_args(field.type), field.type)
     # Without a teacher there is no distillation.
     if value.lower() == "none" and (NoneType in kinds or name == "teacher"):
         return name, None
@@ -161,7 +170,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         for kind, parse in _PARSERS.items():
             if kind in kinds:
                 return name, parse(value)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError):  # of JSON too
         raise click.UsageError(f"--set {text}: {name} must be {expected(field)}") from None
     return name, value
 

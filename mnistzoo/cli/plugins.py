@@ -40,7 +40,7 @@ def command(wide: bool, json_file: str | None) -> None:
 def _problems(plugin: "Plugin") -> "list[_Problem]":
     """Return what is wrong with a plugin, each a sentence and a traceback."""
     from mnistzoo.errors import format_traceback
-    from mnistzoo.models import create_model
+    from mnistzoo.models import create_model, load_model
     from mnistzoo.registry import ModelError, describe_conflict, registry
 
     known = registry()
@@ -50,7 +50,10 @@ def _problems(plugin: "Plugin") -> "list[_Problem]":
         found += [(describe_conflict(name, known.conflicts[name]), "") for name in contested]
         if spec.name in known.registrations:
             try:
-                create_model(spec.name)
+                if spec.is_onnx:
+                    load_model(spec.name)
+                else:
+                    create_model(spec.name)
             except ModelError as error:
                 found.append((str(error), format_traceback(error)))
     return found

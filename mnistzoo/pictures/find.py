@@ -10,17 +10,22 @@ from mnistzoo.pictures.whole import all_of
 _LITTLE = 40  # pixels of the longer side
 
 
-def find(pixels: NDArray[np.uint8]) -> Found:
+def find(pixels: NDArray[np.uint8], *, drawing: bool = False) -> Found:
     """Return the digits on a picture, uint8 ``(height, width, 3)``.
 
     A picture of at most 40 pixels a side has room for a digit only: all that differs from its paper
     is the digit, which needs numpy alone.
 
+    Args:
+        pixels: of the picture.
+        drawing: all that differs from the paper is one digit, whatever its size and looks; so
+            ``mnistzoo/web/static/normalise.js`` does it too.
+
     Raises:
         MissingModuleError: if the picture is larger, and OpenCV, with which its digits are looked
             for, is not installed.
     """
-    if max(pixels.shape) <= _LITTLE:
+    if max(pixels.shape) <= _LITTLE and not drawing:
         return all_of(pixels)
     try:
         from mnistzoo.pictures.search import search
@@ -29,4 +34,4 @@ def find(pixels: NDArray[np.uint8]) -> Found:
         raise MissingModuleError(
             f"finding digits on pictures of more than {_LITTLE} pixels a side needs OpenCV; {how}"
         ) from error
-    return search(pixels)
+    return search(pixels, drawing=drawing)

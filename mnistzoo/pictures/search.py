@@ -19,9 +19,9 @@ _LEAST_SCORE = 0.004
 _LEAST_EDGED = 0.7
 
 
-def search(pixels: Bytes) -> Found:
-    """Return the digits on a picture, uint8 ``(height, width, 3)``."""
-    if is_plain(gray_of(pixels, GRAY)):
+def search(pixels: Bytes, *, drawing: bool = False) -> Found:
+    """Return the digits on a picture, uint8 ``(height, width, 3)``; a drawing is one digit."""
+    if drawing or is_plain(gray_of(pixels, GRAY)):
         return all_of(pixels, thickened)
     view = best_view(pixels, GRAY)
     if (not view.pieces or view.pieces[0].contrast < 0.25) and is_colourful(pixels):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
     """Write a row a model, one column a figure, of six digits; to stdout for ``-``.
 
-    A list over seeds is one cell; histories are in the JSON alone.
+    A list over seeds is one cell; histories, confusions and the like are in the JSON alone.
     """
     names = comparison.benchmarks.names if comparison.benchmarks else []
     plan = comparison.training
@@ -36,7 +36,8 @@ def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
 
 def _flat(row: "Row", what: Mapping[str, Any], benchmarks: list[str]) -> dict[str, Any]:
     facts = {"name": row.name, **what} | row.to_dict()
-    del facts["history"]
+    for wordy in ("summary", "history", "evaluation", "weights_sha256", "provenance"):
+        del facts[wordy]
     figures = facts.pop("benchmarks") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
     digits = facts.pop("per_class_accuracy") or [None] * 10

@@ -7,15 +7,14 @@ from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note
 from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
 from mnistzoo.report.table import Column, Table
+from mnistzoo.statistics import SIGNIFICANT
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
     from mnistzoo.comparison import Comparison, Difference, Measurement, Row
-    from mnistzoo.evaluation import ConfidenceBand, Evaluation
+    from mnistzoo.evaluation import ConfidenceBand, Evaluation, RepeatedEvaluation
     from mnistzoo.export import Export, OnnxFigures
     from mnistzoo.training import TrainingResult
-
-_SIGNIFICANT = 0.05  # the level of the tests that Holm adjusts
 
 
 def show_comparison(comparison: "Comparison", *, wide: bool) -> None:
@@ -32,6 +31,7 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
     columns: list[Column[Row]] = [
         Column("model", lambda row: row.name),
         Column("parameters", lambda row: grouped(row.params), "right", 5),
+        Column("buffers", _measured(lambda found: grouped(found.buffers or None)), "right", -1),
         Column("multiply-adds", _measured(lambda found: grouped(found.multiply_adds)), "right"),
         Column("accuracy %", _accuracy, "right", 6),
         Column("95 % interval", _measured(_interval), "right", 3),
@@ -43,6 +43,8 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
     ]
     if comparison.training is None:
         columns = [column for column in columns if column.heading != "train s"]
+    if not any(row.measurement and row.measurement.buffers for row in comparison.rows):
+        columns = [column for column in columns if column.heading != "buffers"]
     return Table(columns, comparison.rows)
 
 
@@ -120,6 +122,17 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
+    for row in comparison.rows:
+        if row.measurement is None:
+            continue
+        if row.measurement.predictive_entropy is not None:
+            notes.append(
+                f"{row.name}: draws random numbers; mean and sd of "
+                f"{len(row.measurement.evaluations)} evaluations, predictive entropy "
+                f"{row.measurement.predictive_entropy:.3f} nats"
+            )
+        if row.measurement.runtime != "PyTorch":
+            notes.append(f"{row.name}: computed and timed by {row.measurement.runtime}")
     if comparison.benchmarks is not None:
         notes += _benchmark_notes(comparison, comparison.benchmarks)
     if plan is not None and plan.seeds > 1 and plan.cores > 1:
@@ -145,8 +158,8 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         return []
     plan = comparison.training
     of_seeds = "; of the first seeds" if plan is not None and plan.seeds > 1 else ""
-    differ = [each for each in comparison.differences if each.p_value < _SIGNIFICANT]
-    alike = [each for each in comparison.differences if each.p_value >= _SIGNIFICANT]
+    differ = [each for each in comparison.differences if each.p_value < SIGNIFICANT]
+    alike = [each for each in comparison.differences if each.p_value >= SIGNIFICANT]
     notes = []
     if differ:
         notes.append(
@@ -157,7 +170,7 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         pairs = "; ".join(f"{each.first} and {each.second}" for each in alike)
         notes.append(f"not shown to differ{of_seeds}: {pairs}")
     notes.append(
-        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {_SIGNIFICANT}"
+        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {SIGNIFICANT}"
     )
     return notes
 
@@ -171,6 +184,21 @@ def _better(difference: "Difference") -> str:
     p_value = difference.p_value
     shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     return f"{better} than {worse} ({more} to {fewer}, {shown})"
+
+
+def show_repeated(repeated: "RepeatedEvaluation", title: str) -> None:
+    """Print what is of all evaluations of a model that draws random numbers."""
+    say(
+        f"{title}: {percent(repeated.accuracy)} % sd {percent(repeated.accuracy_sd)}, mean of "
+        f"{len(repeated.evaluations)} evaluations"
+    )
+    entropy = repeated.predictive_entropy
+    right = repeated.evaluations[0].correct
+    shown = [f"{entropy.mean():.3f} nats"]
+    for part, images in (("right", entropy[right]), ("wrong", entropy[~right])):
+        if len(images):
+            shown.append(f"{images.mean():.3f} where the first is {part}")
+    say(f"  predictive entropy {', '.join(shown)}")
 
 
 def show_evaluation(evaluation: "Evaluation", title: str) -> None:

@@ -83,6 +83,8 @@ def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
         if status in ("failed", "not reached"):
             return "not reached", f"it needs {needed.name}, which did not pass"
     expected = subject.spec.expected_failures.get(check)
+    if why := subject.outside(CHECKS[check].group):
+        return "not applicable", why
     try:
         with computing_threads():
             CHECKS[check].run(subject)

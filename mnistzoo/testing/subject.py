@@ -6,26 +6,32 @@ import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
+from mnistzoo.evaluation import evaluate
 from mnistzoo.inputs import to_input
 from mnistzoo.models import build, create_model, load_model, weights_path
+from mnistzoo.modules import training_loss
 from mnistzoo.registry import Registration, get_registration, registry
+from mnistzoo.runtime import Predictor
 from mnistzoo.spec import ModelSpec
 from mnistzoo.training import TrainingResult, train
-from mnistzoo.weights import load_weights
+from mnistzoo.weights import load_weights, read_onnx
 
 TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
 CHANCE_LOSS = math.log(10)
+_CHANCE = 0.1  # accuracy
 
 
 class CheckFailed(MnistzooError):
@@ -67,17 +73,49 @@ class Subject:
     def spec(self) -> ModelSpec:
         return self.registration.spec
 
-    def created(self, seed: int = 0) -> nn.Module:
+    def created(self, seed: int = 0) -> Any:
         """Return a new model in training mode, without trained weights.
 
         By its registration and without counting parameters: a name that others claim and a wrong
         num_params are faults of their own.
         """
+        if self.spec.is_onnx:
+            return self.shipped()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build(self.registration, create_model)
 
-    def shipped(self) -> nn.Module:
+    def outside(self, group: str) -> str:
+        """Say why the model does not belong to a group that a check applies to; empty if it does.
+
+        What cannot be created belongs to all: to find that out is a check of its own.
+        """
+        if group in ("repeatable", "exportable") and self.spec.stochastic:
+            return "the model is declared stochastic"
+        if group == "trainable" and not self.spec.recipes:
+            return "the model has no recipe, so mnistzoo does not train it"
+        if group == "created" and self.spec.is_onnx:
+            return "the model is an ONNX file"
+        if group in ("modules", "exportable") and not self.of_modules:
+            return "the model is no torch module"
+        return ""
+
+    @functools.cached_property
+    def of_modules(self) -> bool:
+        """Whether the factory returns a module, as far as that can be told."""
+        if self.spec.is_onnx:
+            return False
+        try:
+            return is_module(self.created())
+        except MnistzooError:
+            return True
+
+    @functools.cached_property
+    def by_cross_entropy(self) -> bool:
+        """Whether training lowers the cross entropy of the model's logits, and nothing else."""
+        return not self.spec.fit and (not self.of_modules or training_loss(self.created()) is None)
+
+    def shipped(self) -> Any:
         """Return a new model in evaluation mode, with the weights of its plugin or of its members.
 
         Raises:
@@ -87,21 +125,27 @@ class Subject:
             model = build(self.registration, load_model)
         elif self.spec.weights is None:
             raise NotApplicable("the plugin ships no weights")
+        elif self.spec.is_onnx:
+            return Predictor(read_onnx(weights_path(self.spec), self.spec.weights.sha256))
         else:
             model = self.created()
             load_weights(model, weights_path(self.spec), self.spec.weights.sha256)
-        model.eval()
+        if is_module(model):
+            model.eval()
         return model
 
-    def ready(self) -> nn.Module:
+    def ready(self) -> Any:
         """Return a new model in evaluation mode, with the weights that are shipped, if any.
 
-        Where those cannot be loaded the untrained model shows the contract as well.
+        Where those cannot be loaded the untrained model shows the contract as well, if it is a
+        module; of others one that was trained.
         """
         try:
             model = self.shipped()
         except (MnistzooError, OSError):
             model = self.created()
+        if not is_module(model):
+            return self.able()
         evaluating = model.eval()
         if not isinstance(evaluating, nn.Module):
             raise CheckFailed(
@@ -115,6 +159,13 @@ class Subject:
         """The official test images, or every tenth of them: the first ones are the easier ones."""
         test = load_dataset("mnist-10k").test
         return test[:: TEST_IMAGES // QUICK_TEST_IMAGES] if self.quick else test
+
+    def call(self, model: Any, images: Tensor) -> Tensor:
+        """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""
+        if is_module(model):
+            return model(images)
+        pixels = images.squeeze(1).mul(255).round().to(torch.uint8).numpy()
+        return torch.tensor(as_classifier(model).logits(pixels))
 
     def images(self, count: int) -> Tensor:
         """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
@@ -145,6 +196,8 @@ class Subject:
         )
         data = load_dataset("mnist-10k").train[:images]
         with self.calling("training by the default recipe"):
+            if self.spec.fit:
+                return train(self.spec.name, data, recipe, device="cpu")
             return train(lambda: build(self.registration, create_model), data, recipe, device="cpu")
 
     @functools.cached_property
@@ -152,7 +205,7 @@ class Subject:
         """A model that was trained until it tells digits apart, if it can learn, and its run."""
         return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
-    def able(self) -> nn.Module:
+    def able(self) -> Any:
         """Return a model in evaluation mode that tells digits apart: as shipped, or as trained.
 
         Raises:
@@ -169,9 +222,16 @@ class Subject:
             result = self.trained
         except CheckFailed:
             raise NotApplicable("there are no weights, and training some fails") from None
-        if not learned(result):
+        if not self.learned(result):
             raise NotApplicable("there are no weights, and training some teaches it little")
         return result.model
+
+    def learned(self, result: TrainingResult) -> bool:
+        """Say whether a short training got clearly beyond guessing."""
+        if self.by_cross_entropy:
+            return result.history[-1].loss < 0.9 * CHANCE_LOSS
+        seen = load_dataset("mnist-10k").train[:_TRAINING_IMAGES]
+        return evaluate(result.model, seen, device="cpu").accuracy > 3 * _CHANCE
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -184,7 +244,7 @@ class Subject:
             package = self.spec.factory.partition(":")[0].partition(".")[0]
             raise CheckFailed(describe_failure(what, error, {package})) from error
 
-    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, model: Any, images: Tensor) -> Tensor:
         """Return what the model returns for a copy of the images; no gradient.
 
         Random numbers are those of the same seed every time: that a model draws some in evaluation
@@ -193,10 +253,4 @@ class Subject:
         seeded = torch.random.fork_rng(devices=[])
         with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
             torch.manual_seed(0)
-            logits: Tensor = model(images.clone())
-        return logits
-
-
-def learned(result: TrainingResult) -> bool:
-    """Say whether a short training got clearly below the loss of guessing."""
-    return result.history[-1].loss < 0.9 * CHANCE_LOSS
+            return self.call(model, images.clone())

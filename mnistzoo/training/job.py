@@ -1,12 +1,15 @@
 """``train``, and a training run as data that can be sent to another process."""
 
 import copy
+import dataclasses
 import functools
+import hashlib
 import logging
 import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,17 +17,20 @@ from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import NO_RECIPE, Recipe
 from mnistzoo.training.callbacks import Callback
-from mnistzoo.training.checkpoint import Checkpoint
+from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
+from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
+from mnistzoo.weights import load_weights
 
 _log = logging.getLogger("mnistzoo")
 
@@ -80,6 +86,7 @@ class TrainingJob:
         device: to train on; see :func:`mnistzoo.inference.resolve_device`.
         checkpoint: a folder in which to save the run's state after every epoch.
         resume: go on from there.
+        weights: a file that the model begins with, in place of weights drawn from the seed.
     """
 
     model: str
@@ -91,6 +98,7 @@ class TrainingJob:
     device: str = "auto"
     checkpoint: str | None = None
     resume: bool = False
+    weights: str | None = None
 
 
 def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> TrainingResult:
@@ -109,6 +117,7 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
         device=job.device,
         checkpoint=job.checkpoint,
         resume=job.resume,
+        weights=job.weights,
         callbacks=callbacks,
         **job.overrides,
     )
@@ -137,6 +146,7 @@ def train(
     device: str | torch.device = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    weights: str | os.PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
     **fields: Any,
 ) -> TrainingResult:
@@ -160,6 +170,8 @@ def train(
         checkpoint: a folder; the whole state of the run is saved there after every epoch.
         resume: go on from the checkpoint in that folder, if there is one, and end with the weights
             of a run that was never stopped, on a CPU bit for bit.
+        weights: a file that the model begins with (fine-tuning), as :func:`mnistzoo.load_weights`
+            takes it.
         callbacks: are told of every step and epoch.
         fields: of the recipe that get another value, such as ``seed=1`` or ``epochs=3``.
 
@@ -179,8 +191,11 @@ def train(
         TypeError: if a recipe has no such field.
         ValueError: if there are no images, options contradict each other, or a field's value is
             outside its range.
+        WeightsError: if the weights to begin with do not fit.
     """
     run = _Run.of(model, recipe, fields)
+    if weights is not None:
+        run = _begun(run, weights)
     images, held_out = _images(data, validation, final)
     if resume and checkpoint is None:
         raise ValueError("resume needs the folder of a checkpoint")
@@ -190,16 +205,15 @@ def train(
         _log.info("this processor has no arithmetic for bfloat16: training in float32")
     result = None
     try:
-        fitted = fit(
-            run.create,
-            run.name,
-            run.recipe,
-            images,
-            held_out,
-            where,
-            functools.partial(_checkpoint, checkpoint, resume, run.recipe, images, where),
-            callbacks,
-        )
+        if run.fit:
+            folder = _folder(checkpoint, resume)
+            common = (run.create, run.name, run.recipe, images, held_out, where)
+            fitted = fit_by(run.fit, *common, folder, callbacks)
+        else:
+            saved = functools.partial(_checkpoint, checkpoint, resume, run, images, where)
+            fitted = fit(
+                run.create, run.name, run.recipe, images, held_out, where, saved, callbacks
+            )
         provenance = _provenance(run, fitted, data, len(images), final, where)
         result = TrainingResult(fitted.model, fitted.history, run.recipe, provenance)
     finally:
@@ -229,6 +243,8 @@ class _Run:
     plugin_version: str = ""
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    fit: str = ""
+    initial_weights: str = ""
 
     @classmethod
     def of(
@@ -250,6 +266,7 @@ class _Run:
                 plugin.version,
                 recipe if isinstance(recipe, str) else "",
                 changed_fields(base, chosen),
+                spec.fit,
             )
         own = model if isinstance(model, nn.Module) else None
         named = type(unwrapped(own)) if own is not None else model
@@ -260,6 +277,21 @@ class _Run:
             )
         create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
         return cls(create, name, recipe.replace(**fields))
+
+
+def _begun(run: _Run, weights: str | os.PathLike[str]) -> _Run:
+    """Return the run with a model that begins with the weights of a file."""
+    path = expanded(weights)
+    create = run.create
+
+    def begin() -> Any:
+        model = create()
+        load_weights(model, path)
+        return model
+
+    begin()  # what does not fit is said now
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dataclasses.replace(run, create=begin, initial_weights=sha256)
 
 
 def _images(
@@ -288,19 +320,40 @@ def _images(
 def _checkpoint(
     folder: str | os.PathLike[str] | None,
     resume: bool,
-    recipe: Recipe,
+    run: _Run,
     images: Split,
     device: torch.device,
     model: nn.Module,
 ) -> Checkpoint | None:
     if folder is None:
         return None
-    saved = Checkpoint(folder, recipe, images, device, model)
+    saved = Checkpoint(folder, run.recipe, images, device, model, run.initial_weights)
     if not resume:
         saved.require_absent()
     elif not saved.path.exists():
         _log.info("%s is not there yet: training from the beginning", saved.path)
     return saved
+
+
+def _told(run: _Run) -> dict[str, Any]:
+    """Return the fields of the recipe; of one that stands for none those that hold all the same."""
+    flat = run.recipe.flat()
+    none = run.recipe.replace(seed=0, threads=1) == NO_RECIPE
+    return {name: flat[name] for name in ("seed", "threads")} if none else flat
+
+
+def _folder(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:
+    """Return the folder in which a plugin's own fit saves its state, as it likes."""
+    if checkpoint is None:
+        return None
+    folder = expanded(checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume and any(folder.iterdir()):
+        raise CheckpointError(
+            f"{folder} is not empty; add --resume (resume=True) to go on from what is there, or "
+            "name another folder"
+        )
+    return folder
 
 
 def _provenance(
@@ -316,10 +369,13 @@ def _provenance(
         plugin_version=run.plugin_version,
         recipe_name=run.recipe_name,
         overrides=run.overrides,
-        recipe=run.recipe.flat(),
+        recipe=_told(run),
+        fit=run.fit,
+        initial_weights=run.initial_weights,
         seed=run.recipe.seed,
         epochs_completed=len(fitted.history),
-        complete=len(fitted.history) == run.recipe.epochs,
+        complete=len(fitted.history) == run.recipe.epochs
+        or (bool(run.fit) and fitted.stopped is None),
         final=final,
         dataset=data.name if isinstance(data, Dataset) else "",
         training_images=images,

@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 import safetensors.torch
 from torch import nn
 
+from mnistzoo import estimators
+from mnistzoo.classifier import is_module
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model
@@ -18,6 +20,7 @@ from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.job import TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.training.result import TrainingResult
+from mnistzoo.weights import to_bytes
 
 
 def run_jobs(
@@ -61,8 +64,11 @@ def run_jobs(
                         continue
                     state, result = each.result()
                     model = create_model(result.provenance.model)
-                    model.load_state_dict(safetensors.torch.load(state))
-                    model.eval()
+                    if is_module(model):
+                        model.load_state_dict(safetensors.torch.load(state))
+                        model.eval()
+                    else:
+                        estimators.from_bytes(model, state)
                     yield dataclasses.replace(result, model=model)
             if failure is not None:
                 raise failure
@@ -100,5 +106,4 @@ def _run_in_process(show_progress: bool, job: TrainingJob) -> tuple[bytes, Train
     except Exception as error:  # not every error of a model or the trainer can be pickled
         seed = job.overrides.get("seed", "of the recipe")
         raise MnistzooError(f"seed {seed}: {reason(error)}") from None
-    state = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
-    return safetensors.torch.save(state), dataclasses.replace(result, model=nn.Module())
+    return to_bytes(result.model, {}), dataclasses.replace(result, model=nn.Module())

@@ -87,6 +87,8 @@ def test_help_lists_the_commands(call: Call, capsys: pytest.CaptureFixture[str])
         "compare --recipe default",
         "compare --final",
         "compare --json - --csv -",
+        "compare --json - --html -",
+        "evaluate clitest --json - --html -",
     ],
 )
 def test_wrong_usage_exits_2_and_says_so_on_stderr(

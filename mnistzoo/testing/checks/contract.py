@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.classifier import is_module
 from mnistzoo.errors import describe
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
@@ -27,7 +28,7 @@ def output(subject: Subject) -> None:
         images = subject.images(count)
         given = images.clone()
         with torch.no_grad(), subject.calling(f"forward() of a batch of {count}"):
-            logits = model(given)
+            logits = subject.call(model, given)
         if not isinstance(logits, Tensor):
             raise CheckFailed(
                 f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, 10)"
@@ -56,7 +57,7 @@ def output(subject: Subject) -> None:
         _require_empty_logits(subject, model)
 
 
-@check(output)
+@check(output, group="repeatable")
 def deterministic(subject: Subject) -> None:
     """In evaluation mode the same images give the same logits.
 
@@ -64,7 +65,8 @@ def deterministic(subject: Subject) -> None:
     """
     model, images = subject.ready(), subject.images(5)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), subject.calling("forward()"):
-        same = torch.equal(model(images.clone()), model(images.clone()))
+        first, second = (subject.call(model, images.clone()) for _ in range(2))
+    same = torch.equal(first, second)
     if not same:
         raise CheckFailed(
             "in evaluation mode the same images give other logits the second time; draw random "
@@ -72,7 +74,7 @@ def deterministic(subject: Subject) -> None:
         )
 
 
-@check(deterministic)
+@check(deterministic, group="repeatable")
 def batch_mates(subject: Subject) -> None:
     """In evaluation mode an image's logits do not depend on the rest of its batch.
 
@@ -91,14 +93,14 @@ def batch_mates(subject: Subject) -> None:
             )
 
 
-@check(deterministic)
+@check(deterministic, group="created")
 def state_dict(subject: Subject) -> None:
     """Weights saved and loaded into a new model give the same logits.
 
     Mend: keep every tensor as ``nn.Parameter`` or with ``register_buffer()``.
     """
     model, images = subject.ready(), subject.images(5)
-    for name, value in model.state_dict().items():
+    for name, value in model.state_dict().items() if is_module(model) else ():
         if not isinstance(value, Tensor):
             raise CheckFailed(
                 f"the state dict holds {name}, a {type(value).__name__}, which only a pickle can "
@@ -108,7 +110,9 @@ def state_dict(subject: Subject) -> None:
         path = Path(folder, "weights.safetensors")
         with subject.calling("saving the state dict as safetensors"):
             save_weights(model, path, {})
-        other = subject.created(seed=1).eval()
+        other = subject.created(seed=1)
+        if is_module(other):
+            other.eval()
         with subject.calling("loading the state dict into a new model"):
             load_weights(other, path)
     if not torch.allclose(
@@ -120,7 +124,7 @@ def state_dict(subject: Subject) -> None:
         )
 
 
-@check(output)
+@check(output, group="modules")
 def training_mode(subject: Subject) -> None:
     """Training mode gives logits too and changes no parameter; evaluation changes nothing.
 
@@ -160,7 +164,7 @@ def training_mode(subject: Subject) -> None:
     _require_mode(model, training=False)
 
 
-@check(deterministic)
+@check(deterministic, group="modules")
 def deep_copy(subject: Subject) -> None:
     """``copy.deepcopy`` gives an independent model with the same logits.
 
@@ -184,7 +188,7 @@ def deep_copy(subject: Subject) -> None:
         )
 
 
-@check(output)
+@check(output, group="modules")
 def device(subject: Subject) -> None:
     """The model computes on the device that it is moved to: CUDA, or where there is none torch's
     ``meta``, which overlooks a product with a tensor left behind.

@@ -9,7 +9,7 @@ from mnistzoo.testing.checks.contract import batch_mates
 from mnistzoo.testing.subject import NotApplicable, Subject
 
 
-@check(batch_mates)
+@check(batch_mates, group="exportable")
 def onnx(subject: Subject) -> None:
     """The model exports to ONNX and computes the same there.
 
