@@ -20,6 +20,7 @@ from mnistzoo.export import ExportError, export_onnx
 from mnistzoo.measure import multiply_adds
 from mnistzoo.provenance import environment
 from mnistzoo.registry import get_registration
+from mnistzoo.spec import DEFAULT_DATASET
 
 THREADS = 1
 
@@ -81,10 +82,11 @@ def facts() -> Callable[[str], dict[str, Any]]:
             spec, plugin = get_spec(name), get_registration(name).plugin
             known[name] = {
                 "model": name,
+                "dataset": "mnist-10k",
                 "provider": plugin.provider,
                 "params": spec.num_params,
                 "multiply_adds": multiply_adds(create_model(name)),
-                "test_accuracy": spec.declared_metrics.get("test_accuracy"),
+                "test_accuracy": spec.metrics_on(DEFAULT_DATASET).get("test_accuracy"),
                 "threads": THREADS,
             }
         return known[name]
@@ -98,8 +100,8 @@ def eager() -> Callable[[str], nn.Module]:
 
     def of(name: str) -> nn.Module:
         spec = get_spec(name)
-        if spec.weights is None and not spec.members:
-            pytest.skip(f"{name} ships no weights")
+        if spec.weights_for(DEFAULT_DATASET) is None and not spec.members:
+            pytest.skip(f"{name} ships no weights for MNIST")
         return load_model(name)
 
     return of

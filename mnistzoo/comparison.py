@@ -108,6 +108,9 @@ class Comparison:
             _differences(evaluations, itertools.combinations(evaluations, 2)),
             {
                 "name": data.name,
+                "verified": data.verified,
+                "weights_from": data.spec.weights_from,
+                "classes": list(data.classes),
                 "split": "test",
                 "images": len(data.test),
                 "checksums": dict(data.checksums),

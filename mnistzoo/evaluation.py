@@ -16,7 +16,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mnistzoo.classifier import Classifier, as_classifier, is_module
 from mnistzoo.data import DataError, Split
-from mnistzoo.data.datasets import as_labels
+from mnistzoo.data.split import as_labels
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import BATCH_SIZE, predict_batches, predict_logits, resolve_device
 from mnistzoo.seeding import seeded
@@ -65,35 +66,50 @@ class Evaluation:
     """A model's predictions for N labelled images, and what follows from them.
 
     Attributes:
-        labels: true digits, uint8 ``(N,)``, N at least 1.
-        probabilities: softmax of the logits, float64 ``(N, 10)``.
+        labels: true classes, uint8 ``(N,)``, N at least 1.
+        probabilities: softmax of the logits, float64 ``(N, C)``.
+        classes: the names of the C labels.
     """
 
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
+    classes: tuple[str, ...]
 
     @classmethod
-    def from_logits(cls, logits: NDArray[np.float32], labels: NDArray[Any]) -> "Evaluation":
-        """Build it from logits ``(N, 10)`` and labels ``(N,)``, integers of any type.
+    def from_logits(
+        cls,
+        logits: NDArray[np.float32],
+        labels: NDArray[Any],
+        classes: tuple[str, ...] | None = None,
+    ) -> "Evaluation":
+        """Build it from logits ``(N, C)`` and labels ``(N,)``, integers of any type.
+
+        Args:
+            logits: one a class.
+            labels: from 0.
+            classes: their names; without them they are numbered.
 
         Raises:
-            DataError: if the labels are no digits.
+            DataError: if a label has no class.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
-        labels = as_labels(labels)
-        if logits.shape != (len(labels), 10) or len(labels) == 0:
+        if classes is None:
+            classes = tuple(map(str, range(logits.shape[1] if logits.ndim == 2 else len(DIGITS))))
+        labels = as_labels(labels, len(classes))
+        if logits.shape != (len(labels), len(classes)) or len(labels) == 0:
             raise EvaluationError(
-                f"the logits have shape {logits.shape}, expected ({len(labels)}, 10)"
+                f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
+                "one a class"
             )
         if not np.isfinite(logits).all():
             raise EvaluationError("some logits are NaN or infinite; train the model again")
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
-        return cls(labels, exponentials / exponentials.sum(1, keepdims=True))
+        return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """The most probable digit of each image, ``(N,)``."""
+        """The most probable class of each image, ``(N,)``."""
         return self.probabilities.argmax(1)
 
     @cached_property
@@ -113,13 +129,14 @@ class Evaluation:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """``(10, 10)``: row the true digit, column the predicted one."""
-        counts = np.bincount(self.labels * np.int64(10) + self.predictions, minlength=100)
-        return counts.reshape(10, 10)
+        """``(C, C)``: row the true class, column the predicted one."""
+        size = len(self.classes)
+        counts = np.bincount(self.labels * np.int64(size) + self.predictions, minlength=size**2)
+        return counts.reshape(size, size)
 
     @property
     def per_class_accuracy(self) -> list[float | None]:
-        """For each digit the share of its images that are recognised; None where it has none."""
+        """For each class the share of its images that are recognised; None where it has none."""
         totals = self.confusion.sum(1)
         return [
             float(right / total) if total else None
@@ -128,11 +145,13 @@ class Evaluation:
 
     @property
     def top_confusions(self) -> list[tuple[int, int, int]]:
-        """The five most frequent errors: true digit, predicted digit, how often."""
+        """The five most frequent errors: true class, predicted class, how often."""
         errors = self.confusion - np.diag(self.confusion.diagonal())
         order = np.argsort(-errors, axis=None, kind="stable")[:5]
         return [
-            (int(i) // 10, int(i) % 10, int(errors.flat[i])) for i in order if errors.flat[i] > 0
+            (*divmod(int(i), len(self.classes)), int(errors.flat[i]))
+            for i in order
+            if errors.flat[i] > 0
         ]
 
     @property
@@ -180,6 +199,7 @@ class Evaluation:
         """Return all of it as JSON can hold it."""
         return {
             "images": len(self.labels),
+            "classes": list(self.classes),
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
             "per_class_accuracy": self.per_class_accuracy,
@@ -276,7 +296,7 @@ def evaluate(
     """Evaluate a model, in evaluation mode and moved to the device, on labelled images.
 
     Args:
-        model: a module from images, float32 ``(N, 1, 28, 28)`` from 0 to 1, to logits ``(N, 10)``;
+        model: a module from images, float32 ``(N, 1, 28, 28)`` from 0 to 1, to logits ``(N, C)``;
             a :class:`~mnistzoo.Predictor` or another :class:`~mnistzoo.Classifier`; or an estimator
             as scikit-learn's. Those compute where they do, whatever the device.
         data: a split, any data set of ``(image, label)``, or a ``DataLoader`` over one; images
@@ -287,7 +307,7 @@ def evaluate(
         ClassifierError: if the model is nothing of that kind, or an estimator fails.
         DataError: if the data is of another kind.
         DeviceError: if the device is not there.
-        EvaluationError: if the model returns no logits ``(N, 10)``, or NaN.
+        EvaluationError: if the model returns no logits, one a class, or NaN.
         ModelFailed: if the model raises an exception.
     """
     where = resolve_device(device)
@@ -297,10 +317,16 @@ def evaluate(
     if isinstance(data, Split):
         images, _ = data.tensors()
         logits = predict_logits(model, images.to(where))
-        return Evaluation.from_logits(logits.cpu().numpy(), data.labels)
+        return Evaluation.from_logits(logits.cpu().numpy(), data.labels, data.classes)
     labels: list[Tensor] = []
     logits = predict_batches(model, _batches(data, labels), where)
-    return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy())
+    return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy(), _classes(data))
+
+
+def _classes(data: "Split | TorchDataset[Any] | DataLoader[Any]") -> tuple[str, ...] | None:
+    """Return the names of the labels, where the data says them."""
+    inner = data.dataset if isinstance(data, DataLoader) else data
+    return inner.classes if isinstance(inner, Split) else None
 
 
 def _evaluate_classifier(
@@ -315,7 +341,7 @@ def _evaluate_classifier(
     parts = [
         classifier.logits(images[start : start + _MANY]) for start in range(0, len(images), _MANY)
     ]
-    return Evaluation.from_logits(np.concatenate(parts), labels)
+    return Evaluation.from_logits(np.concatenate(parts), labels, _classes(data))
 
 
 def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Ends = Literal["both", "left", "neither"]
 
+DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
 # Where an object lies that is imported on first use.
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -138,3 +140,14 @@ def _kinds(field: "Field[Any]") -> tuple[Any, ...]:
     if get_origin(field.type) is Mapping:
         return (Mapping,)
     return get_args(field.type) or (field.type,)
+
+
+def is_line(text: object) -> bool:
+    """Say whether it is a text without line breaks and control characters."""
+    return isinstance(text, str) and text.isprintable()
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError with the message if the condition does not hold."""
+    if not condition:
+        raise ValueError(message)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
+from typing import NamedTuple
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -22,8 +23,10 @@ from packaging.utils import canonicalize_name
 
 from mnistzoo import hookspecs
 from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.mnist import DATASETS
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
@@ -46,7 +49,8 @@ class Plugin:
         entry_point: the module that the entry point names; empty if the file of entry points is
             malformed.
         location: the file that was imported, or else the folder of the distribution.
-        specs: what it registered; empty if it failed or is switched off.
+        specs: the models that it registered; empty if it failed or is switched off.
+        datasets: the data sets, likewise.
         logs: the kinds of logs that it registered, likewise, and their factories.
         error: why it failed, in one line; empty if it did not.
         traceback: of the failure, whole.
@@ -58,6 +62,7 @@ class Plugin:
     entry_point: str
     location: str = ""
     specs: tuple[ModelSpec, ...] = ()
+    datasets: tuple[DatasetSpec, ...] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
@@ -73,24 +78,25 @@ _registered: list[Plugin] = []
 
 
 def register_plugin(plugin: object, name: str) -> None:
-    """Register a module or object that implements the hook, for this process only.
+    """Register a module or object that implements a hook, for this process only.
 
     For notebooks and tests; an installed plugin needs an entry point instead.
 
     Args:
-        plugin: has a function ``register_models`` marked with ``hookimpl``.
+        plugin: has a function ``register_models`` or ``register_datasets``, or both, marked with
+            ``hookimpl``.
         name: stands in messages where an installed plugin has its distribution.
 
     Raises:
-        PluginError: if its hook fails.
+        PluginError: if a hook fails.
     """
     try:
-        specs, logs = call_hooks(plugin)
+        registered = call_hooks(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
     _registered.append(
-        Plugin(one_line(name), "", "registered in this process", specs=specs, logs=logs)
+        Plugin(one_line(name), "", "registered in this process", **registered._asdict())
     )
 
 
@@ -154,13 +160,13 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        specs, logs = call_hooks(entry_point.load())
+        registered = call_hooks(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         return _failed(distribution, entry_point.value, error, _why(error))
     plugin = _plugin(distribution, entry_point.value)
-    return dataclasses.replace(plugin, specs=specs, logs=logs)
+    return dataclasses.replace(plugin, **registered._asdict())
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
@@ -231,8 +237,16 @@ def _failed(
     return plugin
 
 
-def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], dict[str, str]]:
-    """Return the models and the logs that a plugin registers.
+class Registered(NamedTuple):
+    """What the hooks of a plugin register; see :class:`Plugin`."""
+
+    specs: tuple[ModelSpec, ...]
+    datasets: tuple[DatasetSpec, ...]
+    logs: Mapping[str, str]
+
+
+def call_hooks(plugin: object) -> Registered:
+    """Return what a plugin registers.
 
     Whatever one of its hooks raises is raised, and then nothing of it counts.
     """
@@ -242,19 +256,26 @@ def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], dict[str, str]]:
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise TypeError(
-            "it implements no hook; mark its register_models or register_logs with "
-            "@mnistzoo.hookimpl"
+            "it implements no hook; mark its register_models, register_datasets or register_logs "
+            "with @mnistzoo.hookimpl"
         )
-    specs: list[ModelSpec] = []
+    models: list[ModelSpec] = []
+    datasets: list[DatasetSpec] = []
     logs: dict[str, str] = {}
 
-    def register(spec: ModelSpec) -> None:
+    def register_model(spec: ModelSpec) -> None:
         if not isinstance(spec, ModelSpec):
             raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
-        taken = {name for known in specs for name in known.names}
-        if twice := taken.intersection(spec.names):
-            raise ValueError(f"it registers the name {min(twice)!r} twice")
-        specs.append(spec)
+        _require_new(spec.names, {name for known in models for name in known.names})
+        models.append(spec)
+
+    def register_dataset(spec: DatasetSpec) -> None:
+        if not isinstance(spec, DatasetSpec):
+            raise TypeError(f"register() takes a DatasetSpec, not {type(spec).__name__}")
+        if spec.name in (own := [each.name for each in DATASETS]):
+            raise ValueError(f"the data sets {' and '.join(own)} are mnistzoo's own")
+        _require_new((spec.name,), {known.name for known in datasets})
+        datasets.append(spec)
 
     def register_log(kind: str, factory: str) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
@@ -269,9 +290,15 @@ def call_hooks(plugin: object) -> tuple[tuple[ModelSpec, ...], dict[str, str]]:
             raise ValueError(f"it registers the log {kind!r} twice")
         logs[kind] = factory
 
-    manager.hook.register_models(register=register)
+    manager.hook.register_models(register=register_model)
+    manager.hook.register_datasets(register=register_dataset)
     manager.hook.register_logs(register=register_log)
-    return tuple(specs), logs
+    return Registered(tuple(models), tuple(datasets), logs)
+
+
+def _require_new(names: tuple[str, ...], taken: set[str]) -> None:
+    if twice := taken.intersection(names):
+        raise ValueError(f"it registers the name {min(twice)!r} twice")
 
 
 @dataclass(frozen=True)

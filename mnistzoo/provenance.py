@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, get_origin, get_type_hints
 import numpy as np
 
 from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DIGITS
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,11 @@ class Provenance:
         epochs_completed: that the weights went through.
         complete: whether these are all epochs of the recipe.
         final: whether the validation split was trained on too.
-        dataset: the name of the data set; empty for images of one's own.
+        dataset: the name of the data set; empty for images of one's own. That of a folder of one's
+            own says that it is unverified.
+        classes: the names of the labels.
         training_images: how many were trained on; None where 0.1 did not record it.
-        checksums: file name to SHA-256 of the data set's files.
+        checksums: file name to checksum of the data set's files.
         evaluated: whether the weights were evaluated on the test set.
         metrics: such as ``test_accuracy`` and ``validation_accuracy``, 0 to 1.
         train_seconds: from the first step to the end of the last complete epoch.
@@ -61,6 +64,7 @@ class Provenance:
     complete: bool = True
     final: bool
     dataset: str = ""
+    classes: list[str] = field(default_factory=lambda: list(DIGITS))
     training_images: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     evaluated: bool = False
@@ -139,6 +143,8 @@ def _fits(value: object, kind: Any) -> bool:
         return kind is bool
     if kind is float:
         return isinstance(value, int | float)
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     return isinstance(value, Mapping if get_origin(kind) is Mapping else kind)
 
 

@@ -1,12 +1,16 @@
-"""From a name to what a plugin registered: ``list_models``, ``get_spec``, ``get_recipe``."""
+"""From a name to what a plugin registered, of models and of data sets."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
+from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Recipe
 
 
 class ModelError(MnistzooError):
@@ -28,7 +32,18 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Registry:
+class DatasetRegistration:
+    """A data set and the plugin that registered it."""
+
+    spec: DatasetSpec
+    plugin: Plugin
+
+
+R = TypeVar("R", Registration, DatasetRegistration)
+
+
+@dataclass(frozen=True)
+class Registry(Generic[R]):
     """What each name stands for; of several claimants none has it, whatever their order.
 
     Attributes:
@@ -36,21 +51,38 @@ class Registry:
         conflicts: a name to all who claim it.
     """
 
-    registrations: Mapping[str, Registration]
-    conflicts: Mapping[str, list[Registration]]
+    registrations: Mapping[str, R]
+    conflicts: Mapping[str, list[R]]
 
 
-def registry() -> Registry:
-    """Return what the plugins that are loaded now have registered."""
-    claims: dict[str, list[Registration]] = {}
-    for plugin in load_plugins():
-        for spec in plugin.specs:
-            for name in spec.names:
-                claims.setdefault(name, []).append(Registration(spec, plugin))
-    conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
+def registry() -> Registry[Registration]:
+    """Return the models that the plugins that are loaded now have registered."""
+    return _registry(
+        (name, Registration(spec, plugin))
+        for plugin in load_plugins()
+        for spec in plugin.specs
+        for name in spec.names
+    )
+
+
+def dataset_registry() -> Registry[DatasetRegistration]:
+    """Return mnistzoo's own data sets and those that the plugins that are loaded now registered."""
+    own = Plugin("mnistzoo", __version__, "mnistzoo.mnist", datasets=DATASETS)
+    return _registry(
+        (spec.name, DatasetRegistration(spec, plugin))
+        for plugin in (own, *load_plugins())
+        for spec in plugin.datasets
+    )
+
+
+def _registry(claims: Iterable[tuple[str, R]]) -> Registry[R]:
+    by_name: dict[str, list[R]] = {}
+    for name, claimant in claims:
+        by_name.setdefault(name, []).append(claimant)
+    conflicts = {name: claimants for name, claimants in by_name.items() if len(claimants) > 1}
     registrations = {
         name: claimants[0]
-        for name, claimants in claims.items()
+        for name, claimants in by_name.items()
         if name not in conflicts and claimants[0].spec.name not in conflicts
     }
     return Registry(registrations, conflicts)
@@ -77,8 +109,8 @@ def all_models(*, trainable: bool = False) -> list[str]:
     return names
 
 
-def best_model() -> str:
-    """Return the name of the model with the highest declared accuracy on the test set.
+def best_model(dataset: str = DEFAULT_DATASET) -> str:
+    """Return the name of the model with the highest declared accuracy on a data set's test images.
 
     Raises:
         ModelError: if none ships weights.
@@ -86,7 +118,7 @@ def best_model() -> str:
     accuracies = {
         name: metrics.get("test_accuracy", 0.0)
         for name in list_models()
-        if (metrics := get_spec(name).declared_metrics)
+        if (metrics := get_spec(name).metrics_on(dataset))
     }
     if not accuracies:
         raise ModelError(
@@ -119,15 +151,26 @@ def get_registration(name: str) -> Registration:
     for contested, claimants in known.conflicts.items():
         if any(name in claimant.spec.names for claimant in claimants):
             raise ModelError(describe_conflict(contested, claimants))
-    hint = f"{near} " if (near := suggestion(name, known.registrations)) else ""
-    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
-    because = f" ({', '.join(failed)} failed to load)" if failed else ""
     raise UnknownNameError(
-        f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
+        f"there is no model {name!r}{because_of_failures()}; {hint(name, known.registrations)}"
+        "`mnistzoo models` lists those installed"
     )
 
 
-def describe_conflict(name: str, claimants: list[Registration]) -> str:
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return a question for the nearest known name, to stand before what else can be done."""
+    return f"{near} " if (near := suggestion(name, known)) else ""
+
+
+def because_of_failures() -> str:
+    """Return in brackets which plugins failed to load; empty if none did."""
+    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
+    return f" ({', '.join(failed)} failed to load)" if failed else ""
+
+
+def describe_conflict(
+    name: str, claimants: Sequence[Registration] | Sequence[DatasetRegistration]
+) -> str:
     """Return the sentence that names all who claim a name."""
     providers = " and ".join(sorted(claimant.plugin.provider for claimant in claimants))
     return (
@@ -155,8 +198,9 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
         )
     if name not in spec.recipes:
         known = ", ".join(sorted(spec.recipes))
-        hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
-        raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
+        raise UnknownNameError(
+            f"model {spec.name!r} has no recipe {name!r}; {hint(name, spec.recipes)}it has: {known}"
+        )
     return spec.recipes[name]
 
 

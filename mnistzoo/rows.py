@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import math
 import os
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -145,12 +146,12 @@ class Measurement:
         return float(RepeatedEvaluation(list(self.evaluations)).predictive_entropy.mean())
 
     @property
-    def per_class_accuracy(self) -> list[float] | None:
-        """Of the ten digits, 0 to 1; with several seeds the means."""
+    def per_class_accuracy(self) -> list[float | None] | None:
+        """Of each class, 0 to 1; with several seeds the means; None of one without images."""
         if self.accuracy is None:
             return None
         shares = np.array([each.per_class_accuracy for each in self.evaluations], float)
-        return shares.mean(0).tolist()
+        return [None if math.isnan(share) else share for share in shares.mean(0).tolist()]
 
 
 @dataclass(frozen=True)
@@ -247,11 +248,11 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
-        of, model = load_file(name) if is_file(name) else (name, load_model(name))
+        of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
         stochastic = bool(of) and get_spec(of).stochastic
         found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
         yield found
-        found = with_origin(found, name)
+        found = with_origin(found, name, data=data)
     else:
         registration = get_registration(name)
         stochastic = registration.spec.stochastic
@@ -305,7 +306,11 @@ def row(
 
 
 def with_origin(
-    measurement: Measurement, name: str, weights: str | os.PathLike[str] | None = None
+    measurement: Measurement,
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    data: Dataset,
 ) -> Measurement:
     """Return it with what the files of the weights tell.
 
@@ -313,9 +318,10 @@ def with_origin(
         measurement: of weights that were not trained now.
         name: of the model; or the path of the file that was measured.
         weights: a file in place of the model's shipped ones.
+        data: that the model was evaluated on.
     """
     if weights is None and not is_file(name):
-        files = weights_files(get_spec(name))
+        files = weights_files(get_spec(name), data)
     else:
         path = expanded(weights or name)
         files = {path.name: path}
@@ -342,7 +348,7 @@ def _trained(
             model=registration.spec.name,
             recipe=plan.recipe,
             overrides=plan.overrides | {"seed": recipe.seed},
-            dataset=data.name,
+            dataset=data.reference,
             data_dir=data.data_dir,
             final=plan.final,
             device=str(device),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.registry import Registration, get_recipe
-from mnistzoo.spec import Recipe
+from mnistzoo.spec import DEFAULT_DATASET, Recipe
 
 
 def file_name(
@@ -30,7 +30,7 @@ def file_name(
     overrides = changed_fields(get_recipe(registration.spec, recipe_name), recipe)
     parts = [
         *(registration.spec.name, recipe_name, f"seed{recipe.seed}", *as_settings(overrides)),
-        *([dataset] if dataset != "mnist" else []),
+        *([] if dataset == DEFAULT_DATASET else [re.sub(r"[^\w.-]+", "-", dataset).strip("-")]),
         *(["final"] if final else []),
         *([f"from-{Path(begun).stem}"] if begun else []),
     ]

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mnistzoo.classifier import is_module
-from mnistzoo.data import load_dataset
+from mnistzoo.data import Dataset, load_dataset
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import evaluate
 from mnistzoo.files import expanded, replacing
+from mnistzoo.mnist import DATASETS
 from mnistzoo.models import load_model, module_folder
 from mnistzoo.overrides import as_settings
 from mnistzoo.provenance import Provenance
-from mnistzoo.registry import get_recipe, get_registration, get_spec
-from mnistzoo.spec import Weights
+from mnistzoo.registry import dataset_registry, get_recipe, get_registration, get_spec
+from mnistzoo.spec import DEFAULT_DATASET, Weights
 from mnistzoo.weights import read_metadata, save_weights
 
 
@@ -82,11 +83,14 @@ def ship(
         del metrics["test_accuracy_mean"]
     spec = get_spec(run.model)
     target = (module_folder(spec) if folder is None else expanded(folder)) / (
-        f"{spec.name}.safetensors"
+        f"{spec.name}{'' if _serves(run.dataset) == DEFAULT_DATASET else f'-{run.dataset}'}"
+        ".safetensors"
     )
     seeds = [each.seed for each in runs.values()]
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
-    save_weights(_smallest(load_model(spec.name, path)), target, metadata)
+    data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
+    model = load_model(spec.name, path, data)
+    save_weights(_smallest(model, data), target, metadata)
     weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
     card = target.with_suffix(".md")
     with replacing(card) as stream:
@@ -119,6 +123,8 @@ def _problem(run: Provenance) -> str:
         return f"was not trained by the recipe {run.recipe_name} as it is now; train it again"
     if not run.complete:
         return f"was stopped after epoch {run.epochs_completed}; train it to its end"
+    if run.dataset not in dataset_registry().registrations:
+        return f"was trained on {run.dataset}, which is no registered data set; register it first"
     if not run.evaluated:
         return "was not evaluated on the test set; train it again"
     return ""
@@ -133,11 +139,11 @@ def _chosen(runs: Mapping[Path, Provenance]) -> tuple[Path, str]:
     return middle, f"the median of {len(ranked)} by validation accuracy"
 
 
-def _smallest(model: Any) -> Any:
+def _smallest(model: Any, data: Dataset) -> Any:
     """Return a module in half precision if it then predicts the same, else as it is."""
     if not is_module(model):
         return model
-    test = load_dataset("mnist-10k").test
+    test = data.test
     half = copy.deepcopy(model).half()
     rounded = copy.deepcopy(half).float()
     same = evaluate(rounded, test).predictions == evaluate(model, test).predictions
@@ -168,7 +174,13 @@ def declared(
         },
         measured=f"recipe {run.recipe_name}{changed}, {run.training_images} images of "
         f"{run.dataset}, end of training; {seed}; torch {told['versions']['torch']}, {where}",
+        dataset=_serves(run.dataset),
     )
+
+
+def _serves(dataset: str) -> str:
+    """Return the data set that weights count for: MNIST, if they were trained on a part of it."""
+    return DEFAULT_DATASET if dataset in {each.name for each in DATASETS} else dataset
 
 
 def as_code(weights: Weights) -> str:
@@ -181,7 +193,9 @@ def as_code(weights: Weights) -> str:
         f"weights=Weights(\n    file={json.dumps(weights.file)},\n"
         f"    sha256={json.dumps(weights.sha256)},\n"
         f"    metrics={json.dumps(dict(weights.metrics))},\n"
-        f"    measured={measured},\n),"
+        f"    measured={measured},\n"
+        + ("" if weights.dataset == DEFAULT_DATASET else f"    dataset={weights.dataset!r},\n")
+        + "),"
     )
 
 

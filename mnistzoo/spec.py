@@ -10,10 +10,23 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from mnistzoo.fields import MODULE, PATH, arguments, check, flat_name, path, within
+from mnistzoo.fields import (
+    DATASET_NAME,
+    MODULE,
+    PATH,
+    arguments,
+    check,
+    flat_name,
+    path,
+    within,
+)
+from mnistzoo.fields import is_line as _is_line
+from mnistzoo.fields import require as _require
 
 Schedule = Literal["constant", "cosine", "one-cycle", "step"]
 Precision = Literal["float32", "bfloat16"]
+
+DEFAULT_DATASET = "mnist"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -243,9 +256,10 @@ class Weights:
     Attributes:
         file: its path relative to the folder of the factory's module, and inside it.
         sha256: of the file, 64 lower-case hexadecimal digits.
-        metrics: name to value, 0 to 1; ``"test_accuracy"`` on the 10,000 official test images must
-            be there for the check ``metrics``.
+        metrics: name to value, 0 to 1; ``"test_accuracy"`` on all images of the data set's test set
+            must be there for the check ``metrics``.
         measured: how the metrics came about, in one line: recipe, images, seed, versions.
+        dataset: the name of the data set that they were trained on.
 
     Raises:
         ValueError: if the path leaves the plugin or the checksum is no SHA-256.
@@ -255,6 +269,7 @@ class Weights:
     sha256: str
     metrics: Mapping[str, float]
     measured: str
+    dataset: str = DEFAULT_DATASET
 
     def __post_init__(self) -> None:
         path = PurePosixPath(self.file)
@@ -264,6 +279,10 @@ class Weights:
             f"weights file {self.file!r} must be a .safetensors or .onnx path inside the plugin",
         )
         _require(_is_line(self.measured), f"weights measured {self.measured!r} must be one line")
+        _require(
+            isinstance(self.dataset, str) and DATASET_NAME.fullmatch(self.dataset) is not None,
+            f"weights dataset {self.dataset!r} must be the name of a data set",
+        )
         _require(
             _SHA256.fullmatch(self.sha256) is not None,
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
@@ -276,7 +295,7 @@ class ModelSpec:
     """One model, as its plugin registers it.
 
     The model itself takes float32 images ``(N, 1, 28, 28)`` with pixels divided by 255, so 0 to 1,
-    and returns logits ``(N, 10)``. Any further normalisation happens inside it.
+    and returns logits ``(N, C)``, one a class. Any further normalisation happens inside it.
 
     Attributes:
         name: how users ask for it, ``[a-z][a-z0-9_]*``.
@@ -298,6 +317,7 @@ class ModelSpec:
             where a published recipe exists. A model that mnistzoo does not train has none: one with
             ``members``, or one that ships weights which came about in another way.
         weights: trained weights that the plugin ships, if any.
+        further_weights: trained on other data sets.
         members: names of other registered models, with shipped weights, that this one is made of;
             it is not trained and ships no weights of its own.
         metrics: of a model with ``members``, as in :class:`Weights`.
@@ -324,6 +344,7 @@ class ModelSpec:
     fit: str = ""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     weights: Weights | None = None
+    further_weights: tuple[Weights, ...] = ()
     members: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     measured: str = ""
@@ -409,6 +430,17 @@ class ModelSpec:
             f"weights {where} must be a Weights object or None",
         )
         _require(
+            isinstance(self.further_weights, tuple)
+            and all(isinstance(each, Weights) for each in self.further_weights),
+            f"further_weights {where} must be a tuple of Weights objects",
+        )
+        datasets = [each.dataset for each in self.all_weights]
+        _require(
+            len(set(datasets)) == len(datasets)
+            and (self.weights is not None or not self.further_weights),
+            f"weights and further_weights {where} must be of different data sets, weights first",
+        )
+        _require(
             isinstance(self.tags, tuple) and all(map(_is_line, self.tags)),
             f"tags {where} must be a tuple of words",
         )
@@ -426,6 +458,25 @@ class ModelSpec:
     def names(self) -> tuple[str, ...]:
         """The name, then the aliases."""
         return (self.name, *self.aliases)
+
+    @property
+    def all_weights(self) -> tuple[Weights, ...]:
+        """The weights, then the further ones."""
+        return () if self.weights is None else (self.weights, *self.further_weights)
+
+    def weights_for(self, dataset: str) -> Weights | None:
+        """Return the weights that were trained on a data set, if the plugin ships some."""
+        return next((each for each in self.all_weights if each.dataset == dataset), None)
+
+    def metrics_on(self, dataset: str) -> Mapping[str, float]:
+        """Return the declared metrics of those weights; those of a model with members are MNIST's.
+
+        Empty where none are declared.
+        """
+        if self.members:
+            return self.metrics if dataset == DEFAULT_DATASET else {}
+        weights = self.weights_for(dataset)
+        return {} if weights is None else weights.metrics
 
     @property
     def is_onnx(self) -> bool:
@@ -470,15 +521,6 @@ def _require_metrics(metrics: Mapping[str, float], where: str) -> None:
     for name, value in metrics.items():
         _require(_is_line(name), f"metric {name!r} {where} must be one line")
         _require(0 <= value <= 1, f"metric {name!r} {where} is {value}, it must be from 0 to 1")
-
-
-def _is_line(text: object) -> bool:
-    return isinstance(text, str) and text.isprintable()
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 # Stands where a function of the plugin's own trains a model and asks for no recipe.

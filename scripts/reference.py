@@ -17,6 +17,7 @@ import click
 
 from mnistzoo import hookspecs
 from mnistzoo.cli import group
+from mnistzoo.dataset_spec import DataFile, DatasetSpec
 from mnistzoo.fields import expected, flat_name
 from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
 from mnistzoo.testing.checks import CHECKS
@@ -41,7 +42,7 @@ def current(page: Path) -> str:
     """Return the page's text with its tables as the code is now."""
     tables = {
         **{kind.__name__: recipe_table(kind) for kind in (Recipe, Augmentation, Distillation)},
-        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights)},
+        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights, DatasetSpec, DataFile)},
         "HOOKS": hooks_table(),
         "CHECKS": checks_table(),
         "COMMANDS": commands_table(),

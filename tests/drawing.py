@@ -1,7 +1,6 @@
 """What the tests of the drawing page share: a server, a small model, and a hand that draws."""
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,19 +42,11 @@ DIGITS: list[list[Stroke]] = [
 
 
 @contextmanager
-def serving(*words: str, cache: Path | None = None) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run ``mnistzoo draw`` during the block; yield its address and its process.
-
-    Args:
-        words: of the command, but for the port.
-        cache: the folder for exported models.
-    """
+def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run ``mnistzoo draw`` during the block; yield its address and its process."""
     command = [sys.executable, "-m", "mnistzoo", "draw", "--no-open", "--port", "0", *words]
-    # A module's server starts before each test's own environment is there.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MNISTZOO_")}
-    env |= {"MNISTZOO_CACHE_DIR": str(cache)} if cache else {}
     with processes.started(
-        command, limit=_LIMIT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, limit=_LIMIT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
@@ -63,24 +54,38 @@ def serving(*words: str, cache: Path | None = None) -> Iterator[tuple[str, subpr
         yield line.split()[2], process
 
 
-def write_linear_model(path: Path) -> Path:
-    """Write an ONNX file of a linear model that tells most digits: least squares on mnist-10k."""
+def write_linear_model(path: Path, hidden: int = 0) -> Path:
+    """Write an ONNX file of a model that is fitted at once: least squares on mnist-10k.
+
+    Args:
+        path: of the file.
+        hidden: so many random features instead of the pixels, after Rahimi and Recht (2007). With
+            1,200 it tells what is drawn here, and 93 % of the test set.
+    """
     train = load_dataset("mnist-10k").train
-    pixels = as_input(train.images).reshape(-1, 784)
-    inputs = np.hstack([pixels, np.ones((len(pixels), 1), np.float32)]).astype(np.float64)
-    targets = np.eye(10)[train.labels]
-    ridge = 10 * np.eye(785)
-    fitted = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets)
-    weight, bias = (10 * fitted[:784]).astype(np.float32), (10 * fitted[784]).astype(np.float32)
-    graph = helper.make_graph(
-        [
+    random = np.random.default_rng(0)
+    inputs = as_input(train.images).reshape(-1, 784)
+    nodes, constants = [helper.make_node("Flatten", ["image"], ["inputs"])], {}
+    if hidden:
+        constants["projection"] = random.normal(0, 0.1, (784, hidden)).astype(np.float32)
+        constants["shift"] = random.normal(0, 0.3, hidden).astype(np.float32)
+        nodes = [
             helper.make_node("Flatten", ["image"], ["flat"]),
-            helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"]),
-        ],
-        "linear",
+            helper.make_node("Gemm", ["flat", "projection", "shift"], ["projected"]),
+            helper.make_node("Relu", ["projected"], ["inputs"]),
+        ]
+        inputs = np.maximum(inputs @ constants["projection"] + constants["shift"], 0)
+    inputs = np.hstack([inputs, np.ones((len(inputs), 1), np.float32)])
+    ridge = 3 * np.eye(inputs.shape[1])
+    fitted = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ np.eye(10)[train.labels])
+    constants["weight"], constants["bias"] = np.split(10 * fitted.astype(np.float32), [-1])
+    nodes.append(helper.make_node("Gemm", ["inputs", "weight", "bias"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, path)

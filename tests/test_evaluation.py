@@ -135,7 +135,7 @@ def test_a_model_in_training_mode_that_cannot_be_copied_says_what_to_do() -> Non
 )
 def test_bad_logits_are_refused(logits: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="logits"):
-        Evaluation.from_logits(logits, np.zeros(3, np.uint8))
+        Evaluation.from_logits(logits, np.zeros(3, np.uint8), tuple("0123456789"))
 
 
 class Bright(nn.Module):

@@ -44,7 +44,7 @@ def command(
 
     A file is .onnx, or .safetensors as `train` saves it.
 
-    Its accuracy, per digit too, its confusions and its confidence.
+    Its accuracy, per class too, its confusions and its confidence.
     """
     if json_file == html_file == "-":
         raise click.UsageError("only one of --json and --html can go to stdout")
@@ -73,9 +73,12 @@ def command(
         model = registration.spec.name
     where = resolve_device(device)
     data = load_dataset(dataset, data_dir)
-    of, loaded = load_file(model) if registration is None else (model, load_model(model, weights))
+    if registration is None:
+        of, loaded = load_file(model)
+    else:
+        of, loaded = model, load_model(model, weights, data)
     stochastic = bool(of) and get_spec(of).stochastic
-    facts, title = {"model": model, "dataset": dataset}, f"{model} on the test set of {dataset}"
+    facts, title = {"model": model, "dataset": data.name}, f"{model} on the test set of {data.name}"
     if stochastic:
         repeated = evaluate_repeatedly(loaded, data.test, device=where)
         found, evaluation = repeated.to_dict(), repeated.evaluations[0]
@@ -88,7 +91,7 @@ def command(
         from mnistzoo.report.html import write_html  # needs the extra
 
         evaluations = repeated.evaluations if stochastic else [evaluation]
-        measurement = with_origin(Measurement(evaluations), model, weights)
+        measurement = with_origin(Measurement(evaluations), model, weights, data=data)
         comparison = Comparison.of([row(model, registration, measurement)], data, where)
         with_weights = ["--weights", weights] if weights else []
         again = shlex.join(["mnistzoo", "evaluate", model, *with_weights, "--dataset", dataset])

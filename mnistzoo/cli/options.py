@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from mnistzoo.cli import completion
 from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
-from mnistzoo.spec import Recipe, recipe_fields
+from mnistzoo.spec import DEFAULT_DATASET, Recipe, recipe_fields
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],
@@ -55,6 +55,18 @@ class DeviceParam(click.ParamType[str]):
         return [CompletionItem(each) for each in known if each.startswith(incomplete)]
 
 
+class DatasetParam(click.ParamType[str]):
+    """A data set or a folder; whether there is one is for ``load_dataset`` to find out."""
+
+    name = "dataset"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        # A shell shows one kind only: folders where no data set begins so.
+        return completion.datasets(incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
 FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
@@ -69,16 +81,17 @@ html_option = click.option(
 )
 dataset_option = click.option(
     "--dataset",
-    type=click.Choice(["mnist", "mnist-10k"]),
-    default="mnist",
+    type=DatasetParam(),
+    metavar="NAME|FOLDER",
+    default=DEFAULT_DATASET,
     show_default=True,
-    help="mnist-10k ships inside the package.",
+    help="One of those that `datasets` lists, or a folder with IDX files of your own.",
 )
 data_dir_option = click.option(
     "--data-dir",
     type=FOLDER,
     metavar="DIR",
-    help="The folder with MNIST's four IDX files.  [env: MNISTZOO_DATA_DIR]",
+    help="The folder with the data set's files.  [env, for mnist: MNISTZOO_DATA_DIR]",
 )
 device_option = click.option(
     "--device",

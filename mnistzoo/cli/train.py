@@ -148,7 +148,7 @@ def command(
         model=name,
         recipe=recipe,
         overrides=changes,
-        dataset=data.name,
+        dataset=data.reference,
         data_dir=data.data_dir,
         final=final,
         device=device,
@@ -202,11 +202,11 @@ def _train(
     result = result.with_test(test)
     save_weights(result.model, path, result.provenance)
     if json_file:
-        told = dataclasses.asdict(declared(path, result.provenance))
+        told = dataclasses.asdict(declared(path, result.provenance)) if data.verified else None
         write_json({**result.to_dict(), "file": str(path), "weights": told}, json_file)
     if json_file != "-":
         show_training(result, test, path)
-        if result.complete:
+        if result.complete and data.verified:  # a plugin names data that others can have
             say("  in a plugin, beside the module of the factory, it is declared as")
             say(as_code(declared(path, result.provenance)))
     return 1 if stopped else 0

@@ -85,7 +85,11 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
 
 def _is_the_ink(piece: Piece, other: Piece) -> bool:
     """Return whether a piece is ink, and another, of the opposite kind, the paper beside it."""
-    if abs(piece.contrast - other.contrast) >= 0.1:
+    if piece.contrast > other.contrast + 0.1:
+        # A sheet on a table may look like a digit, but it differs less from the table than the ink
+        # on it does from the sheet.
+        return other.contains(piece) and piece.stroke < 0.5 * other.stroke and piece.edged > 0.9
+    if piece.contrast < other.contrast - 0.1:
         return False
     # The hole of a nought is a fine digit too.
     surrounds = piece.contains(other) and piece.widest < 0.3 * piece.size

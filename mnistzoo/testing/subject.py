@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.data import Split, load_dataset
+from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.evaluation import evaluate
 from mnistzoo.inputs import to_input
@@ -22,7 +22,7 @@ from mnistzoo.models import build, create_model, load_model, weights_path
 from mnistzoo.modules import training_loss
 from mnistzoo.registry import Registration, get_registration, registry
 from mnistzoo.runtime import Predictor
-from mnistzoo.spec import ModelSpec
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 from mnistzoo.training import TrainingResult, train
 from mnistzoo.weights import load_weights, read_onnx
 
@@ -30,8 +30,6 @@ TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
-CHANCE_LOSS = math.log(10)
-_CHANCE = 0.1  # accuracy
 
 
 class CheckFailed(MnistzooError):
@@ -73,17 +71,31 @@ class Subject:
     def spec(self) -> ModelSpec:
         return self.registration.spec
 
-    def created(self, seed: int = 0) -> Any:
+    @functools.cached_property
+    def data(self) -> Dataset:
+        """The data set that its shipped weights were trained on; without weights MNIST."""
+        return data_of(self.spec.weights)
+
+    def created(self, seed: int = 0, **arguments: int) -> Any:
         """Return a new model in training mode, without trained weights.
 
         By its registration and without counting parameters: a name that others claim and a wrong
         num_params are faults of their own.
+
+        Args:
+            seed: of the weights.
+            arguments: of the factory, instead of the number of classes that the data has.
         """
         if self.spec.is_onnx:
             return self.shipped()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(self.registration, create_model)
+            arguments = arguments or {"num_classes": len(self.data.classes)}
+            return build(self.registration, create_model, **arguments)
+
+    def at_defaults(self) -> Any:
+        """Return a new model for whose factory no argument is given."""
+        return self.shipped() if self.spec.is_onnx else build(self.registration, create_model)
 
     def outside(self, group: str) -> str:
         """Say why the model does not belong to a group that a check applies to; empty if it does.
@@ -115,21 +127,25 @@ class Subject:
         """Whether training lowers the cross entropy of the model's logits, and nothing else."""
         return not self.spec.fit and (not self.of_modules or training_loss(self.created()) is None)
 
-    def shipped(self) -> Any:
+    def shipped(self, weights: Weights | None = None) -> Any:
         """Return a new model in evaluation mode, with the weights of its plugin or of its members.
+
+        Args:
+            weights: one of those that the plugin ships; the first ones, if none are given.
 
         Raises:
             NotApplicable: if there are none.
         """
+        weights = weights or self.spec.weights
         if self.spec.members:
             model = build(self.registration, load_model)
-        elif self.spec.weights is None:
+        elif weights is None:
             raise NotApplicable("the plugin ships no weights")
         elif self.spec.is_onnx:
-            return Predictor(read_onnx(weights_path(self.spec), self.spec.weights.sha256))
+            return Predictor(read_onnx(weights_path(self.spec, weights), weights.sha256))
         else:
-            model = self.created()
-            load_weights(model, weights_path(self.spec), self.spec.weights.sha256)
+            model = self.created(num_classes=len(data_of(weights).classes))
+            load_weights(model, weights_path(self.spec, weights), weights.sha256)
         if is_module(model):
             model.eval()
         return model
@@ -157,7 +173,10 @@ class Subject:
     @functools.cached_property
     def test(self) -> Split:
         """The official test images, or every tenth of them: the first ones are the easier ones."""
-        test = load_dataset("mnist-10k").test
+        return self.some(self.data.test)
+
+    def some(self, test: Split) -> Split:
+        """Return the images, or every tenth of them."""
         return test[:: TEST_IMAGES // QUICK_TEST_IMAGES] if self.quick else test
 
     def call(self, model: Any, images: Tensor) -> Tensor:
@@ -194,11 +213,16 @@ class Subject:
             teacher=None,
             threads=1,  # quick beside whatever else the machine does
         )
-        data = load_dataset("mnist-10k").train[:images]
+        data, classes = self.data.train[:images], len(self.data.classes)
         with self.calling("training by the default recipe"):
             if self.spec.fit:
                 return train(self.spec.name, data, recipe, device="cpu")
-            return train(lambda: build(self.registration, create_model), data, recipe, device="cpu")
+            return train(
+                lambda: build(self.registration, create_model, num_classes=classes),
+                data,
+                recipe,
+                device="cpu",
+            )
 
     @functools.cached_property
     def trained(self) -> TrainingResult:
@@ -229,9 +253,9 @@ class Subject:
     def learned(self, result: TrainingResult) -> bool:
         """Say whether a short training got clearly beyond guessing."""
         if self.by_cross_entropy:
-            return result.history[-1].loss < 0.9 * CHANCE_LOSS
-        seen = load_dataset("mnist-10k").train[:_TRAINING_IMAGES]
-        return evaluate(result.model, seen, device="cpu").accuracy > 3 * _CHANCE
+            return result.history[-1].loss < 0.9 * loss_of_guessing(result)
+        seen = self.data.train[:_TRAINING_IMAGES]
+        return evaluate(result.model, seen, device="cpu").accuracy > 3 / len(self.data.classes)
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -254,3 +278,14 @@ class Subject:
         with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
             torch.manual_seed(0)
             return self.call(model, images.clone())
+
+
+def data_of(weights: Weights | None) -> Dataset:
+    """Return the data set that weights were trained on; without weights MNIST, its small one."""
+    name = DEFAULT_DATASET if weights is None else weights.dataset
+    return load_dataset("mnist-10k" if name == DEFAULT_DATASET else name)
+
+
+def loss_of_guessing(result: TrainingResult) -> float:
+    """Return the cross entropy of taking all classes for equally probable."""
+    return math.log(len(result.provenance.classes))

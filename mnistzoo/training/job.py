@@ -16,15 +16,16 @@ import torch
 from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
-from mnistzoo.models import create_model
+from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import NO_RECIPE, Recipe
+from mnistzoo.spec import DEFAULT_DATASET, NO_RECIPE, Recipe
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
 from mnistzoo.training.own import fit_by
@@ -80,7 +81,7 @@ class TrainingJob:
         model: a registered name, or the path of a factory, ``"package.module:callable"``.
         recipe: one of the registered model's, by name; or a recipe, as a factory needs one.
         overrides: fields of the recipe that get another value, the seed too.
-        dataset: a name, as :func:`mnistzoo.load_dataset` takes it.
+        dataset: a name or a folder, as :func:`mnistzoo.load_dataset` takes it.
         data_dir: where its files lie.
         final: train on the validation split too.
         device: to train on; see :func:`mnistzoo.inference.resolve_device`.
@@ -92,7 +93,7 @@ class TrainingJob:
     model: str
     recipe: str | Recipe = "default"
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    dataset: str = "mnist"
+    dataset: str = DEFAULT_DATASET
     data_dir: str | None = None
     final: bool = False
     device: str = "auto"
@@ -158,9 +159,10 @@ def train(
     model's weights are contiguous.
 
     Args:
-        model: a registered name; a factory, which makes the model from the recipe's seed; or a
-            module, of which a copy is trained on from what it holds. Of a compiled or a data
-            parallel one the module inside is trained.
+        model: a registered name; a factory, which makes the model from the recipe's seed, and is
+            called with the number of classes if it takes ``num_classes``; or a module, of which a
+            copy is trained on from what it holds. Of a compiled or a data parallel one the module
+            inside is trained.
         data: a data set, whose training images are used; or a split.
         recipe: the name of one of the registered model's recipes, or a recipe.
         validation: beside a split, images whose accuracy is reported after each epoch; they change
@@ -193,7 +195,12 @@ def train(
             outside its range.
         WeightsError: if the weights to begin with do not fit.
     """
-    run = _Run.of(model, recipe, fields)
+    if not isinstance(data, Dataset | Split):
+        raise ValueError(
+            f"train() takes a data set of load_dataset() or a Split, not {type(data).__name__}; "
+            "Split(images, labels) makes one of arrays"
+        )
+    run = _Run.of(model, recipe, fields, len(data.classes))
     if weights is not None:
         run = _begun(run, weights)
     images, held_out = _images(data, validation, final)
@@ -210,9 +217,16 @@ def train(
             common = (run.create, run.name, run.recipe, images, held_out, where)
             fitted = fit_by(run.fit, *common, folder, callbacks)
         else:
-            saved = functools.partial(_checkpoint, checkpoint, resume, run, images, where)
             fitted = fit(
-                run.create, run.name, run.recipe, images, held_out, where, saved, callbacks
+                run.create,
+                run.name,
+                run.recipe,
+                images,
+                held_out,
+                where,
+                functools.partial(_checkpoint, checkpoint, resume, run, images, where),
+                functools.partial(_teacher, data),
+                callbacks,
             )
         provenance = _provenance(run, fitted, data, len(images), final, where)
         result = TrainingResult(fitted.model, fitted.history, run.recipe, provenance)
@@ -252,6 +266,7 @@ class _Run:
         model: str | nn.Module | Callable[[], nn.Module],
         recipe: str | Recipe,
         fields: Mapping[str, Any],
+        classes: int,
     ) -> "_Run":
         if isinstance(model, str):
             registration = get_registration(model)
@@ -259,7 +274,7 @@ class _Run:
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
             chosen = base.replace(**fields)
             return cls(
-                functools.partial(create_model, spec.name),
+                functools.partial(create_model, spec.name, num_classes=classes),
                 spec.name,
                 chosen,
                 plugin.distribution,
@@ -275,7 +290,11 @@ class _Run:
             raise ModelError(
                 f"{name} is not registered, so it has no recipe {recipe!r}; give a Recipe"
             )
-        create = model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
+        create: Callable[..., nn.Module] = (
+            model if own is None else functools.partial(copy.deepcopy, unwrapped(own))
+        )
+        if takes(create, "num_classes"):
+            create = functools.partial(create, num_classes=classes)
         return cls(create, name, recipe.replace(**fields))
 
 
@@ -298,11 +317,6 @@ def _images(
     data: Dataset | Split, validation: Split | None, final: bool
 ) -> tuple[Split, Split | None]:
     """Return the images to train on and those to watch."""
-    if not isinstance(data, Dataset | Split):
-        raise ValueError(
-            f"train() takes a data set of load_dataset() or a Split, not {type(data).__name__}; "
-            "Split(images, labels) makes one of arrays"
-        )
     if isinstance(data, Dataset):
         if validation is not None:
             raise ValueError("validation goes with a split; a data set brings its own")
@@ -315,6 +329,16 @@ def _images(
     if len(images) == 0:
         raise ValueError("there are no images to train on")
     return images, held_out
+
+
+def _teacher(data: Dataset | Split, name: str) -> nn.Module:
+    """Return a trained teacher that knows the classes of the data."""
+    if isinstance(data, Split) and data.classes != DIGITS:
+        raise ModelError(
+            f"no model, {name!r} neither, ships weights for a split with classes of its own; train "
+            "without a teacher (teacher=None)"
+        )
+    return load_model(name, dataset=data if isinstance(data, Dataset) else DEFAULT_DATASET)
 
 
 def _checkpoint(
@@ -378,6 +402,7 @@ def _provenance(
         or (bool(run.fit) and fitted.stopped is None),
         final=final,
         dataset=data.name if isinstance(data, Dataset) else "",
+        classes=list(data.classes),
         training_images=images,
         checksums=dict(data.checksums) if isinstance(data, Dataset) else {},
         metrics=metrics,

@@ -63,7 +63,8 @@ def run_jobs(
                         failure = failure or error
                         continue
                     state, result = each.result()
-                    model = create_model(result.provenance.model)
+                    told = result.provenance
+                    model = create_model(told.model, num_classes=len(told.classes))
                     if is_module(model):
                         model.load_state_dict(safetensors.torch.load(state))
                         model.eval()

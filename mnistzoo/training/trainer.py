@@ -24,7 +24,6 @@ from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
-from mnistzoo.models import load_model
 from mnistzoo.modules import calling, training_loss
 from mnistzoo.registry import ModelError
 from mnistzoo.spec import Precision, Recipe
@@ -83,6 +82,7 @@ def fit(
     validation: Split | None,
     device: torch.device,
     checkpoint: Callable[[nn.Module], Checkpoint | None],
+    load_teacher: Callable[[str], nn.Module],
     callbacks: Sequence[Callback],
 ) -> Fit:
     """Create a model and train it.
@@ -96,6 +96,7 @@ def fit(
         validation: images whose accuracy is found after each epoch; they change nothing else.
         device: to train on.
         checkpoint: returns the checkpoint of the run, if it has one, which may hold epochs already.
+        load_teacher: returns a trained model by its name.
         callbacks: are told of each step and epoch.
 
     Raises:
@@ -115,7 +116,7 @@ def fit(
         steps = steps_per_epoch(len(data), recipe.batch_size)
         state = TrainingState(create, recipe, recipe.epochs * steps, device)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
-        loss_of = _loss(state.model, recipe, device)
+        loss_of = _loss(state.model, recipe, device, load_teacher)
         saved = checkpoint(state.model)
         fitted = Fit(state.result, [])
         if saved is not None and saved.path.exists():
@@ -234,7 +235,10 @@ def training_precision(recipe: Recipe, device: torch.device) -> Precision:
 
 
 def _loss(
-    model: nn.Module, recipe: Recipe, device: torch.device
+    model: nn.Module,
+    recipe: Recipe,
+    device: torch.device,
+    load_teacher: Callable[[str], nn.Module],
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function from inputs and labels to the loss of one step."""
     distillation = recipe.distillation
@@ -250,7 +254,7 @@ def _loss(
         forward = torch.compile(forward, dynamic=False)
     teacher = None
     if distillation is not None:
-        teacher = laid_out(load_model(distillation.teacher).to(device))
+        teacher = laid_out(load_teacher(distillation.teacher).to(device))
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 

@@ -165,7 +165,8 @@ async def _body(request: Request) -> bytes:
 def _answer(picture: bytes, models: dict[str, Predictor], drawing: bool) -> dict[str, Any]:
     """Return what each model says of a picture, the fastest first, as JSON can hold it."""
     timed = [_Timed(predictor.probabilities) for predictor in models.values()]
-    readings = read_by_all(picture, timed, drawing=drawing)
+    labels = [predictor.labels for predictor in models.values()]
+    readings = read_by_all(picture, timed, labels, drawing=drawing)
     seen = readings[0].one
     predictions = [
         {"model": name, **_facts(reading, reading.one), "latency_us": each.latency_us}

@@ -19,11 +19,11 @@ from mnistzoo.weights import load_weights, save_weights
 @check(factory)
 def output(subject: Subject) -> None:
     """1 and 5 images, and none where ``empty_batch`` is declared, give finite float32 logits
-    ``(N, 10)``, not probabilities, and the images stay as they are.
+    ``(N, C)``, not probabilities, and the images stay as they are.
 
     Mend: no reshape with a fixed batch size; no in-place operation on the input.
     """
-    model = subject.ready()
+    model, classes = subject.ready(), len(subject.data.classes)
     for count in (5, 1):
         images = subject.images(count)
         given = images.clone()
@@ -31,12 +31,12 @@ def output(subject: Subject) -> None:
             logits = subject.call(model, given)
         if not isinstance(logits, Tensor):
             raise CheckFailed(
-                f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, 10)"
+                f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, C)"
             )
-        if logits.shape != (count, 10):
+        if logits.shape != (count, classes):
             raise CheckFailed(
                 f"forward() gives {count} images shape {tuple(logits.shape)}, expected "
-                f"{(count, 10)}; one logit a digit"
+                f"{(count, classes)}; one logit a class"
             )
         if logits.dtype != torch.float32:
             raise CheckFailed(
@@ -144,15 +144,16 @@ def training_mode(subject: Subject) -> None:
     with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
     _require_unchanged(given, images)
-    if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
+    expected = (5, len(subject.data.classes))
+    if not isinstance(logits, Tensor) or logits.shape != expected or logits.dtype != torch.float32:
         found = (
             f"{logits.dtype} {tuple(logits.shape)}"
             if isinstance(logits, Tensor)
             else type(logits).__name__
         )
         raise CheckFailed(
-            f"in training mode forward() returns {found}, expected logits torch.float32 (5, 10) "
-            "as in evaluation; return nothing besides them"
+            f"in training mode forward() returns {found}, expected logits torch.float32 "
+            f"{expected} as in evaluation; return nothing besides them"
         )
     parameters = {name for name, _ in model.named_parameters()}
     if changed := changed_tensor(model, {name: before[name] for name in parameters}):
@@ -245,8 +246,9 @@ def _require_empty_logits(subject: Subject, model: nn.Module) -> None:
             shape = tuple(model(subject.images(0)).shape)
     except CheckFailed as error:
         raise CheckFailed(f"{error}; {mend}") from error
-    if shape != (0, 10):
-        raise CheckFailed(f"forward() gives no images shape {shape}, expected (0, 10); {mend}")
+    expected = (0, len(subject.data.classes))
+    if shape != expected:
+        raise CheckFailed(f"forward() gives no images shape {shape}, expected {expected}; {mend}")
 
 
 def _require_unchanged(given: Tensor, images: Tensor) -> None:

@@ -23,6 +23,7 @@ def onnx(subject: Subject) -> None:
         subject.registration,
         own_weights=False,
         reference=subject.shipped_logits,
+        data=subject.data,
         test=subject.test,
     )
 

@@ -121,6 +121,7 @@ def factory(subject: Subject) -> None:
 
     Mend: correct ``factory``.
     """
+    subject.at_defaults()
     subject.created()
 
 
@@ -130,7 +131,7 @@ def parameters(subject: Subject) -> None:
 
     Mend: write the number in the message.
     """
-    declared, model = subject.spec.num_params, subject.created()
+    declared, model = subject.spec.num_params, subject.at_defaults()
     if not is_module(model):
         if subject.spec.weights is None:
             raise NotApplicable("it has no parameters before it is trained")

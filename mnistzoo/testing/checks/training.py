@@ -13,7 +13,7 @@ from mnistzoo.estimators import arrays_of
 from mnistzoo.modules import training_loss
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import state_dict, tensors, training_mode
-from mnistzoo.testing.subject import CHANCE_LOSS, CheckFailed, NotApplicable, Subject
+from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, loss_of_guessing
 
 _REPEATED_IMAGES, _REPEATED_STEPS = 200, 8  # in batches of 64 two epochs, the last batch smaller
 
@@ -75,8 +75,8 @@ def training(subject: Subject) -> None:
             )
         raise CheckFailed(
             f"after {len(result.history)} short epochs the loss is {result.history[-1].loss:.2f}, "
-            f"hardly below that of guessing, {CHANCE_LOSS:.2f}; try another learning_rate in the "
-            "default recipe, and return logits, not probabilities"
+            f"hardly below that of guessing, {loss_of_guessing(result):.2f}; try another "
+            "learning_rate in the default recipe, and return logits, not probabilities"
         )
 
 
