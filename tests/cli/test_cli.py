@@ -22,8 +22,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Spec = Callable[..., ModelSpec]
 
 COMMANDS = [
-    *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
-    *("new-plugin", "check"),
+    *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "plot", "export"),
+    *("predict", "draw", "new-plugin", "check", "ship"),
 ]
 
 

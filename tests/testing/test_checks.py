@@ -108,7 +108,7 @@ WRONG = {
         "Model = linear\n",
         {"weights": SHIPPED | {"file": "lost.safetensors"}},
     ),
-    "eleven_logits": Wrong("output", "one logit a digit", forward("return F.pad(logits, (0, 1))")),
+    "eleven_logits": Wrong("output", "one logit a class", forward("return F.pad(logits, (0, 1))")),
     "tuple": Wrong("output", "expected one tensor", forward("return logits, images")),
     "float64": Wrong("output", "end with .float()", forward("return logits.double()")),
     "one_image": Wrong("output", "shape (10,)", forward("return logits.squeeze()")),
