@@ -81,10 +81,11 @@ def _fits(value: object, field: "Field[Any]") -> bool:
         return value in kinds
     if value is None or isinstance(value, bool):
         return type(value) in kinds
+    # Exactly these types: of numpy's numbers JSON can hold some, and others only look alike.
     if "interval" not in field.metadata:
-        return isinstance(value, kinds)
-    number = int if int in kinds else (int, float)
-    return isinstance(value, number) and value in field.metadata["interval"]
+        return type(value) in kinds
+    numbers = (int,) if int in kinds else (int, float)
+    return type(value) in numbers and value in field.metadata["interval"]
 
 
 def _kinds(field: "Field[Any]") -> tuple[Any, ...]:

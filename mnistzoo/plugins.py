@@ -4,9 +4,11 @@ Each plugin gets a pluggy manager of its own: an exception in one hook cannot st
 what a plugin registered counts only once its hook has returned.
 """
 
+import copy
 import dataclasses
 import email
 import importlib.metadata
+import inspect
 import logging
 import os
 import sys
@@ -235,14 +237,21 @@ def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
     specs: list[ModelSpec] = []
 
     def register(spec: ModelSpec) -> None:
-        if not isinstance(spec, ModelSpec):
+        if type(spec) is not ModelSpec:  # what a class of the plugin's own answers may change
             raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
         taken = {name for known in specs for name in known.names}
         if twice := taken.intersection(spec.names):
             raise ValueError(f"it registers the name {min(twice)!r} twice")
-        specs.append(spec)
+        specs.append(copy.deepcopy(spec))  # the plugin may go on changing its own
 
-    manager.hook.register_models(register=register)
+    returned = manager.hook.register_models(register=register)
+    for each in returned:
+        if inspect.iscoroutine(each):
+            each.close()
+        raise TypeError(
+            f"its register_models returns a {type(each).__name__}; write a plain function that "
+            "calls register(spec) and returns nothing"
+        )
     return tuple(specs)
 
 

@@ -231,6 +231,8 @@ class Weights:
     measured: str
 
     def __post_init__(self) -> None:
+        _copy_mappings(self, "metrics")
+        _require(type(self.file) is str, f"weights file {self.file!r} must be a string")
         path = PurePosixPath(self.file)
         inside = not path.is_absolute() and ".." not in path.parts and "\\" not in self.file
         _require(
@@ -239,7 +241,7 @@ class Weights:
         )
         _require(_is_line(self.measured), f"weights measured {self.measured!r} must be one line")
         _require(
-            _SHA256.fullmatch(self.sha256) is not None,
+            type(self.sha256) is str and _SHA256.fullmatch(self.sha256) is not None,
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
         )
         _require_metrics(self.metrics, "of the weights")
@@ -295,10 +297,11 @@ class ModelSpec:
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _copy_mappings(self, "recipes", "metrics", "expected_failures")
         _require(isinstance(self.aliases, tuple), f"aliases {self.aliases!r} must be a tuple")
         for name in self.names:
             _require(
-                isinstance(name, str) and _NAME.fullmatch(name) is not None,
+                type(name) is str and _NAME.fullmatch(name) is not None,
                 f"model name {name!r} must match [a-z][a-z0-9_]*",
             )
         where = f"of model {self.name!r}"
@@ -309,24 +312,24 @@ class ModelSpec:
                 f"{attribute} {where} must be one line of printable text",
             )
         _require(
-            isinstance(self.factory, str) and _FACTORY.fullmatch(self.factory) is not None,
+            type(self.factory) is str and _FACTORY.fullmatch(self.factory) is not None,
             f"factory {self.factory!r} {where} must be a string 'package.module:callable'",
         )
         _require(
-            isinstance(self.num_params, int) and self.num_params >= 0,
+            type(self.num_params) is int and self.num_params >= 0,
             f"num_params {where} is {self.num_params!r}, it must be a whole number from 0",
         )
         _require(
             isinstance(self.recipes, Mapping)
             and all(
-                isinstance(k, str) and _NAME.fullmatch(k) and isinstance(v, Recipe)
+                type(k) is str and _NAME.fullmatch(k) and type(v) is Recipe
                 for k, v in self.recipes.items()
             ),
             f"recipes {where} must map names, [a-z][a-z0-9_]*, to Recipe objects",
         )
         _require(
             isinstance(self.members, tuple)
-            and all(isinstance(each, str) and _NAME.fullmatch(each) for each in self.members)
+            and all(type(each) is str and _NAME.fullmatch(each) for each in self.members)
             and not set(self.members) & set(self.names),
             f"members {where} must be a tuple of names of other models",
         )
@@ -347,7 +350,7 @@ class ModelSpec:
         _require_metrics(self.metrics, where)
         _require(_is_line(self.measured), f"measured {where} must be one line")
         _require(
-            self.weights is None or isinstance(self.weights, Weights),
+            self.weights is None or type(self.weights) is Weights,
             f"weights {where} must be a Weights object or None",
         )
         _require(
@@ -377,11 +380,24 @@ class ModelSpec:
 def _require_metrics(metrics: Mapping[str, float], where: str) -> None:
     for name, value in metrics.items():
         _require(_is_line(name), f"metric {name!r} {where} must be one line")
-        _require(0 <= value <= 1, f"metric {name!r} {where} is {value}, it must be from 0 to 1")
+        # Exactly: numpy's and torch's numbers look alike, and JSON cannot hold them.
+        _require(
+            type(value) in (int, float) and 0 <= value <= 1,
+            f"metric {name!r} {where} is {value!r}, it must be an int or a float from 0 to 1",
+        )
+
+
+def _copy_mappings(instance: object, *names: str) -> None:
+    """Put dicts of its own in place of a frozen dataclass's mappings, which others may change."""
+    for name in names:
+        value = getattr(instance, name)
+        if isinstance(value, Mapping):
+            object.__setattr__(instance, name, dict(value))
 
 
 def _is_line(text: object) -> bool:
-    return isinstance(text, str) and text.isprintable()
+    # Exactly: a class of the plugin's own may answer differently each time.
+    return type(text) is str and text.isprintable()
 
 
 def _require(condition: bool, message: str) -> None:
