@@ -3,7 +3,9 @@
 import copy
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.cpu import computing_threads, keep_freed_memory
@@ -73,6 +75,18 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
         ModelFailed: if the model raises an exception.
     """
     return predict_batches(model, images.split(batch_size), images.device)
+
+
+def predict_probabilities(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities ``(N, C)`` of images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
+
+    ``Predictor.probabilities`` does the same for an ONNX file.
+
+    Raises:
+        ModelFailed: if the model raises an exception.
+    """
+    logits = predict_logits(model, torch.from_numpy(images).unsqueeze(1))
+    return logits.softmax(1).numpy()
 
 
 @torch.inference_mode()

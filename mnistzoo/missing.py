@@ -8,6 +8,9 @@ from mnistzoo.errors import MnistzooError, describe, one_line
 
 _DISTRIBUTIONS = {"PIL": "pillow"}  # where the name of the module is not that of the distribution
 
+# How to get what exporting to ONNX needs, as the README does.
+INSTALL_ONNX = '`pip install ".[onnx]"` in a clone of mnistzoo installs it'
+
 
 class MissingModuleError(MnistzooError, ImportError):
     """A module that mnistzoo needs is not installed, or hidden by a file of the same name."""

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,18 @@ class Prediction:
     image: NDArray[np.uint8] = dataclasses.field(repr=False, compare=False)
     box: tuple[int, int, int, int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it but the image, as JSON can hold it."""
+        return {
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "runner_up": self.runner_up,
+            "runner_up_confidence": self.probabilities[self.runner_up],
+            "probabilities": list(self.probabilities),
+            "doubt": self.doubt,
+            "box": list(self.box),
+        }
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -66,9 +79,11 @@ class Reading:
     def one(self) -> Prediction:
         """The digit that stands out, with a doubt if it is not the only one."""
         prediction, count = self.predictions[self.main], len(self.predictions)
-        if count == 1 or prediction.doubt:
+        if count == 1:
             return prediction
         doubt = f"there are {count} digits on the picture: {self.text}"
+        if prediction.doubt:
+            doubt += f"; and of this one: {prediction.doubt}"
         return dataclasses.replace(prediction, doubt=doubt)
 
 

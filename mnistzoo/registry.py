@@ -65,6 +65,37 @@ def list_models(pattern: str = "*") -> list[str]:
     )
 
 
+def all_models(*, trainable: bool = False) -> list[str]:
+    """Return the sorted names of all models, or of those that have recipes.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
+    if not names:
+        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+    return names
+
+
+def best_model() -> str:
+    """Return the name of the model with the highest declared accuracy on the test set.
+
+    Raises:
+        ModelError: if none ships weights.
+    """
+    accuracies = {
+        name: metrics.get("test_accuracy", 0.0)
+        for name in list_models()
+        if (metrics := get_spec(name).declared_metrics)
+    }
+    if not accuracies:
+        raise ModelError(
+            "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
+            "give an .onnx file with --model"
+        )
+    return max(accuracies, key=accuracies.__getitem__)
+
+
 def get_spec(name: str) -> ModelSpec:
     """Return what the plugin declared of the model with this name or alias.
 

@@ -1,5 +1,7 @@
 """The name of the file that holds a training run's weights."""
 
+from pathlib import Path
+
 from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.registry import Registration, get_recipe
 from mnistzoo.spec import Recipe
@@ -24,3 +26,8 @@ def file_name(
         *(["final"] if final else []),
     ]
     return f"{'-'.join(parts)}.safetensors"
+
+
+def unfinished(path: Path, done: int, epochs: int) -> Path:
+    """Return where the weights of a run that was stopped go: beside those of the complete one."""
+    return path.with_name(f"{path.stem}-epoch{done}of{epochs}{path.suffix}")

@@ -1,9 +1,9 @@
-"""Write the tables of docs/ that say what stands in the code: fields, their values, the checks.
+"""Write the tables of docs/ that say what stands in the code: fields, checks, commands, hooks.
 
 Usage: python scripts/reference.py
 
 A table stands between the comments `<!-- begin NAME -->` and `<!-- end NAME -->`. Its texts are the
-docstrings, its ranges those of the fields' metadata.
+docstrings and the help of the commands, its ranges those of the fields' metadata.
 """
 
 import dataclasses
@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
+from mnistzoo import hookspecs
+from mnistzoo.cli import group
 from mnistzoo.fields import expected, flat_name
 from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
 from mnistzoo.testing.checks import CHECKS
@@ -37,7 +41,10 @@ def current(page: Path) -> str:
     tables = {
         **{kind.__name__: recipe_table(kind) for kind in (Recipe, Augmentation, Distillation)},
         **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights)},
+        "HOOKS": hooks_table(),
         "CHECKS": checks_table(),
+        "COMMANDS": commands_table(),
+        "OPTIONS": options_table(),
     }
     return _REGION.sub(
         lambda region: f"{region[1]}\n{tables[region[2]]}\n{region[3]}", page.read_text("utf-8")
@@ -65,6 +72,16 @@ def spec_table(kind: "type[DataclassInstance]") -> str:
     )
 
 
+def hooks_table() -> str:
+    """Return the hooks with their arguments, and what a plugin does in them."""
+    rows = []
+    for name, hook in inspect.getmembers(hookspecs, inspect.isfunction):
+        if hasattr(hook, "mnistzoo_spec"):
+            what = (inspect.getdoc(hook) or "").partition("\n\n")[0]
+            rows.append((f"`{name}({', '.join(inspect.signature(hook).parameters)})`", what))
+    return table(("hook", "what a plugin does in it"), [(hook, in_markdown(w)) for hook, w in rows])
+
+
 def checks_table() -> str:
     """Return the checks in their order, out of the docstrings of their functions."""
     rows = []
@@ -73,6 +90,57 @@ def checks_table() -> str:
         what = what[0].lower() + what[1:]
         rows.append((f"`{check.name}`", *(in_markdown(each.rstrip(".")) for each in (what, mend))))
     return table(("check", "what it checks", "how to mend it"), rows)
+
+
+def commands_table() -> str:
+    """Return the commands with their arguments, the text of their help, and their options."""
+    rows = []
+    for context in contexts():
+        command = context.command
+        arguments = [each for each in command.params if isinstance(each, click.Argument)]
+        usage = " ".join(
+            [context.command_path, *(each.make_metavar(context) for each in arguments)]
+        )
+        names = [f"`{name}`" for option in options(context) for name in option.opts]
+        rows.append((f"`{usage}`", in_markdown(command.help or ""), " ".join(names)))
+    return table(("command", "what it does", "options"), rows)
+
+
+def options_table() -> str:
+    """Return the options of all commands, once each, as the help of a command shows them."""
+    records = {
+        record
+        for context in contexts()
+        for option in options(context)
+        if (record := option.get_help_record(context)) is not None
+    }
+    rows = [(f"`{option}`", in_markdown(meaning)) for option, meaning in records]
+    return table(("option", "meaning"), sorted(rows, key=lambda row: row[0].lstrip("`-")))
+
+
+def contexts() -> list[click.Context]:
+    """Return a context for mnistzoo itself, and for each command that does something.
+
+    That is ``data path`` and its like, not ``data``.
+    """
+    root = click.Context(group, info_name="mnistzoo")
+    return [root, *_inside(root)]
+
+
+def _inside(context: click.Context) -> list[click.Context]:
+    if not isinstance(context.command, click.Group):
+        return [context]
+    found = []
+    for name in context.command.list_commands(context):
+        command = context.command.get_command(context, name)
+        assert command is not None
+        found += _inside(click.Context(command, info_name=name, parent=context))
+    return found
+
+
+def options(context: click.Context) -> list[click.Option]:
+    """Return a command's options but for ``--help``, which all have."""
+    return [param for param in context.command.params if isinstance(param, click.Option)]
 
 
 def attributes(kind: type) -> dict[str, str]:
@@ -98,7 +166,8 @@ def in_markdown(text: str) -> str:
 
 def table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [headings, ("---",) * len(headings), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    escaped = [[cell.replace("|", r"\|") for cell in cells] for cells in lines]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped)
 
 
 if __name__ == "__main__":

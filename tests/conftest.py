@@ -23,6 +23,7 @@ import processes
 import pytest
 import safetensors.torch
 import torch
+from browser import chromium  # noqa: F401 (a fixture)
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl

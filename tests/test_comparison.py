@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import importlib
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from mnistzoo.registry import ModelError
 from mnistzoo.report import ReportError
 from mnistzoo.report.markdown import as_markdown
 from mnistzoo.report.text import comparison_notes, comparison_table
+from mnistzoo.rows import measurements
 from mnistzoo.weights import read_metadata
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
@@ -135,6 +137,17 @@ def test_a_row_keeps_its_evaluation(shipped: Comparison) -> None:
     assert kept.to_dict() == found.to_dict()
     assert (kept.correct == found.correct).all()
     assert measured(shipped.rows[0]).histories is None
+
+
+def test_one_model_is_measured_by_itself_and_nothing_had_is_lost_on_the_way() -> None:
+    steps = list(measurements("good", DATA, device=torch.device("cpu")))
+    had = [
+        {field.name for field in dataclasses.fields(step) if getattr(step, field.name) is not None}
+        for step in steps
+    ]
+    assert all(before <= after for before, after in itertools.pairwise(had))
+    assert "latency_us" not in had[0] and {"latency_us", "latency_256_us"} <= had[-1]
+    assert steps[-1].evaluations == steps[0].evaluations
 
 
 def test_a_model_that_fails_has_its_reason_in_its_row(shipped: Comparison) -> None:

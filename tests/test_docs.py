@@ -1,15 +1,13 @@
 """The tutorial is followed to the letter; the reference names what is there and nothing else."""
 
-import inspect
 import itertools
 import os
 import re
-import runpy
 import shlex
 from pathlib import Path
 
-import click
 import pytest
+import reference
 from documents import (
     PAGES,
     PIP,
@@ -23,9 +21,6 @@ from documents import (
     run,
     tables,
 )
-
-from mnistzoo import hookspecs
-from mnistzoo.cli import group
 
 TUTORIAL, REFERENCE = (ROOT / "docs" / name for name in ("writing-a-plugin.md", "reference.md"))
 
@@ -120,22 +115,11 @@ def column(page: Path, heading: str) -> list[str]:
     return names(row[0] for row in tables(page)[heading])
 
 
-def test_the_tables_of_fields_and_checks_are_those_of_the_code() -> None:
-    script = runpy.run_path(str(ROOT / "scripts" / "reference.py"))
-    for page in script["PAGES"]:
+def test_the_tables_are_those_of_the_code() -> None:
+    for page in reference.PAGES:
         text = page.read_text("utf-8")
         assert "<!-- begin" in text
-        assert script["current"](page) == text, "run python scripts/reference.py"
-
-
-def test_every_hook_is_there_with_its_arguments() -> None:
-    hooks = {
-        name: list(inspect.signature(function).parameters)
-        for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
-        if hasattr(function, "mnistzoo_spec")
-    }
-    rows = tables(REFERENCE)["The hook"]
-    assert {names([hook])[0]: names([arguments]) for hook, arguments in rows} == hooks
+        assert reference.current(page) == text, "run python scripts/reference.py"
 
 
 def test_every_environment_variable_is_there_and_no_other() -> None:
@@ -144,48 +128,15 @@ def test_every_environment_variable_is_there_and_no_other() -> None:
     assert set(column(REFERENCE, "Environment variables")) == variables
 
 
-def options(command: click.Command) -> set[str]:
-    found = [param.opts for param in command.params if isinstance(param, click.Option)]
-    return set(itertools.chain.from_iterable(found)) - {"--help", "-h"}
-
-
-def leaves() -> dict[str, click.Command]:
-    """Return the commands that do something, by what is typed: ``data path``, not ``data``."""
-    context = click.Context(group)
-    found: dict[str, click.Command] = {}
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            found |= {f"{name} {each}": sub for each, sub in command.commands.items()}
-        else:
-            found[name] = command
-    return found
-
-
-def test_every_command_is_there_with_its_options() -> None:
-    documented = {}
-    for command, _, given in tables(REFERENCE)["Commands"]:
-        usage = command.strip("`").removeprefix("mnistzoo ")
-        name = " ".join(word for word in usage.split() if word.islower())
-        documented[name] = set(names([given]))
-    assert documented == {name: options(command) for name, command in leaves().items()}
-
-
-def test_every_option_is_explained_and_no_other() -> None:
-    explained = column(REFERENCE, "Commands / option")
-    assert len(explained) == len(set(explained))
-    known = set().union(*map(options, leaves().values()))
-    assert set(explained) == known | options(group)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_are_right(page: Path) -> None:
-    known = leaves()
+    known = {
+        context.command_path.removeprefix("mnistzoo "): context for context in reference.contexts()
+    }
     typed = [words[1:] for words in commands(page) if words[0] == "mnistzoo"]
     for words in typed:
         length = 2 if " ".join(words[:2]) in known else 1
-        command = known[" ".join(words[:length])]
+        command = known[" ".join(words[:length])].command
         if "--help" not in words:
             command.make_context(words[0], words[length:])  # raises what a user would see
     prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -193,7 +144,8 @@ def test_the_commands_of_a_page_are_right(page: Path) -> None:
         name, *rest = text.split()
         assert any(name in known_name.split() for known_name in known), text
         if name in known:
-            assert {word for word in rest if word.startswith("-")} <= options(known[name]), text
+            options = {opt for option in reference.options(known[name]) for opt in option.opts}
+            assert {word for word in rest if word.startswith("-")} <= options, text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

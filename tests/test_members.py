@@ -95,7 +95,9 @@ def test_the_accuracy_that_it_declares_is_shown_and_checked(
     assert f"{100 * accuracy:.2f}" in capsys.readouterr().out
     results = {each.check: each for each in run_checks("memberpair")}
     assert results["metrics"].status == status
-    assert results["metadata"].message == "the ModelSpec declares no license; add license='...'"
+    assert results["metadata"].message == (
+        "the ModelSpec declares no license and no source; add license='...', source='...'"
+    )
 
 
 def test_metrics_without_members_stand_in_the_weights(linear_spec: Spec) -> None:

@@ -1,5 +1,6 @@
 """Nothing stands in the README, or on the pages that took over from it, that was not run."""
 
+import fnmatch
 import json
 import os
 import runpy
@@ -173,16 +174,30 @@ def test_the_table_of_models_is_that_of_the_shipped_weights(compared: tuple[Path
     assert "\n".join(rows) in MODELS.read_text("utf-8")
 
 
-@pytest.mark.usefixtures("outputs")  # it takes a file that a command has written
-def test_the_python_snippets_run(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def printed(folder: Path, outputs: dict[str, str]) -> list[str]:
+    """Run the pages' Python, which takes files that the commands have written."""
     whole = ("import mnistzoo", "import Predictor")  # the others are files of the plugin
     texts = [block.text for page in (README, ONNX) for block in blocks(page, "python")]
     snippets = [text for text in texts if any(each in text for each in whole)]
     assert len(snippets) == 2
-    readme, onnx = (run(["python", "-c", snippet], folder) for snippet in snippets)
+    return [run(["python", "-c", snippet], folder) for snippet in snippets]
+
+
+def test_the_python_snippets_run(printed: list[str]) -> None:
+    readme, onnx = printed
     accuracy, digit = readme.split()
     assert float(accuracy) > 0.9 and digit == "7"
     assert "tiny7k 0.99" in onnx and "(5, 10)" in onnx
+
+
+@pytest.mark.usefixtures("printed")
+def test_git_ignores_what_the_pages_write_into_a_clone(folder: Path) -> None:
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    written = [path.name for path in folder.iterdir() if path.is_file()]
+    assert "comparison.csv" in written
+    for name in written:
+        assert any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored), name
 
 
 def test_the_readme_has_at_most_150_lines() -> None:

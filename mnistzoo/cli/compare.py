@@ -29,11 +29,18 @@ from mnistzoo.cli.stopping import StopSignals
 
 @click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
-@click.option("--train", "train_now", is_flag=True, help="Train now, not the shipped weights.")
+@click.option(
+    "--train", "train_now", is_flag=True, help="Train now, instead of taking the shipped weights."
+)
 @recipe_option
 @epochs_option
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each model."
+    "--seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Runs of each model.",
 )
 @set_option
 @final_option
@@ -95,9 +102,13 @@ def command(
     check_writable(*files)
 
     from mnistzoo.benchmarks import read_benchmarks
+    from mnistzoo.registry import all_models, describe_conflict, registry
 
     benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
-    names = list(models) or _all_models(trainable=train_now)
+    if not models:
+        for name, claimants in registry().conflicts.items():
+            click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
+    names = list(models) or all_models(trainable=train_now)
 
     import torch
 
@@ -144,18 +155,6 @@ def _refuse_without_train(context: click.Context) -> None:
     for name, option in {**only_with_train, "settings": "set"}.items():
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{option} needs --train")
-
-
-def _all_models(*, trainable: bool) -> list[str]:
-    """Return all installed models, or those that can be trained; name those that conflict."""
-    from mnistzoo.registry import ModelError, describe_conflict, get_spec, list_models, registry
-
-    for name, claimants in registry().conflicts.items():
-        click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
-    if not names:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
-    return names
 
 
 def _check_overrides(names: list[str], recipe: str, changes: dict[str, Any]) -> None:

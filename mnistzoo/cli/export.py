@@ -13,8 +13,8 @@ from mnistzoo.cli.options import FILE, check_distinct, check_writable, json_opti
     "-o",
     "--output",
     type=FILE,
-    metavar="FILE",
-    help="[default: MODEL.onnx, or MODEL-int8.onnx with --int8]",
+    metavar="FILE.onnx",
+    help="Where to write it.  [default: MODEL.onnx, or MODEL-int8.onnx with --int8]",
 )
 @click.option(
     "--weights",

@@ -86,7 +86,7 @@ final_option = click.option(
     help="Train on the validation split too, once nothing is left to choose.",
 )
 epochs_option = click.option(
-    "--epochs", type=click.IntRange(min=1), help="Instead of the recipe's."
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the recipe's."
 )
 set_option = click.option(
     "--set",
@@ -97,6 +97,7 @@ set_option = click.option(
 )
 recipe_option = click.option(
     "--recipe",
+    metavar="NAME",
     default="default",
     show_default=True,
     shell_complete=completion.recipes,

@@ -1,6 +1,5 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
-import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -38,9 +37,11 @@ if TYPE_CHECKING:
 @click.argument("model", shell_complete=completion.models)
 @recipe_option
 @epochs_option
-@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--lr", type=float, help="Learning rate instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Instead of the recipe's."
+)
+@click.option("--lr", type=float, metavar="X", help="Learning rate instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Instead of the recipe's.")
 @set_option
 @final_option
 @dataset_option
@@ -102,7 +103,7 @@ def command(
 
     from mnistzoo.data import load_dataset
     from mnistzoo.inference import resolve_device
-    from mnistzoo.run_files import file_name
+    from mnistzoo.run_files import file_name, unfinished
     from mnistzoo.training import TrainingJob
 
     resolve_device(device)
@@ -110,8 +111,7 @@ def command(
     data.read("train_and_validation", "test")  # found now, not missed after the training
     target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
     check_distinct((str(target), json_file), inputs)
-    unfinished = f"{target.stem}-epoch{chosen.epochs}of{chosen.epochs}.safetensors"
-    check_writable(str(target), str(target.with_name(unfinished)))
+    check_writable(str(target), str(unfinished(target, chosen.epochs, chosen.epochs)))
     if target.exists():
         _tell(
             f"{target} is there already; when this run is complete, it is replaced (-o FILE "
@@ -172,9 +172,7 @@ def _train(
     result = result.with_test(test)
     save_weights(result.model, path, result.provenance)
     if json_file:
-        history = [dataclasses.asdict(each) for each in result.history]
-        facts = {**result.provenance.to_dict(), "history": history, "evaluation": test.to_dict()}
-        write_json({**facts, "file": str(path)}, json_file)
+        write_json({**result.to_dict(), "file": str(path)}, json_file)
     if json_file != "-":
         show_training(result, test, path)
     return 1 if stopped else 0

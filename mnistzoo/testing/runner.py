@@ -70,9 +70,11 @@ def run_check(model: str, check: str) -> Result:
 
 def _run(subject: Subject, model: str, check: str) -> Result:
     for needed in CHECKS[check].needs:
-        status = run_check(model, needed).status
+        status = run_check(model, needed.name).status
         if status in ("failed", "not reached"):
-            return Result(model, check, "not reached", f"it needs {needed}, which did not pass")
+            return Result(
+                model, check, "not reached", f"it needs {needed.name}, which did not pass"
+            )
     expected = subject.spec.expected_failures.get(check)
     try:
         with computing_threads():

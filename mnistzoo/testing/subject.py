@@ -1,7 +1,6 @@
 """What a check looks at: one registered model, and its failures in terms of its author's code."""
 
 import contextlib
-import copy
 import functools
 import math
 from collections.abc import Iterator
@@ -195,9 +194,3 @@ class Subject:
 def learned(result: TrainingResult) -> bool:
     """Say whether a short training got clearly below the loss of guessing."""
     return result.history[-1].loss < 0.9 * CHANCE_LOSS
-
-
-def deep_copy(subject: Subject, model: nn.Module) -> nn.Module:
-    """Return a deep copy of the model."""
-    with subject.calling("copy.deepcopy() of the model"):
-        return copy.deepcopy(model)

@@ -5,7 +5,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import expanded
 from mnistzoo.provenance import Provenance
+from mnistzoo.run_files import unfinished
 from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Epoch
 from mnistzoo.weights import save_weights
@@ -29,12 +30,14 @@ class TrainingResult:
         history: the complete epochs, in their order.
         recipe: that was followed.
         provenance: what the run was; it goes into the file with the weights.
+        test: how good it is on the test set; None before it was evaluated.
     """
 
     model: nn.Module
     history: list[Epoch]
     recipe: Recipe
     provenance: Provenance
+    test: Evaluation | None = None
 
     @property
     def complete(self) -> bool:
@@ -52,10 +55,18 @@ class TrainingResult:
         return self.history[-1].seconds if self.history else 0.0
 
     def with_test(self, evaluation: Evaluation) -> Self:
-        """Return it with the accuracy on the test set in its provenance."""
+        """Return it with its evaluation on the test set; its provenance has the accuracy."""
         metrics = {**self.provenance.metrics, "test_accuracy": evaluation.accuracy}
         provenance = dataclasses.replace(self.provenance, evaluated=True, metrics=metrics)
-        return dataclasses.replace(self, provenance=provenance)
+        return dataclasses.replace(self, provenance=provenance, test=evaluation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the run was and came to, without the weights, as JSON can hold it."""
+        return {
+            **self.provenance.to_dict(),
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "evaluation": None if self.test is None else self.test.to_dict(),
+        }
 
     def path(self, wanted: str | os.PathLike[str]) -> Path:
         """Return where :meth:`save` puts the weights: at the path that is wanted.
@@ -66,8 +77,7 @@ class TrainingResult:
         path = expanded(wanted)
         if self.complete:
             return path
-        ended = f"{path.stem}-epoch{len(self.history)}of{self.recipe.epochs}"
-        return path.with_name(f"{ended}{path.suffix}")
+        return unfinished(path, len(self.history), self.recipe.epochs)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the weights as safetensors, whole or not at all, with the provenance inside.

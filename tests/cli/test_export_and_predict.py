@@ -173,7 +173,9 @@ def test_several_digits_are_read_left_to_right(cli: Run, work: Path) -> None:
 def test_one_insists_on_one_digit_and_doubts_it(cli: Run, work: Path) -> None:
     done = cli("predict", two_digits(work), "--one", "--json", "-")
     (prediction,) = json.loads(done.stdout)["predictions"]
-    assert len(prediction["digits"]) == 1 and prediction["doubt"]
+    assert len(prediction["digits"]) == 1
+    both = "there are 2 digits on the picture: 11; and of this one: the model is unsure"
+    assert prediction["doubt"] == prediction["digits"][0]["doubt"] == both
 
 
 def test_a_doubted_digit_has_its_reason_below_a_table_of_80_columns(cli: Run, work: Path) -> None:

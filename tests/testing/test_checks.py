@@ -297,7 +297,11 @@ class Model(Linear):
 """,
     ),
     "license_in_words": Wrong("metadata", "'MIT', say", changes={"license": "free as in beer"}),
-    "no_source": Wrong("metadata", "add source=", changes={"source": ""}),
+    "neither_license_nor_source": Wrong(
+        "metadata",
+        "no license and no source; add license='...', source='...'",
+        changes={"license": "", "source": ""},
+    ),
     "unmeasured_weights": Wrong(
         "metadata", "add measured=", "Model = linear\n", {"weights": SHIPPED | {"measured": ""}}
     ),
