@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,18 @@ import torch
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
+from mnistzoo.evaluation import DECLARED_TOLERANCE
 from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.provenance import environment
-from mnistzoo.registry import get_registration
+from mnistzoo.registry import ModelError, Registration, UnknownNameError, registry
 from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
+from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import holm, mcnemar
+from mnistzoo.workers.crew import INTERRUPTED
+from mnistzoo.workers.discovery import discovered
+from mnistzoo.workers.rows import Outcome, Rows
+from mnistzoo.workers.worker import Limits, can_isolate
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
 
@@ -111,9 +117,15 @@ def compare(
     train: TrainingPlan | None = None,
     device: str | torch.device = "auto",
     out: str | os.PathLike[str] | None = None,
+    limits: Limits | None = None,
     show_progress: bool = False,
 ) -> Comparison:
     """Evaluate models on the data set's test images and measure them.
+
+    Each model of an installed plugin runs in a process of its own; what it does there, and how it
+    ends, costs its own row at most. A model of a plugin that was registered in this process
+    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it, and so does every
+    model where the system is not Linux.
 
     Args:
         names: of the models, or aliases; one named twice appears once.
@@ -122,6 +134,8 @@ def compare(
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
         out: a folder; with a plan each run's weights are saved there when it ends, as ``mnistzoo
             train`` saves them. It is created if it is not there.
+        limits: of each process; by default ten minutes without a sign of progress, and half of the
+            machine's memory.
         show_progress: on stderr, each training run's.
 
     Returns:
@@ -130,7 +144,8 @@ def compare(
 
     Raises:
         ValueError: if the names are not in a list, or the data is no data set.
-        ModelError: if a name is unknown.
+        UnknownNameError: if no model has one of the names; that several claim it is the error of
+            its row.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
         OSError: if the folder cannot be written.
@@ -139,7 +154,16 @@ def compare(
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
-    chosen = {found.spec.name: found for found in map(get_registration, names)}
+    known = registry(discovered())
+    chosen, rows = dict[str, Registration](), list[Row]()
+    for name in names:
+        try:
+            found = known.get(name)
+            chosen[found.spec.name] = found
+        except UnknownNameError:
+            raise
+        except ModelError as error:  # several claim the name
+            rows.append(Row(name, "", "", 0, error=reason(error)))
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
@@ -147,13 +171,18 @@ def compare(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         check_replaceable(folder / "weights.safetensors")
-    rows: list[Row] = []
+    outcomes = {name: Outcome() for name in chosen}
+    apart = [each for each in chosen.values() if each.plugin.installed and can_isolate()]
+    measuring = Rows(
+        known, data, device=where, limits=limits or Limits(), show_progress=show_progress
+    )
     interrupted = False
-    for registration in chosen.values():
-        measurement = None
-        error = "interrupted" if interrupted else None
-        try:
-            if not interrupted:
+    try:
+        if train is None:
+            measuring.evaluated(apart, [outcomes[each.spec.name] for each in apart])
+        for registration in chosen.values():
+            outcome = outcomes[registration.spec.name]
+            if registration not in apart:
                 steps = measurements(
                     registration.spec.name,
                     data,
@@ -162,27 +191,29 @@ def compare(
                     folder=folder,
                     show_progress=show_progress,
                 )
-                for measurement in steps:  # noqa: B007 (the last one is kept)
-                    pass
-        except KeyboardInterrupt:
-            if not rows and (measurement is None or not measurement.evaluations):
-                raise
-            interrupted = True
-            error = "interrupted"
-            ended = len(measurement.seeds or ()) if measurement else 0
-            if train is not None and 0 < ended < train.seeds:
-                error = f"interrupted after {ended} of {train.seeds} seeds"
-        except BaseException as failure:  # SystemExit too: a model must not end the comparison
-            _log.debug("model %s failed", registration.spec.name, exc_info=True)
-            error = reason(failure)
+            elif train is not None:
+                steps = measuring.trained(registration, train, folder)
+            else:
+                continue
+            _fill(outcome, steps)
+    except KeyboardInterrupt:
+        if not any(each.measurement and each.measurement.evaluations for each in outcomes.values()):
+            raise
+        interrupted = True
+    for name, registration in chosen.items():
+        outcome = outcomes[name]
+        if interrupted and not _is_done(outcome):
+            outcome.error = _interrupted(outcome, train)
+        if train is None:
+            _warn_of_another_accuracy(registration.spec, outcome, data)
         rows.append(
             Row(
-                name=registration.spec.name,
+                name=name,
                 provider=registration.plugin.distribution,
                 version=registration.plugin.version,
                 params=registration.spec.num_params,
-                measurement=measurement,
-                error=error,
+                measurement=outcome.measurement,
+                error=outcome.error,
             )
         )
     rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
@@ -199,6 +230,50 @@ def compare(
         train,
         interrupted,
     )
+
+
+def _fill(outcome: Outcome, steps: Iterator[Measurement]) -> None:
+    """Keep what is known of a model, and why it is not all.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
+    """
+    try:
+        for measurement in steps:
+            outcome.measurement = measurement
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # SystemExit too: a model must not end the comparison
+        _log.debug("a model failed", exc_info=True)
+        outcome.error = reason(failure)
+
+
+def _is_done(outcome: Outcome) -> bool:
+    found = outcome.measurement
+    return outcome.error not in (None, INTERRUPTED) or (
+        found is not None and found.latency_256_us is not None
+    )
+
+
+def _interrupted(outcome: Outcome, plan: TrainingPlan | None) -> str:
+    ended = len(outcome.measurement.seeds or ()) if outcome.measurement else 0
+    if plan is not None and 0 < ended < plan.seeds:
+        return f"interrupted after {ended} of {plan.seeds} seeds"
+    return INTERRUPTED
+
+
+def _warn_of_another_accuracy(spec: ModelSpec, outcome: Outcome, data: Dataset) -> None:
+    """Say so where a model has another accuracy on the official test images than is declared."""
+    declared = spec.declared_metrics.get("test_accuracy")
+    measured = outcome.measurement.accuracy if outcome.measurement else None
+    if declared is None or measured is None or data.name not in ("mnist", "mnist-10k"):
+        return
+    if abs(measured - declared) > DECLARED_TOLERANCE:
+        _log.warning(
+            "%s has a test accuracy of %.2f %%, but its plugin declares %.2f %%; `mnistzoo check "
+            "%s` shows more",
+            *(spec.name, 100 * measured, 100 * declared, spec.name),
+        )
 
 
 def _differences(rows: list[Row]) -> list[Difference]:

@@ -1,7 +1,7 @@
 """From a name to what a plugin registered: ``list_models``, ``get_spec``, ``get_recipe``."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mnistzoo.errors import MnistzooError, suggestion
@@ -34,16 +34,56 @@ class Registry:
     Attributes:
         registrations: by name and alias.
         conflicts: a name to all who claim it.
+        failed: the plugins that failed to load.
     """
 
     registrations: Mapping[str, Registration]
     conflicts: Mapping[str, list[Registration]]
+    failed: Sequence[str] = ()
+
+    def get(self, name: str) -> Registration:
+        """Return the model with this name or alias, and its plugin.
+
+        Raises:
+            UnknownNameError: if no model has the name.
+            ModelError: if more than one has it.
+        """
+        if name in self.registrations:
+            return self.registrations[name]
+        for contested, claimants in self.conflicts.items():
+            if any(name in claimant.spec.names for claimant in claimants):
+                raise ModelError(describe_conflict(contested, claimants))
+        hint = f"{near} " if (near := suggestion(name, self.registrations)) else ""
+        because = f" ({', '.join(self.failed)} failed to load)" if self.failed else ""
+        raise UnknownNameError(
+            f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
+        )
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
+        return sorted(
+            name
+            for name, registration in self.registrations.items()
+            if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
+        )
+
+    def all_models(self, *, trainable: bool = False) -> list[str]:
+        """Return the sorted names of all models, or of those that have recipes.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        names = [name for name in self.names() if self.get(name).spec.recipes or not trainable]
+        if not names:
+            raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+        return names
 
 
-def registry() -> Registry:
-    """Return what the plugins that are loaded now have registered."""
+def registry(plugins: Iterable[Plugin] | None = None) -> Registry:
+    """Return what plugins have registered: by default all, which are loaded in this process."""
     claims: dict[str, list[Registration]] = {}
-    for plugin in load_plugins():
+    found = load_plugins() if plugins is None else tuple(plugins)
+    for plugin in found:
         for spec in plugin.specs:
             for name in spec.names:
                 claims.setdefault(name, []).append(Registration(spec, plugin))
@@ -53,16 +93,13 @@ def registry() -> Registry:
         for name, claimants in claims.items()
         if name not in conflicts and claimants[0].spec.name not in conflicts
     }
-    return Registry(registrations, conflicts)
+    failed = [plugin.provider for plugin in found if plugin.error]
+    return Registry(registrations, conflicts, failed)
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
-    return sorted(
-        name
-        for name, registration in registry().registrations.items()
-        if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
-    )
+    return registry().names(pattern)
 
 
 def all_models(*, trainable: bool = False) -> list[str]:
@@ -71,10 +108,7 @@ def all_models(*, trainable: bool = False) -> list[str]:
     Raises:
         ModelError: if there is none.
     """
-    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
-    if not names:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
-    return names
+    return registry().all_models(trainable=trainable)
 
 
 def best_model() -> str:
@@ -113,18 +147,7 @@ def get_registration(name: str) -> Registration:
         UnknownNameError: if no model has the name.
         ModelError: if more than one has it.
     """
-    known = registry()
-    if name in known.registrations:
-        return known.registrations[name]
-    for contested, claimants in known.conflicts.items():
-        if any(name in claimant.spec.names for claimant in claimants):
-            raise ModelError(describe_conflict(contested, claimants))
-    hint = f"{near} " if (near := suggestion(name, known.registrations)) else ""
-    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
-    because = f" ({', '.join(failed)} failed to load)" if failed else ""
-    raise UnknownNameError(
-        f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
-    )
+    return registry().get(name)
 
 
 def describe_conflict(name: str, claimants: list[Registration]) -> str:

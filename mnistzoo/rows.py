@@ -1,7 +1,6 @@
 """The rows of a comparison: what is measured of one model, and how."""
 
 import dataclasses
-import functools
 import logging
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -11,21 +10,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.evaluation import Evaluation, evaluate
+from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import load_model, weights_size
 from mnistzoo.registry import Registration, get_recipe, get_registration
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import wilson_interval
-from mnistzoo.training import Epoch, TrainingInterrupted, TrainingJob, TrainingResult
-from mnistzoo.training.jobs import run_jobs
+from mnistzoo.training import (
+    Epoch,
+    TrainingInterrupted,
+    TrainingJob,
+    TrainingResult,
+    run_training,
+)
+from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.weights import save_weights, to_bytes
 
-_BATCH = 256
+LARGE_BATCH = 256
+FEW_IMAGES = 5  # which show whether a model keeps the contract
 _log = logging.getLogger("mnistzoo")
 
 
@@ -38,7 +46,8 @@ class TrainingPlan:
         overrides: fields of the recipe that get another value.
         seeds: how many runs; their seeds count up from the recipe's.
         final: train on the validation split too.
-        cores: to use side by side; see :func:`mnistzoo.training.jobs.run_jobs`.
+        cores: of the CPU that runs of several seeds may use side by side, where models run in
+            processes of their own; see :func:`mnistzoo.compare`.
     """
 
     recipe: str = "default"
@@ -213,6 +222,7 @@ def measurements(
         if show_progress:
             _log.info("evaluating and timing %s", spec.name)
         model = load_model(spec.name)
+        require_contract(model, _few_images(data))
         found = Measurement([evaluate(model, data.test, device=device)])
         yield found
         found = dataclasses.replace(found, file_bytes=weights_size(spec))
@@ -221,11 +231,17 @@ def measurements(
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
-    images = data.test[:_BATCH].tensors()[0].to(device)
+    if train is not None:  # now, since hours of training should not end without an accuracy
+        require_contract(model, _few_images(data))
+    images = data.test[:LARGE_BATCH].tensors()[0].to(device)
     one = latency_us(model, images[:1])
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
     yield dataclasses.replace(found, latency_256_us=latency_us(model, images))
+
+
+def _few_images(data: Dataset) -> Tensor:
+    return to_input(data.test[:FEW_IMAGES].tensors()[0])
 
 
 def _trained(
@@ -237,35 +253,20 @@ def _trained(
     show_progress: bool,
 ) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
     """Yield the measurement after each run; return the model of one of the runs, and the last."""
-    recipes = plan.recipes(registration.spec)
-    jobs = [
-        TrainingJob(
-            model=registration.spec.name,
-            recipe=plan.recipe,
-            overrides=plan.overrides | {"seed": recipe.seed},
-            dataset=data.name,
-            data_dir=data.data_dir,
-            final=plan.final,
-            device=str(device),
-        )
-        for recipe in recipes
-    ]
     runs: dict[int, tuple[TrainingResult, Evaluation]] = {}
     found = Measurement()
-    save = functools.partial(_save, registration, plan, folder)
-    threads = recipes[0].threads or plan.cores
     try:
-        for result in run_jobs(
-            jobs, threads=threads, cores=plan.cores, show_progress=show_progress
-        ):
-            save(result)  # before an evaluation that could be interrupted
+        for recipe in plan.recipes(registration.spec):
+            job = job_of(registration, plan, recipe, data, device)
+            result = run_training(job, [TrainingProgress()] if show_progress else [])
+            save_run(registration, plan, folder, result)  # before an evaluation that may fail
             evaluation = evaluate(result.model, data.test, device=device)
-            save(result.with_test(evaluation))
-            runs[result.recipe.seed] = result, evaluation
-            yield (found := _of_runs(runs))
+            save_run(registration, plan, folder, result.with_test(evaluation))
+            runs[recipe.seed] = result, evaluation
+            yield (found := of_runs(runs))
     except KeyboardInterrupt as stop:
         if isinstance(stop, TrainingInterrupted) and stop.result.history:
-            save(stop.result)
+            save_run(registration, plan, folder, stop.result)
         raise
     except Exception:
         if runs:
@@ -274,7 +275,26 @@ def _trained(
     return result.model, found
 
 
-def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
+def job_of(
+    registration: Registration,
+    plan: TrainingPlan,
+    recipe: Recipe,
+    data: Dataset,
+    device: torch.device,
+) -> TrainingJob:
+    """Return the run of a plan that follows this recipe."""
+    return TrainingJob(
+        model=registration.spec.name,
+        recipe=plan.recipe,
+        overrides=plan.overrides | {"seed": recipe.seed},
+        dataset=data.name,
+        data_dir=data.data_dir,
+        final=plan.final,
+        device=str(device),
+    )
+
+
+def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
     """Return what runs came to, in the order of their seeds."""
     ordered = [runs[seed] for seed in sorted(runs)]
     return Measurement(
@@ -286,9 +306,10 @@ def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measureme
     )
 
 
-def _save(
+def save_run(
     registration: Registration, plan: TrainingPlan, folder: Path | None, result: TrainingResult
 ) -> None:
+    """Save the weights of a run, as ``mnistzoo train`` names them; where that fails, log it."""
     if folder is None:
         return
     told = result.provenance

@@ -6,7 +6,7 @@ Standard library only: importing a plugin must not import torch.
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -375,6 +375,35 @@ class ModelSpec:
     def declared_metrics(self) -> Mapping[str, float]:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> "ModelSpec":
+        """Build it from what :meth:`to_dict` returned, also after JSON made lists of tuples.
+
+        Raises:
+            TypeError: if something is missing, or there is more.
+            ValueError: if a value breaks a rule.
+        """
+        values = dict(facts)
+        values["recipes"] = {name: _recipe(each) for name, each in values["recipes"].items()}
+        if values["weights"] is not None:
+            values["weights"] = Weights(**values["weights"])
+        for name in ("members", "tags", "aliases"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def _recipe(facts: Mapping[str, Any]) -> Recipe:
+    distillation = facts["distillation"]
+    groups = {
+        "augmentation": Augmentation(**facts["augmentation"]),
+        "distillation": None if distillation is None else Distillation(**distillation),
+    }
+    return Recipe(**{**facts, **groups})
 
 
 def _require_metrics(metrics: Mapping[str, float], where: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.contract import CheckFailed, logits_of
 from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.data import Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
@@ -26,10 +27,6 @@ _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
 CHANCE_LOSS = math.log(10)
-
-
-class CheckFailed(MnistzooError):
-    """Says what was expected, what was found, and how to mend it."""
 
 
 class NotApplicable(MnistzooError):
@@ -179,16 +176,8 @@ class Subject:
             raise CheckFailed(describe_failure(what, error, {package})) from error
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        """Return what the model returns for a copy of the images; no gradient.
-
-        Random numbers are those of the same seed every time: that a model draws some in evaluation
-        mode is a fault of its own.
-        """
-        seeded = torch.random.fork_rng(devices=[])
-        with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
-            torch.manual_seed(0)
-            logits: Tensor = model(images.clone())
-        return logits
+        """Return what the model returns for a copy of the images; see :func:`logits_of`."""
+        return logits_of(model, images)
 
 
 def learned(result: TrainingResult) -> bool:

@@ -8,6 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.contract import (
+    require_independence,
+    require_logits,
+    require_repeatable,
+    require_unchanged,
+)
 from mnistzoo.errors import describe
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
@@ -24,34 +30,7 @@ def output(subject: Subject) -> None:
     """
     model = subject.ready()
     for count in (5, 1):
-        images = subject.images(count)
-        given = images.clone()
-        with torch.no_grad(), subject.calling(f"forward() of a batch of {count}"):
-            logits = model(given)
-        if not isinstance(logits, Tensor):
-            raise CheckFailed(
-                f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, 10)"
-            )
-        if logits.shape != (count, 10):
-            raise CheckFailed(
-                f"forward() gives {count} images shape {tuple(logits.shape)}, expected "
-                f"{(count, 10)}; one logit a digit"
-            )
-        if logits.dtype != torch.float32:
-            raise CheckFailed(
-                f"forward() returns {logits.dtype}, expected torch.float32; end with .float()"
-            )
-        if not logits.isfinite().all():
-            raise CheckFailed(
-                "forward() gives NaN or infinite logits for real images; look for log(0), a "
-                "division by 0 or weights that were never set"
-            )
-        _require_unchanged(given, images)
-        if (logits > 0).all() and torch.allclose(logits.sum(1), torch.ones(count)):
-            raise CheckFailed(
-                "forward() returns probabilities, expected logits; leave softmax out, since the "
-                "loss and the evaluation apply it"
-            )
+        require_logits(model, subject.images(count))
 
 
 @check(output)
@@ -60,14 +39,7 @@ def deterministic(subject: Subject) -> None:
 
     Mend: draw random numbers only while ``self.training``.
     """
-    model, images = subject.ready(), subject.images(5)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), subject.calling("forward()"):
-        same = torch.equal(model(images.clone()), model(images.clone()))
-    if not same:
-        raise CheckFailed(
-            "in evaluation mode the same images give other logits the second time; draw random "
-            "numbers in training only, as nn.Dropout or F.dropout(x, training=self.training) do"
-        )
+    require_repeatable(subject.ready(), subject.images(5))
 
 
 @check(deterministic)
@@ -76,17 +48,7 @@ def batch_mates(subject: Subject) -> None:
 
     Mend: compute nothing over the batch's dimension.
     """
-    model, images = subject.ready(), subject.images(5)
-    together = subject.logits(model, images)
-    alone = torch.cat([subject.logits(model, image) for image in images.split(1)])
-    turned = subject.logits(model, images.flip(0)).flip(0)
-    for other, how in ((alone, "alone"), (turned, "in another order")):
-        difference = float((other - together).abs().max())
-        if not torch.allclose(other, together, rtol=1e-4, atol=1e-5):
-            raise CheckFailed(
-                f"an image's logits differ by up to {difference:.2g} {how} from those among "
-                "others; compute nothing over the batch's dimension in evaluation mode"
-            )
+    require_independence(subject.ready(), subject.images(5))
 
 
 @check(deterministic)
@@ -137,7 +99,7 @@ def training_mode(subject: Subject) -> None:
     given = images.clone()
     with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
-    _require_unchanged(given, images)
+    require_unchanged(given, images)
     if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
         found = (
             f"{logits.dtype} {tuple(logits.shape)}"
@@ -230,14 +192,6 @@ def device(subject: Subject) -> None:
                     f"the tensor {f'{path}.{attribute}'.lstrip('.')} is no parameter and no "
                     "buffer; whether forward() moves it, only a CUDA device can tell"
                 )
-
-
-def _require_unchanged(given: Tensor, images: Tensor) -> None:
-    if not torch.equal(given, images):
-        raise CheckFailed(
-            "forward() changes the images that it is given; use operations without a trailing "
-            "underscore on them"
-        )
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from mnistzoo.evaluation import Evaluation
+from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.inference import predict_logits
 from mnistzoo.models import weights_path
 from mnistzoo.testing.checks.check import check
@@ -11,8 +11,6 @@ from mnistzoo.testing.checks.plugin import factory
 from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject
 from mnistzoo.weights import read_metadata
 
-# Other versions of torch and other processors round differently, and may flip a few images.
-_METRIC_TOLERANCE = 0.0005
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"}
 
 
@@ -59,7 +57,7 @@ def metrics(subject: Subject) -> None:
         logits = predict_logits(subject.shipped(), subject.test.tensors()[0]).numpy()
         found = Evaluation.from_logits(logits, subject.test.labels).accuracy
     subject.shipped_logits = logits
-    if abs(found - declared) > _METRIC_TOLERANCE:
+    if abs(found - declared) > DECLARED_TOLERANCE:
         raise CheckFailed(
             f"test_accuracy is declared as {declared}, but the weights have {found}; declare what "
             f"`mnistzoo evaluate {spec.name}` shows"
