@@ -154,7 +154,8 @@ def compare(
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
-    known = registry(discovered())
+    limits = limits or Limits()
+    known = registry(discovered(limits))
     chosen, rows = dict[str, Registration](), list[Row]()
     for name in names:
         try:
@@ -173,9 +174,7 @@ def compare(
         check_replaceable(folder / "weights.safetensors")
     outcomes = {name: Outcome() for name in chosen}
     apart = [each for each in chosen.values() if each.plugin.installed and can_isolate()]
-    measuring = Rows(
-        known, data, device=where, limits=limits or Limits(), show_progress=show_progress
-    )
+    measuring = Rows(known, data, device=where, limits=limits, show_progress=show_progress)
     interrupted = False
     try:
         if train is None:

@@ -40,16 +40,18 @@ def multiply_adds(model: nn.Module) -> int | None:
     return int(counter.get_total_flops()) // 2
 
 
-def latency_us(model: nn.Module, images: Tensor) -> float:
+def latency_us(model: nn.Module, images: Tensor, expected: Tensor | None = None) -> float:
     """Return how long PyTorch takes for one batch, in us; see :func:`median_us`.
 
     It computes with ``LATENCY_THREADS``, one thread.
 
-    The timed calls' logits must agree with those of :func:`predict_logits`.
+    The timed calls' logits must agree with the expected ones.
 
     Args:
         model: on the device of the images.
         images: uint8 ``(N, 1, 28, 28)``, the batch.
+        expected: the logits ``(N, C)`` of these images; None computes them by
+            :func:`predict_logits`.
 
     Raises:
         MnistzooError: if the logits disagree.
@@ -66,7 +68,7 @@ def latency_us(model: nn.Module, images: Tensor) -> float:
     timing = calling(model, f"forward() of a batch of {len(inputs)}")
     with computing_threads(LATENCY_THREADS), torch.inference_mode(), timing:
         microseconds = median_us(call, lambda: _wait(images.device))
-    with torch.inference_mode():
+    if expected is None:
         expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")

@@ -137,7 +137,8 @@ def command(
     from mnistzoo.report.markdown import write_markdown
     from mnistzoo.report.text import show_comparison
 
-    known = registry(discovered())
+    limits = Limits(patience, None if memory is None else memory * 2**30)
+    known = registry(discovered(limits))
     if not models:
         for name, claimants in known.conflicts.items():
             click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
@@ -156,7 +157,7 @@ def command(
             train=plan,
             device=device,
             out=out,
-            limits=Limits(patience, None if memory is None else memory * 2**30),
+            limits=limits,
             show_progress=True,
         )
         stop_signals.put_off()

@@ -44,7 +44,7 @@ class Channel:
         self.connection.sendall(_LENGTH.pack(len(text)) + text)
         for each in arrays:
             if each.size:
-                self.connection.sendall(memoryview(np.ascontiguousarray(each)).cast("B"))
+                self.connection.sendall(np.ascontiguousarray(each).data.cast("B"))
 
     def receive(self, most: int = 0) -> Message:
         """Wait for the next message.

@@ -213,12 +213,7 @@ class Rows:
         recipe: Recipe | None = None,
     ) -> Iterator[Worker]:
         """Start a worker that may load the model's plugin, those of its members, its teacher's."""
-        needed = [registration]
-        if recipe is not None and recipe.distillation is not None:
-            needed.append(self._known.get(recipe.distillation.teacher))
-        for each in needed:
-            needed += [self._known.get(member) for member in each.spec.members]
-        plugins = {each.plugin.distribution for each in needed}
+        plugins = plugins_of(registration, self._known, recipe)
         with crew.worker(plugins, threads=threads, limits=self._limits, on_line=_print) as worker:
             yield worker
 
@@ -231,6 +226,22 @@ class Rows:
         return Evaluation.from_logits(arrays[0], labels)
 
 
+def plugins_of(
+    registration: Registration, known: Registry, recipe: Recipe | None = None
+) -> set[str]:
+    """Return the distributions that a model needs: its own, its members' and its teacher's.
+
+    Raises:
+        ModelError: if a member, or the recipe's teacher, is not there.
+    """
+    needed = [registration]
+    if recipe is not None and recipe.distillation is not None:
+        needed.append(known.get(recipe.distillation.teacher))
+    for each in list(needed):
+        needed += [known.get(member) for member in each.spec.members]
+    return {each.plugin.distribution for each in needed}
+
+
 class StoredWeights(nn.Module):
     """The weights of a model whose code this process does not run."""
 
@@ -238,7 +249,7 @@ class StoredWeights(nn.Module):
         super().__init__()
         self._state = dict(state)
 
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return them."""
         return self._state
 
@@ -286,10 +297,10 @@ def _timed(worker: Worker, found: Measurement) -> Iterator[Measurement]:
 
 
 def _figure(facts: Mapping[str, Any], name: str) -> float:
-    number = facts.get(name)
+    number: Any = facts.get(name)
     if type(number) not in (int, float) or not 0 <= number < math.inf:
         raise WorkerFailed(f"its process answered with no {name}")
-    return number
+    return float(number)
 
 
 def _print(line: str) -> None:

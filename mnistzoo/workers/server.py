@@ -24,7 +24,7 @@ from mnistzoo.workers.channel import Channel
 # What evaluates, times and trains. Not onnxruntime: it starts threads, which no fork has.
 _IMPORTED = ("torch", "torch.utils.flop_counter", "mnistzoo.workers.tasks")
 _PARENT_LOOKED_FOR_SECONDS = 5
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
 def _serve(control: socket.socket) -> socket.socket:
     """Fork a worker for each request, and return there; the server never returns."""
     parent, server = os.getppid(), os.getpid()
+    # What a worker leaves behind, even in a session of its own, becomes a child of this process.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -57,12 +59,12 @@ def _serve(control: socket.socket) -> socket.socket:
                 os.read(woken, 4096)
                 _tell_ends(statuses)
             if os.getppid() != parent:  # it is gone, though a copy of it holds the socket
-                _end_all(statuses)
+                _end_all()
             if control.fileno() not in ready:
                 continue
             message, files, _, _ = socket.recv_fds(control, 1, 3)
             if not message:
-                _end_all(statuses)
+                _end_all()
             channel, output, status = files
             if not (number := os.fork()):
                 break
@@ -75,26 +77,36 @@ def _serve(control: socket.socket) -> socket.socket:
 
 
 def _tell_ends(statuses: dict[int, int]) -> None:
+    """Tell the exit code of each worker that has ended, and end what they left behind."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            number, status = ended
+            if (pipe := statuses.pop(number, None)) is not None:
+                _write(pipe, f"{os.waitstatus_to_exitcode(status)}\n")
+                os.close(pipe)
+            for child in _children() - statuses.keys():
+                _end(child)
+
+
+def _children() -> set[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as stream:
+        return set(map(int, stream.read().split()))
+
+
+def _end_all() -> None:
+    """End this process and all that were started."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            number, status = os.waitpid(-1, os.WNOHANG)
-            if not number:
-                return
-            pipe = statuses.pop(number)
-            _write(pipe, f"{os.waitstatus_to_exitcode(status)}\n")
-            os.close(pipe)
-            _end(number)  # what it started and left
-
-
-def _end_all(statuses: dict[int, int]) -> None:
-    for number in statuses:
-        _end(number)
+            for child in _children():
+                _end(child)
+            os.waitpid(-1, 0)
     os._exit(0)
 
 
 def _end(number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(number, signal.SIGKILL)
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            end(number, signal.SIGKILL)
 
 
 def _write(pipe: int, text: str) -> None:

@@ -76,15 +76,15 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     logits = predict_batches(model, _batches(images, channel), device)
     channel.send({}, logits.cpu().numpy())
     channel.send({"file_bytes": weights_size(get_spec(facts["model"]))})
-    _time(channel, model, images[: facts["batch"]].to(device))
+    _time(channel, model, images[: facts["batch"]].to(device), logits)
 
 
-def _time(channel: Channel, model: nn.Module, images: Tensor) -> None:
+def _time(channel: Channel, model: nn.Module, images: Tensor, logits: Tensor) -> None:
     channel.send({"multiply_adds": multiply_adds(model)})
     channel.receive()  # it is this model's turn
     torch.set_num_threads(1)
-    channel.send({"latency_us": latency_us(model, images[:1])})
-    channel.send({"latency_256_us": latency_us(model, images)})
+    channel.send({"latency_us": latency_us(model, images[:1], logits[:1])})
+    channel.send({"latency_256_us": latency_us(model, images, logits[: len(images)])})
 
 
 def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -115,7 +115,19 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     channel.send({}, logits.cpu().numpy())
     channel.receive()  # this run's model is to be timed
     require_contract(result.model, to_input(images[:_FEW].to(device)))
-    _time(channel, result.model, images[: facts["batch"]].to(device))
+    _time(channel, result.model, images[: facts["batch"]].to(device), logits)
+
+
+def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the result of each check, that of the side effects first."""
+    from mnistzoo.testing.checks import CHECKS
+    from mnistzoo.testing.runner import run_check
+    from mnistzoo.testing.side_effects import side_effects
+
+    model = facts["model"]
+    channel.send({"result": dataclasses.asdict(side_effects(model))})
+    for check in CHECKS:
+        channel.send({"result": dataclasses.asdict(run_check(model, check))})
 
 
 def _batches(images: Tensor, channel: Channel) -> Iterator[Tensor]:
@@ -141,4 +153,5 @@ _TASKS: dict[str, Callable[[Channel, Mapping[str, Any], list[NDArray[Any]]], Non
     "discover": _discover,
     "evaluate": _evaluate,
     "train": _train,
+    "check": _check,
 }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo.contract import (
+    CheckFailed,
     require_independence,
     require_logits,
     require_repeatable,
@@ -17,7 +18,7 @@ from mnistzoo.contract import (
 from mnistzoo.errors import describe
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject
+from mnistzoo.testing.subject import NotApplicable, Subject
 from mnistzoo.weights import load_weights, save_weights
 
 

@@ -3,9 +3,10 @@
 import torch
 from torch.nn import functional as F
 
+from mnistzoo.contract import CheckFailed
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import changed_tensor, state_dict, tensors, training_mode
-from mnistzoo.testing.subject import CHANCE_LOSS, CheckFailed, NotApplicable, Subject, learned
+from mnistzoo.testing.subject import CHANCE_LOSS, NotApplicable, Subject, learned
 
 _REPEATED_IMAGES, _REPEATED_STEPS = 200, 8  # in batches of 64 two epochs, the last batch smaller
 

@@ -3,12 +3,13 @@
 import zipfile
 from pathlib import Path
 
+from mnistzoo.contract import CheckFailed
 from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.inference import predict_logits
 from mnistzoo.models import weights_path
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject
+from mnistzoo.testing.subject import NotApplicable, Subject
 from mnistzoo.weights import read_metadata
 
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"}
