@@ -26,7 +26,6 @@ UNLOADED = None  # the plugin fails to load, which is said; it has no row
 
 SOUND = ("sound_a", "sound_b")
 ACCURACY = 0.1135  # of models that take every image for a one
-PATIENCE = 8
 
 
 @dataclass(frozen=True)
