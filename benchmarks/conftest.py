@@ -14,11 +14,13 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from mnistzoo import Dataset, create_model, get_spec, list_models, load_dataset, load_model
+from mnistzoo.classifier import is_module
 from mnistzoo.cpu import computing_threads
 from mnistzoo.export import ExportError, export_onnx
 from mnistzoo.measure import multiply_adds
 from mnistzoo.provenance import environment
 from mnistzoo.registry import get_registration
+from mnistzoo.spec import DEFAULT_DATASET
 
 THREADS = 1
 
@@ -80,10 +82,11 @@ def facts() -> Callable[[str], dict[str, Any]]:
             spec, plugin = get_spec(name), get_registration(name).plugin
             known[name] = {
                 "model": name,
+                "dataset": "mnist-10k",
                 "provider": plugin.provider,
                 "params": spec.num_params,
                 "multiply_adds": multiply_adds(create_model(name)),
-                "test_accuracy": spec.declared_metrics.get("test_accuracy"),
+                "test_accuracy": spec.metrics_on(DEFAULT_DATASET).get("test_accuracy"),
                 "threads": THREADS,
             }
         return known[name]
@@ -97,8 +100,8 @@ def eager() -> Callable[[str], nn.Module]:
 
     def of(name: str) -> nn.Module:
         spec = get_spec(name)
-        if spec.weights is None and not spec.members:
-            pytest.skip(f"{name} ships no weights")
+        if spec.weights_for(DEFAULT_DATASET) is None and not spec.members:
+            pytest.skip(f"{name} ships no weights for MNIST")
         return load_model(name)
 
     return of
@@ -109,6 +112,8 @@ def exportable() -> Callable[[str], None]:
     """Return ``exportable(model)``: skips the benchmark of one that declares that it is not."""
 
     def check(name: str) -> None:
+        if not is_module(create_model(name)):
+            pytest.skip(f"{name} cannot be exported: it is no torch module")
         if reason := get_spec(name).expected_failures.get("onnx"):
             pytest.skip(f"{name} cannot be exported: {reason}")
 

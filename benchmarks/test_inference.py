@@ -12,6 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Predictor
+from mnistzoo.classifier import as_classifier, is_module
+from mnistzoo.cpu import laid_out
 
 
 @pytest.mark.parametrize("batch", [1, 32, 256])
@@ -29,7 +31,15 @@ def test_inference(
 ) -> None:
     benchmark.group = f"inference of {model}, batch {batch:>3}"
     images = inputs(batch)
-    net = eager(model)
+    loaded = eager(model)
+    if is_module(loaded):
+        net: Callable[[torch.Tensor], torch.Tensor] = laid_out(loaded)
+    else:
+
+        def net(inputs: torch.Tensor) -> torch.Tensor:
+            pixels = inputs.squeeze(1).mul(255).round().byte().numpy()
+            return torch.from_numpy(as_classifier(loaded).logits(pixels))
+
     with torch.inference_mode():
         expected = net(torch.from_numpy(images)).numpy()
         if runtime == "eager":

@@ -15,6 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import nn
 
 from mnistzoo import Dataset, create_model, evaluate, export_onnx, get_recipe, get_spec, train
+from mnistzoo.classifier import count_parameters
 from mnistzoo.training import TrainingResult
 
 Eager = Callable[[str], nn.Module]
@@ -48,7 +49,7 @@ print(accuracy, before, after, source)
 @pytest.mark.benchmark(group="creation", max_time=0.5, warmup=True, warmup_iterations=1)
 def test_creation(benchmark: BenchmarkFixture, model: str, facts: Facts) -> None:
     created = benchmark(create_model, model)
-    assert sum(each.numel() for each in created.parameters()) == get_spec(model).num_params
+    assert count_parameters(created) == get_spec(model).num_params
     benchmark.extra_info.update(facts(model))
 
 

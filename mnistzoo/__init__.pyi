@@ -1,4 +1,5 @@
 from mnistzoo._version import __version__ as __version__
+from mnistzoo.classifier import Classifier as Classifier
 from mnistzoo.comparison import Comparison as Comparison
 from mnistzoo.comparison import TrainingPlan as TrainingPlan
 from mnistzoo.comparison import compare as compare
@@ -8,6 +9,8 @@ from mnistzoo.data import list_datasets as list_datasets
 from mnistzoo.data import load_dataset as load_dataset
 from mnistzoo.data import read_idx as read_idx
 from mnistzoo.data import write_idx as write_idx
+from mnistzoo.dataset_spec import DataFile as DataFile
+from mnistzoo.dataset_spec import DatasetSpec as DatasetSpec
 from mnistzoo.errors import MnistzooError as MnistzooError
 from mnistzoo.evaluation import Evaluation as Evaluation
 from mnistzoo.evaluation import evaluate as evaluate

@@ -13,13 +13,22 @@ import torch
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
-from mnistzoo.evaluation import DECLARED_TOLERANCE
+from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.files import check_replaceable, expanded
+from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
+from mnistzoo.models import is_file
 from mnistzoo.provenance import environment
-from mnistzoo.registry import ModelError, Registration, UnknownNameError, registry
-from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements
-from mnistzoo.spec import ModelSpec
+from mnistzoo.registry import (
+    ModelError,
+    Registration,
+    Registry,
+    UnknownNameError,
+    find,
+    registry,
+)
+from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.workers.crew import INTERRUPTED
 from mnistzoo.workers.discovery import discovered
@@ -33,7 +42,7 @@ _log = logging.getLogger("mnistzoo")
 
 @dataclass(frozen=True)
 class Difference:
-    """Two neighbours in accuracy, compared on the same images by McNemar's exact test.
+    """Two models, compared on the same images by McNemar's exact test.
 
     With several seeds it compares the models of the first seed.
 
@@ -54,15 +63,75 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows by falling accuracy, those with an error last, and what they were measured with."""
+    """Rows by falling accuracy, those with an error last, and what they were measured with.
+
+    Attributes:
+        rows: one a model.
+        differences: of neighbours in accuracy.
+        pairs: the differences of all pairs; their p-values are adjusted for more tests.
+        dataset: its name, split, number of images, and SHA-256 of its files.
+        environment: see :func:`mnistzoo.provenance.environment`.
+        training: None for shipped weights.
+        gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
+            be evaluated.
+        interrupted: some models are missing after Ctrl-C.
+        benchmarks: that were joined.
+    """
 
     rows: list[Row]
     differences: list[Difference]
+    pairs: list[Difference]
     dataset: Mapping[str, Any]
     environment: Mapping[str, Any]
     training: TrainingPlan | None
+    gallery: Mapping[str, Any] | None = None
     interrupted: bool = False
     benchmarks: Benchmarks | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Row],
+        data: Dataset,
+        device: torch.device,
+        training: TrainingPlan | None = None,
+        interrupted: bool = False,
+    ) -> "Comparison":
+        """Put rows in their order and find how they differ.
+
+        Args:
+            rows: of models that were evaluated on the data's test set, on the device.
+            data: the data set.
+            device: that was computed on.
+            training: how the models were trained; None for shipped weights.
+            interrupted: whether some are missing after Ctrl-C.
+        """
+        ordered = sorted(
+            rows, key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name)
+        )
+        evaluations = {
+            row.name: row.measurement.evaluations[0]
+            for row in ordered
+            if row.measurement is not None and row.accuracy is not None
+        }
+        return cls(
+            ordered,
+            _differences(evaluations, itertools.pairwise(evaluations)),
+            _differences(evaluations, itertools.combinations(evaluations, 2)),
+            {
+                "name": data.name,
+                "verified": data.verified,
+                "weights_from": data.spec.weights_from,
+                "classes": list(data.classes),
+                "split": "test",
+                "images": len(data.test),
+                "checksums": dict(data.checksums),
+            },
+            environment(device),
+            training,
+            telling_images(evaluations, data.test) if evaluations else None,
+            interrupted,
+        )
 
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
         """Return it with what pytest-benchmark measured of each model."""
@@ -81,9 +150,10 @@ class Comparison:
         """Write it to a file in the format that the suffix names; see :mod:`mnistzoo.report`.
 
         Args:
-            path: ends in ``.json``, ``.csv`` or ``.md``.
+            path: ends in ``.json``, ``.csv``, ``.md`` or ``.html``.
 
         Raises:
+            MissingModuleError: for a report in HTML without the extra ``report``.
             OSError: if the file cannot be written.
             ReportError: for another suffix.
         """
@@ -107,6 +177,8 @@ class Comparison:
             },
             "models": [row.to_dict() for row in self.rows],
             "differences": [dataclasses.asdict(difference) for difference in self.differences],
+            "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "gallery": None if self.gallery is None else dict(self.gallery),
         }
 
 
@@ -124,11 +196,12 @@ def compare(
 
     Each model of an installed plugin runs in a process of its own; what it does there, and how it
     ends, costs its own row at most. A model of a plugin that was registered in this process
-    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it, and so does every
-    model where the system is not Linux.
+    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it; so do files, and
+    every model where the system is not Linux.
 
     Args:
-        names: of the models, or aliases; one named twice appears once.
+        names: of the models, or aliases; one named twice appears once. Without a plan also files:
+            ``.onnx``, and ``.safetensors`` as ``mnistzoo train`` saves them.
         data: whose test set, and with a plan whose training set, is used.
         train: trains the models now; without it their shipped weights are used.
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
@@ -156,15 +229,7 @@ def compare(
     where = resolve_device(device)
     limits = limits or Limits()
     known = registry(discovered(limits))
-    chosen, rows = dict[str, Registration](), list[Row]()
-    for name in names:
-        try:
-            found = known.get(name)
-            chosen[found.spec.name] = found
-        except UnknownNameError:
-            raise
-        except ModelError as error:  # several claim the name
-            rows.append(Row(name, "", "", 0, error=reason(error)))
+    chosen, conflicts = _chosen(names, train, known)
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
@@ -173,17 +238,20 @@ def compare(
         folder.mkdir(parents=True, exist_ok=True)
         check_replaceable(folder / "weights.safetensors")
     outcomes = {name: Outcome() for name in chosen}
-    apart = [each for each in chosen.values() if each.plugin.installed and can_isolate()]
+    apart = (
+        {name: each for name, each in chosen.items() if each and each.plugin.installed}
+        if can_isolate()
+        else {}
+    )
     measuring = Rows(known, data, device=where, limits=limits, show_progress=show_progress)
     interrupted = False
     try:
         if train is None:
-            measuring.evaluated(apart, [outcomes[each.spec.name] for each in apart])
-        for registration in chosen.values():
-            outcome = outcomes[registration.spec.name]
-            if registration not in apart:
+            measuring.evaluated(list(apart.values()), [outcomes[name] for name in apart])
+        for name in chosen:
+            if name not in apart:
                 steps = measurements(
-                    registration.spec.name,
+                    name,
                     data,
                     train=train,
                     device=where,
@@ -191,44 +259,48 @@ def compare(
                     show_progress=show_progress,
                 )
             elif train is not None:
-                steps = measuring.trained(registration, train, folder)
+                steps = measuring.trained(apart[name], train, folder)
             else:
                 continue
-            _fill(outcome, steps)
+            _fill(outcomes[name], steps)
     except KeyboardInterrupt:
         if not any(each.measurement and each.measurement.evaluations for each in outcomes.values()):
             raise
         interrupted = True
+    rows = list(conflicts)
     for name, registration in chosen.items():
         outcome = outcomes[name]
         if interrupted and not _is_done(outcome):
             outcome.error = _interrupted(outcome, train)
-        if train is None:
+        if train is None and registration is not None:
             _warn_of_another_accuracy(registration.spec, outcome, data)
-        rows.append(
-            Row(
-                name=name,
-                provider=registration.plugin.distribution,
-                version=registration.plugin.version,
-                params=registration.spec.num_params,
-                measurement=outcome.measurement,
-                error=outcome.error,
-            )
-        )
-    rows.sort(key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name))
-    return Comparison(
-        rows,
-        _differences(rows),
-        {
-            "name": data.name,
-            "split": "test",
-            "images": len(data.test),
-            "checksums": dict(data.checksums),
-        },
-        environment(where),
-        train,
-        interrupted,
-    )
+        rows.append(row(name, registration, outcome.measurement, outcome.error))
+    return Comparison.of(rows, data, where, train, interrupted)
+
+
+def _chosen(
+    names: Iterable[str], train: TrainingPlan | None, known: Registry[Registration]
+) -> tuple[dict[str, Registration | None], list[Row]]:
+    """Return the models by name and the files by path; and rows of names that several claim."""
+    chosen: dict[str, Registration | None] = {}
+    conflicts: list[Row] = []
+    for name in names:
+        if is_file(name):
+            if train is not None:
+                raise ModelError(f"{name} is a file and is not trained; name its model")
+            if not expanded(name).is_file():
+                raise FileNotFoundError(2, "there is no such file", name)
+            chosen[name] = None
+            continue
+        try:
+            found = find(known, name)
+        except UnknownNameError:
+            raise
+        except ModelError as error:  # several claim it
+            conflicts.append(row(name, None, None, reason(error)))
+            continue
+        chosen[found.spec.name] = found
+    return chosen, conflicts
 
 
 def _fill(outcome: Outcome, steps: Iterator[Measurement]) -> None:
@@ -262,10 +334,12 @@ def _interrupted(outcome: Outcome, plan: TrainingPlan | None) -> str:
 
 
 def _warn_of_another_accuracy(spec: ModelSpec, outcome: Outcome, data: Dataset) -> None:
-    """Say so where a model has another accuracy on the official test images than is declared."""
-    declared = spec.declared_metrics.get("test_accuracy")
+    """Say so where a model has another accuracy on the test images than its plugin declares."""
+    official = data.name == "mnist-10k"  # its test images are MNIST's
+    trained_on = DEFAULT_DATASET if official else data.name
+    declared = spec.metrics_on(trained_on).get("test_accuracy")
     measured = outcome.measurement.accuracy if outcome.measurement else None
-    if declared is None or measured is None or data.name not in ("mnist", "mnist-10k"):
+    if declared is None or measured is None:
         return
     if abs(measured - declared) > DECLARED_TOLERANCE:
         _log.warning(
@@ -275,15 +349,13 @@ def _warn_of_another_accuracy(spec: ModelSpec, outcome: Outcome, data: Dataset) 
         )
 
 
-def _differences(rows: list[Row]) -> list[Difference]:
-    first_seeds = [
-        (row.name, row.measurement.evaluations[0].correct)
-        for row in rows
-        if row.measurement is not None and row.accuracy is not None
-    ]
+def _differences(
+    evaluations: Mapping[str, Evaluation], pairs: Iterable[tuple[str, str]]
+) -> list[Difference]:
+    """Test pairs of models; Holm adjusts the p-values for their number."""
     tests = [
-        (better, worse, *mcnemar(right, right_too))
-        for (better, right), (worse, right_too) in itertools.pairwise(first_seeds)
+        (first, second, *mcnemar(evaluations[first].correct, evaluations[second].correct))
+        for first, second in pairs
     ]
     adjusted = holm([test[-1] for test in tests])
     return [

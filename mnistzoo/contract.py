@@ -1,8 +1,11 @@
 """The contract of a model: images in, logits out, each image by itself."""
 
-import torch
-from torch import Tensor, nn
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.errors import MnistzooError
 from mnistzoo.modules import calling
 
@@ -11,36 +14,51 @@ class CheckFailed(MnistzooError):
     """Says what was expected, what was found, and how to mend it."""
 
 
-def require_contract(model: nn.Module, images: Tensor) -> None:
+def require_contract(model: Any, images: Tensor, classes: int, *, repeatable: bool = True) -> None:
     """Refuse what ``mnistzoo check`` refuses of a model's logits, in the same words.
 
     Args:
         model: in evaluation mode, on the device of the images.
         images: a few real ones, float32 ``(N, 1, 28, 28)``, 0 to 1.
+        classes: that the logits are of.
+        repeatable: False for a model that draws random numbers in evaluation.
 
     Raises:
         CheckFailed: if the model does not keep the contract.
         ModelFailed: if it raises an exception.
     """
-    require_logits(model, images)
-    require_repeatable(model, images)
-    require_independence(model, images)
+    require_logits(model, images, classes)
+    if repeatable:
+        require_repeatable(model, images)
+        require_independence(model, images)
 
 
-def require_logits(model: nn.Module, images: Tensor) -> None:
-    """Refuse other answers than finite float32 logits ``(N, 10)``, and images that are changed."""
+def call(model: Any, images: Tensor) -> Any:
+    """Return what a model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1; no gradient.
+
+    Raises:
+        ModelFailed: if a module raises an exception.
+    """
+    if not is_module(model):
+        pixels = images.squeeze(1).mul(255).round().to(torch.uint8).cpu().numpy()
+        return torch.tensor(as_classifier(model).logits(pixels))
+    with torch.no_grad(), calling(model, f"forward() of a batch of {len(images)}"):
+        return model(images)
+
+
+def require_logits(model: Any, images: Tensor, classes: int) -> None:
+    """Refuse other answers than finite float32 logits ``(N, C)``, and images that are changed."""
     count = len(images)
     given = images.clone()
-    with torch.no_grad(), calling(model, f"forward() of a batch of {count}"):
-        logits = model(given)
+    logits = call(model, given)
     if not isinstance(logits, Tensor):
         raise CheckFailed(
-            f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, 10)"
+            f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, C)"
         )
-    if logits.shape != (count, 10):
+    if logits.shape != (count, classes):
         raise CheckFailed(
             f"forward() gives {count} images shape {tuple(logits.shape)}, expected "
-            f"{(count, 10)}; one logit a digit"
+            f"{(count, classes)}; one logit a class"
         )
     if logits.dtype != torch.float32:
         raise CheckFailed(
@@ -68,18 +86,18 @@ def require_unchanged(given: Tensor, images: Tensor) -> None:
         )
 
 
-def require_repeatable(model: nn.Module, images: Tensor) -> None:
+def require_repeatable(model: Any, images: Tensor) -> None:
     """Refuse other logits for the same images the second time."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), calling(model, "forward()"):
-        same = torch.equal(model(images.clone()), model(images.clone()))
-    if not same:
+    with torch.random.fork_rng(devices=[]):
+        first, second = (call(model, images.clone()) for _ in range(2))
+    if not torch.equal(first, second):
         raise CheckFailed(
             "in evaluation mode the same images give other logits the second time; draw random "
             "numbers in training only, as nn.Dropout or F.dropout(x, training=self.training) do"
         )
 
 
-def require_independence(model: nn.Module, images: Tensor) -> None:
+def require_independence(model: Any, images: Tensor) -> None:
     """Refuse logits of an image that depend on the rest of its batch."""
     together = logits_of(model, images)
     alone = torch.cat([logits_of(model, image) for image in images.split(1)])
@@ -93,14 +111,13 @@ def require_independence(model: nn.Module, images: Tensor) -> None:
             )
 
 
-def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+def logits_of(model: Any, images: Tensor) -> Tensor:
     """Return what the model returns for a copy of the images; no gradient.
 
     Random numbers are those of the same seed every time: that a model draws some in evaluation
     mode is a fault of its own.
     """
-    seeded = torch.random.fork_rng(devices=[])
-    with seeded, torch.no_grad(), calling(model, f"forward() of a batch of {len(images)}"):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        logits: Tensor = model(images.clone())
+        logits: Tensor = call(model, images.clone())
     return logits

@@ -22,6 +22,7 @@ from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import INSTALL_ONNX
+from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
 from mnistzoo.warning_filters import warnings_kept_back
@@ -46,7 +47,7 @@ class Converted:
         proto: the model in ONNX.
         metadata: what the file says of itself.
         content: of the file.
-        logits: of the test images, float32 ``(10000, 10)``, under ONNX Runtime.
+        logits: of the test images, float32 ``(N, C)``, under ONNX Runtime.
         reference: the same under PyTorch.
     """
 
@@ -62,7 +63,10 @@ def convert(
     registration: Registration,
     *,
     own_weights: bool,
+    provenance: Provenance | None = None,
     reference: NDArray[np.float32] | None = None,
+    data: Dataset | None = None,
+    test: Split | None = None,
 ) -> Converted:
     """Turn a registered model that is loaded already into ONNX, and prove that both agree.
 
@@ -70,25 +74,31 @@ def convert(
         model: in evaluation mode.
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
-        reference: its logits of the 10,000 test images, where they are known.
+        provenance: of its weights, where it is known.
+        reference: its logits of the test images, where they are known.
+        data: that the model was made for; without it MNIST.
+        test: at least 256 images on which both are compared; without it the data's test images.
 
     Raises:
         ExportError: if it cannot be converted, or disagrees with PyTorch.
-        EvaluationError: if PyTorch gives no logits ``(10000, 10)``, or NaN.
+        EvaluationError: if PyTorch gives no logits, one a class, or NaN.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
             raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
-    data = load_dataset("mnist-10k")
+    data = data or load_dataset("mnist-10k")
+    test = data.test if test is None else test
     proto = _to_onnx(model, name)
     if reference is None:
-        reference = _reference(model, name, data.test)
-    Evaluation.from_logits(reference, data.test.labels)  # refuses other shapes, NaN and infinity
+        reference = _reference(model, name, test)
+    Evaluation.from_logits(reference, test.labels, test.classes)  # refuses other shapes, and NaN
     metadata = _metadata(registration, data, own_weights=own_weights)
+    if provenance is not None:
+        metadata["provenance"] = provenance.to_json()
     allowed = _TOLERANCE * float(np.abs(reference).max())
-    content, logits = file_content(proto, metadata, data.test, allowed)
+    content, logits = file_content(proto, metadata, test, allowed)
     _require_agreement(name, reference, logits)
     return Converted(proto, metadata, content, logits, reference)
 
@@ -183,22 +193,24 @@ def _reason(error: BaseException) -> str:
 def _metadata(registration: Registration, data: Dataset, own_weights: bool) -> dict[str, str]:
     """Return what the file is to say of itself."""
     spec, plugin = registration.spec, registration.plugin
-    measured = spec.measured if spec.weights is None else spec.weights.measured
+    shipped = spec.weights_for(data.spec.name) or spec.weights_for(data.spec.weights_from)
+    measured, metrics = spec.measured, spec.metrics
+    if shipped is not None:
+        measured, metrics = shipped.measured, shipped.metrics
     return {
         "model": spec.name,
         "summary": spec.summary,
         "plugin": plugin.provider,
         "license": spec.license,
         "source": spec.source,
-        "labels": json.dumps([str(digit) for digit in range(10)]),
+        "labels": json.dumps(data.classes),
         "input": "image: float32 (batch, 1, 28, 28), 0 (paper) to 1 (ink)",
         "precision": "float32",
         "weights": "a file of the user" if own_weights else "shipped with the plugin",
-        "declared_metrics": json.dumps({} if own_weights else dict(spec.declared_metrics)),
+        "declared_metrics": json.dumps({} if own_weights else dict(metrics)),
         "measured": "" if own_weights else measured,
-        "test_data_sha256": json.dumps(
-            {file: sha256 for file, sha256 in data.checksums.items() if file.startswith("t10k")}
-        ),
+        "dataset": shipped.dataset if shipped and not own_weights else data.name,
+        "test_data": json.dumps({file.name: file.checksum for file in data.spec.test}),
         "exported_with": f"mnistzoo {__version__}, torch {torch.__version__}",
     }
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.modules import copy_sharing_tensors, unwrapped
+
 # What a layout is tried on, and how far its logits may differ.
 _IMAGES = 2
 _TOLERANCE = 1e-3
@@ -108,6 +110,29 @@ def cpu_computes_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def laid_out(model: nn.Module) -> nn.Module:
+    """Return a copy of a model whose convolutions lie channels last, where that is faster.
+
+    See :func:`prefer_channels_last`. The copy shares all other tensors, and the model itself, which
+    another thread may be using, stays as it is. It is what is returned where the copy would not do,
+    and where it has hooks, which would see the trial's images too.
+
+    Args:
+        model: in evaluation mode.
+    """
+    if any(each._forward_hooks or each._forward_pre_hooks for each in model.modules()):
+        return model
+    with torch.inference_mode(False):  # else the weights could not take gradients
+        if not _is_to_be_laid_out(model):
+            return model
+        instead: dict[Tensor, Tensor] = {
+            each: nn.Parameter(each.data.to(memory_format=torch.channels_last), each.requires_grad)
+            for each in model.parameters()
+            if each.dim() == 4
+        }
+        return copy_sharing_tensors(model, instead)
+
+
 def prefer_channels_last(model: nn.Module) -> None:
     """Lay the weights of 2-D convolutions out channels last, where the model goes on working.
 
@@ -117,51 +142,63 @@ def prefer_channels_last(model: nn.Module) -> None:
 
     Features lie channels last too then, and ``conv(x).view(-1, n)`` refuses those. So a copy of the
     model tries both layouts on two images; if it fails, or its logits differ, the model stays as it
-    is. Tensors of other than four dimensions always do.
+    is, as does one that is compiled or wrapped, which would be compiled again. Tensors of other
+    than four dimensions always do.
 
     Args:
         model: in the mode in which it is used.
     """
-    if not _four_dimensional(model):
-        return
+    if _is_to_be_laid_out(model):
+        for tensor in _four_dimensional(model):
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+
+
+def _is_to_be_laid_out(model: nn.Module) -> bool:
+    """Say whether some convolution does not lie channels last yet, and the model works if it does.
+
+    A compiled model would be compiled again.
+    """
+    weights = [each for each in model.parameters() if each.dim() == 4]
+    if all(map(_lies_channels_last, weights)) or any(map(_compiled, model.modules())):
+        return False
     try:
-        trial = copy.deepcopy(model)
-        expected = _logits(trial)
-        _lay_out_channels_last(trial)
-        works = torch.allclose(_logits(trial), expected, rtol=_TOLERANCE, atol=_TOLERANCE)
-        if works and model.training:
-            _take_gradients(trial)
+        return _works_channels_last(copy.deepcopy(model))
     except KeyboardInterrupt:
         raise
     except BaseException:  # the model's own, SystemExit too; it comes up again where it is used
-        works = False
-    if works:
-        _lay_out_channels_last(model)
+        return False
 
 
 def _four_dimensional(model: nn.Module) -> list[Tensor]:
     return [each for each in (*model.parameters(), *model.buffers()) if each.dim() == 4]
 
 
-def _lay_out_channels_last(model: nn.Module) -> None:
-    for tensor in _four_dimensional(model):
-        tensor.data = tensor.data.to(memory_format=torch.channels_last)
+def _lies_channels_last(tensor: Tensor) -> bool:
+    """Say so by the strides: is_contiguous() cannot tell where a dimension is 1."""
+    _, channels, height, width = tensor.shape
+    return tensor.stride() == (channels * height * width, 1, channels * width, channels)
 
 
-def _images(model: nn.Module) -> Tensor:
-    device = _four_dimensional(model)[0].device
-    return torch.linspace(0, 1, _IMAGES * 28 * 28, device=device).view(_IMAGES, 1, 28, 28)
+def _compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or unwrapped(module) is not module
 
 
-def _logits(model: nn.Module) -> Tensor:
-    """Return the logits of evaluation mode: a dropout's random mask depends on the layout."""
-    model.eval()
-    with torch.no_grad():
-        return model(_images(model))
-
-
-def _take_gradients(model: nn.Module) -> None:
-    model.train()
-    images = _images(model)
-    with torch.random.fork_rng([images.device] if images.is_cuda else []), torch.enable_grad():
-        model(images).sum().backward()
+def _works_channels_last(trial: nn.Module) -> bool:
+    """Say whether the model, which this spoils, gives the same logits, and trains if it is to."""
+    training, device = trial.training, _four_dimensional(trial)[0].device
+    images = torch.linspace(0, 1, _IMAGES * 28 * 28, device=device).view(_IMAGES, 1, 28, 28)
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # which rounds too coarsely
+    ):
+        trial.eval()  # a dropout's random mask depends on the layout
+        with torch.no_grad():
+            expected = trial(images)
+            for tensor in _four_dimensional(trial):
+                tensor.data = tensor.data.to(memory_format=torch.channels_last)
+            works = torch.allclose(trial(images), expected, rtol=_TOLERANCE, atol=_TOLERANCE)
+        if works and training:
+            trial.train()
+            with torch.enable_grad():
+                trial(images).sum().backward()
+    return works

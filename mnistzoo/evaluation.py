@@ -1,5 +1,7 @@
 """How good a model is on labelled images."""
 
+import dataclasses
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,19 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from mnistzoo.classifier import Classifier, as_classifier, is_module
 from mnistzoo.data import DataError, Split
-from mnistzoo.data.datasets import as_labels
+from mnistzoo.data.split import as_labels
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import BATCH_SIZE, predict_batches, predict_logits, resolve_device
+from mnistzoo.seeding import seeded
 from mnistzoo.statistics import wilson_interval
 
 _CALIBRATION_BINS = 15
+REPEATS = 5  # evaluations of a model that draws random numbers in them
 # From a declared accuracy: other versions of torch and other processors may flip a few images.
 DECLARED_TOLERANCE = 0.0005
+_MANY = 1_000  # images at once for what is no module: enough that calls cost little
 
 
 class EvaluationError(MnistzooError, ValueError):
@@ -43,39 +50,69 @@ class ConfidenceBand:
 
 
 @dataclass(frozen=True)
+class CalibrationBin:
+    """The predictions whose confidence lies in one of equal intervals from 0 to 1.
+
+    Attributes:
+        count: how many.
+        right: how many of them are right.
+        confidence: their mean, 0 to 1; None where there are none.
+    """
+
+    count: int
+    right: int
+    confidence: float | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A model's predictions for N labelled images, and what follows from them.
 
     Attributes:
-        labels: true digits, uint8 ``(N,)``, N at least 1.
-        probabilities: softmax of the logits, float64 ``(N, 10)``.
+        labels: true classes, uint8 ``(N,)``, N at least 1.
+        probabilities: softmax of the logits, float64 ``(N, C)``.
+        classes: the names of the C labels.
     """
 
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
+    classes: tuple[str, ...]
 
     @classmethod
-    def from_logits(cls, logits: NDArray[np.float32], labels: NDArray[Any]) -> "Evaluation":
-        """Build it from logits ``(N, 10)`` and labels ``(N,)``, integers of any type.
+    def from_logits(
+        cls,
+        logits: NDArray[np.float32],
+        labels: NDArray[Any],
+        classes: tuple[str, ...] | None = None,
+    ) -> "Evaluation":
+        """Build it from logits ``(N, C)`` and labels ``(N,)``, integers of any type.
+
+        Args:
+            logits: one a class.
+            labels: from 0.
+            classes: their names; without them they are numbered.
 
         Raises:
-            DataError: if the labels are no digits.
+            DataError: if a label has no class.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
-        labels = as_labels(labels)
-        if logits.shape != (len(labels), 10) or len(labels) == 0:
+        if classes is None:
+            classes = tuple(map(str, range(logits.shape[1] if logits.ndim == 2 else len(DIGITS))))
+        labels = as_labels(labels, len(classes))
+        if logits.shape != (len(labels), len(classes)) or len(labels) == 0:
             raise EvaluationError(
-                f"the logits have shape {logits.shape}, expected ({len(labels)}, 10)"
+                f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
+                "one a class"
             )
         if not np.isfinite(logits).all():
             raise EvaluationError("some logits are NaN or infinite; train the model again")
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
-        return cls(labels, exponentials / exponentials.sum(1, keepdims=True))
+        return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """The most probable digit of each image, ``(N,)``."""
+        """The most probable class of each image, ``(N,)``."""
         return self.probabilities.argmax(1)
 
     @cached_property
@@ -95,13 +132,14 @@ class Evaluation:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """``(10, 10)``: row the true digit, column the predicted one."""
-        counts = np.bincount(self.labels * np.int64(10) + self.predictions, minlength=100)
-        return counts.reshape(10, 10)
+        """``(C, C)``: row the true class, column the predicted one."""
+        size = len(self.classes)
+        counts = np.bincount(self.labels * np.int64(size) + self.predictions, minlength=size**2)
+        return counts.reshape(size, size)
 
     @property
     def per_class_accuracy(self) -> list[float | None]:
-        """For each digit the share of its images that are recognised; None where it has none."""
+        """For each class the share of its images that are recognised; None where it has none."""
         totals = self.confusion.sum(1)
         return [
             float(right / total) if total else None
@@ -110,11 +148,13 @@ class Evaluation:
 
     @property
     def top_confusions(self) -> list[tuple[int, int, int]]:
-        """The five most frequent errors: true digit, predicted digit, how often."""
+        """The five most frequent errors: true class, predicted class, how often."""
         errors = self.confusion - np.diag(self.confusion.diagonal())
         order = np.argsort(-errors, axis=None, kind="stable")[:5]
         return [
-            (int(i) // 10, int(i) % 10, int(errors.flat[i])) for i in order if errors.flat[i] > 0
+            (*divmod(int(i), len(self.classes)), int(errors.flat[i]))
+            for i in order
+            if errors.flat[i] > 0
         ]
 
     @property
@@ -135,18 +175,34 @@ class Evaluation:
             for label, inside in bands.items()
         ]
 
+    @cached_property
+    def calibration_bins(self) -> list[CalibrationBin]:
+        """Over 15 equal intervals of the confidence, from 0 to 1."""
+        confidence = self.probabilities.max(1)
+        bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+        counts = np.bincount(bins, minlength=_CALIBRATION_BINS)
+        right = np.bincount(bins, self.correct, _CALIBRATION_BINS)
+        sums = np.bincount(bins, confidence, _CALIBRATION_BINS)
+        return [
+            CalibrationBin(int(count), int(hits), float(total / count) if count else None)
+            for count, hits, total in zip(counts, right, sums, strict=True)
+        ]
+
     @property
     def expected_calibration_error(self) -> float:
         """Mean distance of confidence and accuracy over 15 equal bins (arXiv 1706.04599)."""
-        confidence = self.probabilities.max(1)
-        bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-        gaps = np.bincount(bins, self.correct - confidence, _CALIBRATION_BINS)
-        return float(np.abs(gaps).sum() / len(self.labels))
+        gaps = (
+            abs(each.right - each.count * each.confidence)
+            for each in self.calibration_bins
+            if each.confidence is not None
+        )
+        return sum(gaps) / len(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return {
             "images": len(self.labels),
+            "classes": list(self.classes),
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
             "per_class_accuracy": self.per_class_accuracy,
@@ -160,11 +216,82 @@ class Evaluation:
                 for band in self.confidence_bands
             ],
             "expected_calibration_error": self.expected_calibration_error,
+            "calibration_bins": [dataclasses.asdict(each) for each in self.calibration_bins],
         }
 
 
+@dataclass(frozen=True)
+class RepeatedEvaluation:
+    """Evaluations, on the same images, of a model that draws random numbers in each.
+
+    Attributes:
+        evaluations: at least 2.
+    """
+
+    evaluations: list[Evaluation]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean, 0 to 1."""
+        return statistics.mean(each.accuracy for each in self.evaluations)
+
+    @property
+    def accuracy_sd(self) -> float:
+        """The sample standard deviation."""
+        return statistics.stdev(each.accuracy for each in self.evaluations)
+
+    @property
+    def predictive_entropy(self) -> NDArray[np.float64]:
+        """For each image the entropy of its mean probabilities, in nats, ``(N,)``.
+
+        After Gal, "Uncertainty in Deep Learning", 2016, section 3.3.1.
+        """
+        mean = np.mean([each.probabilities for each in self.evaluations], axis=0)
+        return -(mean * np.log(mean.clip(1e-300))).sum(1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is of all evaluations, and the first one, as JSON can hold it."""
+        return self.evaluations[0].to_dict() | {
+            "accuracy": self.accuracy,
+            "accuracy_sd": self.accuracy_sd,
+            "accuracies": [each.accuracy for each in self.evaluations],
+            "predictive_entropy": float(self.predictive_entropy.mean()),
+        }
+
+
+def evaluate_repeatedly(
+    model: Any,
+    data: "Split | TorchDataset[Any] | DataLoader[Any]",
+    *,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+) -> RepeatedEvaluation:
+    """Evaluate a model that draws random numbers in evaluation, as MC dropout does, several times.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        data: likewise.
+        repeats: how many evaluations, at least 2.
+        seed: of the first; that of each further one is by 1 higher.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+
+    Raises:
+        MnistzooError: as :func:`evaluate`.
+        ValueError: for another number of evaluations.
+    """
+    if repeats < 2:
+        raise ValueError(f"repeats is {repeats}, it must be at least 2")
+    where = resolve_device(device)
+    evaluations = []
+    for number in range(repeats):
+        with seeded(seed + number, where):
+            evaluations.append(evaluate(model, data, device=where))
+    return RepeatedEvaluation(evaluations)
+
+
 def evaluate(
-    model: nn.Module,
+    model: Any,
     data: "Split | TorchDataset[Any] | DataLoader[Any]",
     *,
     device: str | torch.device = "auto",
@@ -172,26 +299,59 @@ def evaluate(
     """Evaluate a model, in evaluation mode and moved to the device, on labelled images.
 
     Args:
-        model: from images, float32 ``(N, 1, 28, 28)`` from 0 to 1, to logits ``(N, 10)``.
+        model: a module from images, float32 ``(N, 1, 28, 28)`` from 0 to 1, to logits ``(N, C)``;
+            a :class:`~mnistzoo.Predictor` or another :class:`~mnistzoo.Classifier`; or an estimator
+            as scikit-learn's. Those compute where they do, whatever the device.
         data: a split, any data set of ``(image, label)``, or a ``DataLoader`` over one; images
             ``(1, 28, 28)`` or ``(28, 28)``, uint8 or float from 0 to 1.
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
 
     Raises:
+        ClassifierError: if the model is nothing of that kind, or an estimator fails.
         DataError: if the data is of another kind.
         DeviceError: if the device is not there.
-        EvaluationError: if the model returns no logits ``(N, 10)``, or NaN.
+        EvaluationError: if the model returns no logits, one a class, or NaN.
         ModelFailed: if the model raises an exception.
     """
     where = resolve_device(device)
+    if not is_module(model):
+        return _evaluate_classifier(as_classifier(model), data)
     model = model.to(where)
     if isinstance(data, Split):
         images, _ = data.tensors()
         logits = predict_logits(model, images.to(where))
-        return Evaluation.from_logits(logits.cpu().numpy(), data.labels)
+        return Evaluation.from_logits(logits.cpu().numpy(), data.labels, data.classes)
     labels: list[Tensor] = []
     logits = predict_batches(model, _batches(data, labels), where)
-    return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy())
+    return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy(), _classes(data))
+
+
+def _classes(data: "Split | TorchDataset[Any] | DataLoader[Any]") -> tuple[str, ...] | None:
+    """Return the names of the labels, where the data says them."""
+    inner = data.dataset if isinstance(data, DataLoader) else data
+    return inner.classes if isinstance(inner, Split) else None
+
+
+def _evaluate_classifier(
+    classifier: Classifier, data: "Split | TorchDataset[Any] | DataLoader[Any]"
+) -> Evaluation:
+    if isinstance(data, Split):
+        images, labels = data.images, data.labels
+    else:
+        found: list[Tensor] = []
+        batches = [_as_bytes(batch) for batch in _batches(data, found)]
+        images, labels = np.concatenate(batches), torch.cat(found).numpy()
+    parts = [
+        classifier.logits(images[start : start + _MANY]) for start in range(0, len(images), _MANY)
+    ]
+    return Evaluation.from_logits(np.concatenate(parts), labels, _classes(data))
+
+
+def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:
+    images = batch.squeeze(1)
+    if images.is_floating_point():
+        images = images.mul(255).round()
+    return images.cpu().numpy().astype(np.uint8)
 
 
 def _batches(data: "TorchDataset[Any] | DataLoader[Any]", labels: list[Tensor]) -> Iterator[Tensor]:

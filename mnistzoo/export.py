@@ -1,5 +1,6 @@
 """Models as ONNX files, none of which is written before it agrees with PyTorch."""
 
+import json
 import math
 import os
 from dataclasses import dataclass
@@ -9,17 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzoo.classifier import is_module
 from mnistzoo.conversion import Converted, ExportError, accuracy, convert, file_content, quiet
-from mnistzoo.data import Split, load_dataset
+from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import describe
 from mnistzoo.files import check_replaceable, replacing
 from mnistzoo.inputs import as_input
 from mnistzoo.measure import median_us
-from mnistzoo.models import load_model
-from mnistzoo.provenance import environment
+from mnistzoo.models import load_model, weights_of, weights_path
+from mnistzoo.provenance import Provenance, environment
 from mnistzoo.quantization import quantise
 from mnistzoo.registry import get_registration
 from mnistzoo.runtime import Predictor
+from mnistzoo.spec import DEFAULT_DATASET
+from mnistzoo.weights import read_metadata
 
 if TYPE_CHECKING:
     import onnx
@@ -32,13 +36,13 @@ _MOST_INT8_LOSS = 0.001  # accuracy, 0 to 1
 
 @dataclass(frozen=True)
 class OnnxFigures:
-    """What was measured of an ONNX model on the 10,000 test images.
+    """What was measured of an ONNX model on the test images.
 
     Attributes:
         file_bytes: size of the file.
         accuracy: 0 to 1.
         max_difference: of its logits from PyTorch's, absolute.
-        changed: images for which it predicts another digit than PyTorch.
+        changed: images for which it predicts another class than PyTorch.
         latency_us: for one image under ONNX Runtime with one thread, median.
         latency_256_us: for a batch of 256.
     """
@@ -59,6 +63,8 @@ class Export:
         model: its name.
         path: of the file.
         opset: the version of ONNX's operators.
+        dataset: whose test images were used.
+        images: how many there are.
         fp32: figures of the model in float32.
         int8: figures of the quantised model, if it is what was written.
         processor: that the latencies were measured on.
@@ -68,6 +74,8 @@ class Export:
     model: str
     path: str
     opset: int
+    dataset: str
+    images: int
     fp32: OnnxFigures
     int8: OnnxFigures | None
     processor: str
@@ -79,24 +87,30 @@ def export_onnx(
     path: str | os.PathLike[str],
     *,
     weights: str | os.PathLike[str] | None = None,
+    dataset: str | os.PathLike[str] | Dataset = DEFAULT_DATASET,
     int8: bool = False,
     force: bool = False,
 ) -> Export:
     """Write a model as one ONNX file, once it is proved to predict what PyTorch predicts.
 
     Its input is ``image``, float32 ``(batch, 1, 28, 28)``, 0 (paper) to 1 (ink), its output
-    ``logits``, float32 ``(batch, 10)``. All 10,000 test images, which ship with mnistzoo, go
-    through it and through PyTorch; no prediction may differ.
+    ``logits``, float32 ``(batch, C)``, one a class. All test images go through it and through
+    PyTorch; no prediction may differ. MNIST's 10,000 ship with mnistzoo. What is known of the
+    weights' training goes into its metadata, and comes back as
+    :attr:`mnistzoo.Predictor.provenance`.
 
     Args:
         name: of the model, or an alias.
         path: of the file; what was there is replaced.
         weights: instead of the shipped ones; see :func:`mnistzoo.load_model`.
-        int8: quantise it, calibrated on 512 of the shipped training images. Then predictions may
-            differ, but accuracy may fall by 0.1 points at most.
+        dataset: whose classes and test images are used, and on which the shipped weights were
+            trained; see :func:`mnistzoo.load_model`.
+        int8: quantise it, calibrated on 512 training images. Then predictions may differ, but
+            accuracy may fall by 0.1 points at most.
         force: write the quantised model whatever its accuracy.
 
     Raises:
+        DataError: if the data cannot be had.
         ModelError: if the model cannot be created or has no weights.
         WeightsError: if the weights are not what they should be.
         ExportError: if the model cannot be exported, disagrees with PyTorch, or loses too much in
@@ -106,16 +120,54 @@ def export_onnx(
     registration = get_registration(name)
     if declared := registration.spec.expected_failures.get("onnx"):
         raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
+    if registration.spec.stochastic:
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it draws random numbers, and no "
+            "file could be shown to compute the same"
+        )
     check_replaceable(path)
-    converted = convert(load_model(name, weights), registration, own_weights=weights is not None)
-    return _written(converted, path, int8=int8, force=force)
+    own_weights = weights is not None
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    model = load_model(name, weights, data)
+    if not is_module(model):
+        raise ExportError(
+            f"model {registration.spec.name!r} cannot be exported: it is a "
+            f"{type(model).__name__}, and the exporter follows torch modules only"
+        )
+    if weights is None and not registration.spec.members:
+        shipped = weights_of(registration.spec, data)
+        weights = weights_path(registration.spec, shipped)
+    if data.name == DEFAULT_DATASET:
+        data = load_dataset("mnist-10k")  # the same test images, and training images at hand
+    converted = convert(
+        model,
+        registration,
+        own_weights=own_weights,
+        provenance=_provenance(weights),
+        data=data,
+    )
+    return _written(converted, data, path, int8=int8, force=force)
+
+
+def _provenance(weights: str | os.PathLike[str] | None) -> Provenance | None:
+    """Return where the weights come from; None where their file does not say, or there is none."""
+    if weights is None or not os.fspath(weights).endswith(".safetensors"):
+        return None
+    try:
+        return Provenance.from_json(json.dumps(read_metadata(weights)))
+    except ValueError:  # somebody else's weights
+        return None
 
 
 def _written(
-    converted: Converted, path: str | os.PathLike[str], *, int8: bool, force: bool
+    converted: Converted,
+    data: Dataset,
+    path: str | os.PathLike[str],
+    *,
+    int8: bool,
+    force: bool,
 ) -> Export:
     """Measure the file, quantise it if asked to, and write it."""
-    data = load_dataset("mnist-10k")
     name, proto, content = converted.metadata["model"], converted.proto, converted.content
     fp32 = _figures(content, data.test, converted.logits, converted.reference)
     quantised = None
@@ -139,6 +191,8 @@ def _written(
         name,
         os.fspath(path),
         opset=next(each.version for each in proto.opset_import if not each.domain),
+        dataset=data.name,
+        images=len(data.test),
         fp32=fp32,
         int8=quantised,
         processor=machine["processor"],

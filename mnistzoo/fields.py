@@ -4,6 +4,8 @@ A field's kind is its type; the range of a number stands in its metadata, once.
 """
 
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Ends = Literal["both", "left", "neither"]
+
+DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+# Where an object lies that is imported on first use.
+MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,37 @@ def within(low: float, high: float = math.inf, closed: Ends = "both") -> dict[st
     return {"interval": Interval(low, high, closed)}
 
 
+def path(*names: str) -> dict[str, Any]:
+    """Return the metadata of a field of text: a path ``"package.module:callable"``, or a name.
+
+    Args:
+        names: that are known without a path.
+    """
+    return {"names": names}
+
+
+def arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of keyword arguments, with tuples for lists: JSON makes no difference.
+
+    Raises:
+        ValueError: if a name is none of Python's, or a value none that JSON can hold.
+    """
+    return {name: _argument(name, value) for name, value in values.items()}
+
+
+def _argument(name: str, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_argument(name, each) for each in value)
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(f"the argument {name!r} must be named as Python's keywords are")
+    if not (value is None or isinstance(value, bool | int | float | str)):
+        raise ValueError(
+            f"the argument {name} is {value!r}, it must be a number, a text, True, False, None or "
+            "a list of these"
+        )
+    return value
+
+
 def flat_name(field: "Field[Any]") -> str:
     """Return what a field is called where the groups of a dataclass are shown in one level."""
     return field.metadata.get("flat", field.name)
@@ -68,6 +107,12 @@ def expected(field: "Field[Any]") -> str:
     kinds = _kinds(field)
     if get_origin(field.type) is Literal:
         return f"one of {', '.join(map(repr, kinds))}"
+    if "names" in field.metadata:
+        known = ", ".join(map(repr, field.metadata["names"]))
+        said = [*([f"one of {known}"] if known else []), "a path 'package.module:callable'"]
+        return " or ".join([*said, "None"] if NoneType in kinds else said)
+    if kinds == (Mapping,):
+        return "keyword arguments by name"
     words = {int: "a whole number", float: "a number", bool: "True or False", str: "a name"}
     said = [words.get(kind, f"of type {kind.__name__}") for kind in kinds if kind is not NoneType]
     if "interval" in field.metadata:
@@ -81,12 +126,31 @@ def _fits(value: object, field: "Field[Any]") -> bool:
         return value in kinds
     if value is None or isinstance(value, bool):
         return type(value) in kinds
+    if "names" in field.metadata:
+        return isinstance(value, str) and (
+            value in field.metadata["names"] or PATH.fullmatch(value) is not None
+        )
     # Exactly these types: of numpy's numbers JSON can hold some, and others only look alike.
     if "interval" not in field.metadata:
-        return type(value) in kinds
+        scalar = isinstance(value, str | int | float)
+        return type(value) in kinds if scalar else isinstance(value, kinds)
     numbers = (int,) if int in kinds else (int, float)
     return type(value) in numbers and value in field.metadata["interval"]
 
 
 def _kinds(field: "Field[Any]") -> tuple[Any, ...]:
+    if get_origin(field.type) is Mapping:
+        return (Mapping,)
     return get_args(field.type) or (field.type,)
+
+
+def is_line(text: object) -> bool:
+    """Say whether it is a text without line breaks and control characters."""
+    # Exactly: a class of the plugin's own may answer differently each time.
+    return type(text) is str and text.isprintable()
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError with the message if the condition does not hold."""
+    if not condition:
+        raise ValueError(message)

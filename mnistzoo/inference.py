@@ -1,17 +1,19 @@
 """Images through a model: the device, the input format, and batches that fit the cache."""
 
-import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnistzoo.cpu import computing_threads, keep_freed_memory
+from mnistzoo.classifier import as_classifier
+from mnistzoo.cpu import computing_threads, keep_freed_memory, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inputs import to_input
-from mnistzoo.modules import calling, unwrapped
+from mnistzoo.modules import calling, copy_sharing_tensors, unwrapped
+from mnistzoo.runtime import softmax
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
 BATCH_SIZE = 100
@@ -63,7 +65,8 @@ _COUNTS: dict[str, Callable[[], int]] = {
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZE) -> Tensor:
     """Return the logits ``(N, C)``, float32, of images ``(N, 1, 28, 28)`` on their device.
 
-    It computes in evaluation mode; the model itself stays in the mode in which it is.
+    It computes in evaluation mode, weights laid out as is fastest (:func:`~mnistzoo.cpu.laid_out`);
+    the model itself stays as it is.
 
     Args:
         model: on the device of the images. In training mode it must be one that ``copy.deepcopy``
@@ -77,16 +80,19 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
     return predict_batches(model, images.split(batch_size), images.device)
 
 
-def predict_probabilities(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def predict_probabilities(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the probabilities ``(N, C)`` of images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
 
     ``Predictor.probabilities`` does the same for an ONNX file.
 
+    Args:
+        model: as :func:`mnistzoo.evaluate` takes it.
+        images: to classify.
+
     Raises:
         ModelFailed: if the model raises an exception.
     """
-    logits = predict_logits(model, torch.from_numpy(images).unsqueeze(1))
-    return logits.softmax(1).numpy()
+    return softmax(as_classifier(model).logits(images))
 
 
 @torch.inference_mode()
@@ -97,6 +103,7 @@ def predict_batches(model: nn.Module, batches: Iterable[Tensor], device: torch.d
     logits = []
     # In TF32, cuDNN's default, an image at the border could get another digit than on a CPU.
     with computing_threads(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        model = laid_out(model)
         for batch in batches:
             inputs = to_input(batch.to(device))
             with calling(model, f"forward() of a batch of {len(inputs)}"):
@@ -115,10 +122,7 @@ def in_evaluation_mode(model: nn.Module) -> nn.Module:
     if not any(module.training for module in model.modules()):
         return model
     model = unwrapped(model)
-    values = (each for module in model.modules() for each in vars(module).values())
-    tensors = (*model.parameters(), *model.buffers(), *values)
-    shared = {id(each): each for each in tensors if isinstance(each, Tensor)}
     with calling(model, "copying it, since it is in training mode (call model.eval() before),"):
-        copied: nn.Module = copy.deepcopy(model, shared)
+        copied = copy_sharing_tensors(model)
     copied.eval()
     return copied

@@ -4,12 +4,14 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistzoo.cpu import computing_threads
+from mnistzoo.classifier import as_classifier, is_module
+from mnistzoo.cpu import computing_threads, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
@@ -24,7 +26,7 @@ _MIN_ROUND_SECONDS = 0.005
 LATENCY_THREADS = 1
 
 
-def multiply_adds(model: nn.Module) -> int | None:
+def multiply_adds(model: Any) -> int | None:
     """Return the multiply-adds of one image in convolutions and matrix products.
 
     None for a model that takes values out of tensors, as one does that computes outside torch: what
@@ -40,16 +42,20 @@ def multiply_adds(model: nn.Module) -> int | None:
     return int(counter.get_total_flops()) // 2
 
 
-def latency_us(model: nn.Module, images: Tensor, expected: Tensor | None = None) -> float:
-    """Return how long PyTorch takes for one batch, in us; see :func:`median_us`.
+def latency_us(
+    model: Any, images: Tensor, *, repeatable: bool = True, expected: Tensor | None = None
+) -> float:
+    """Return how long a model takes for one batch, in us; see :func:`median_us`.
 
     It computes with ``LATENCY_THREADS``, one thread.
 
-    The timed calls' logits must agree with the expected ones.
+    The timed calls' logits must agree with the expected ones. Of what is no module
+    the call of ``logits()`` is timed, which begins with bytes.
 
     Args:
         model: on the device of the images.
         images: uint8 ``(N, 1, 28, 28)``, the batch.
+        repeatable: False for a model that draws random numbers, whose logits never agree.
         expected: the logits ``(N, C)`` of these images; None computes them by
             :func:`predict_logits`.
 
@@ -57,8 +63,13 @@ def latency_us(model: nn.Module, images: Tensor, expected: Tensor | None = None)
         MnistzooError: if the logits disagree.
         ModelFailed: if the model raises an exception.
     """
+    if not is_module(model):
+        classifier, pixels = as_classifier(model), images.squeeze(1).cpu().numpy()
+        with computing_threads(LATENCY_THREADS):
+            return median_us(lambda: classifier.logits(pixels))
     inputs = to_input(images)
     model.eval()
+    model = laid_out(model)
     logits = inputs
 
     def call() -> None:
@@ -66,8 +77,14 @@ def latency_us(model: nn.Module, images: Tensor, expected: Tensor | None = None)
         logits = model(inputs)
 
     timing = calling(model, f"forward() of a batch of {len(inputs)}")
-    with computing_threads(LATENCY_THREADS), torch.inference_mode(), timing:
+    with (
+        computing_threads(LATENCY_THREADS),
+        torch.inference_mode(),
+        timing,
+    ):
         microseconds = median_us(call, lambda: _wait(images.device))
+    if not repeatable:
+        return microseconds
     if expected is None:
         expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):

@@ -2,18 +2,42 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from mnistzoo.errors import MnistzooError, describe, one_line
 
-_DISTRIBUTIONS = {"PIL": "pillow"}  # where the name of the module is not that of the distribution
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+}  # where the name of the module is not that of the distribution
 
-# How to get what exporting to ONNX needs, as the README does.
+# How to get what exporting to ONNX needs, and what finds digits on pictures, as the README does.
 INSTALL_ONNX = '`pip install ".[onnx]"` in a clone of mnistzoo installs it'
+INSTALL_PICTURES = '`pip install ".[pictures]"` in a clone of mnistzoo installs it'
 
 
 class MissingModuleError(MnistzooError, ImportError):
     """A module that mnistzoo needs is not installed, or hidden by a file of the same name."""
+
+
+def check_extra(extra: str, modules: Iterable[str], what: str) -> None:
+    """Find out whether the modules of one of mnistzoo's extras are installed.
+
+    Args:
+        extra: its name.
+        modules: that are needed.
+        what: needs them, as the subject of a sentence.
+
+    Raises:
+        MissingModuleError: names the first that is missing, and what installs it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingModuleError(
+                f'{what} needs {module}; `pip install ".[{extra}]"` in a clone of mnistzoo '
+                "installs it"
+            )
 
 
 def why_not_imported(error: ImportError) -> str:

@@ -1,44 +1,50 @@
 """From a name to a model: ``create_model``, ``load_model``, and the files of shipped weights."""
 
-import importlib
+import functools
 import inspect
 import os
+import pkgutil
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
-from mnistzoo.spec import ModelSpec
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    from mnistzoo.data import Dataset
 
 
-def create_model(name: str, **arguments: Any) -> "nn.Module":
+def create_model(name: str, **arguments: Any) -> Any:
     """Create an untrained model, in training mode, its weights drawn by torch's global generator.
+
+    It is a ``torch.nn.Module``, but where its plugin says otherwise: an estimator, or an object
+    with ``logits()`` (:class:`mnistzoo.Classifier`).
 
     Args:
         name: of the model, or an alias.
-        arguments: go to the model's factory, such as ``num_classes=26``.
+        arguments: go to the model's factory, such as ``num_classes=26``. A model whose factory
+            takes no ``num_classes`` has ten.
 
     Raises:
         ModelError: if there is no such model, its factory fails or does not take the arguments, or,
-            without arguments, its parameters are not as many as declared.
+            at the defaults of its arguments, its parameters are not as many as declared.
     """
     registration = get_registration(name)
     model = build(registration, create_model, **arguments)
-    if not arguments:
+    if not arguments or arguments == {"num_classes": _default_classes(registration)}:
         _require_declared_size(model, registration)
     return model
 
 
-def build(
-    registration: Registration, member: Callable[[str], "nn.Module"], **arguments: Any
-) -> "nn.Module":
+def build(registration: Registration, member: Callable[[str], Any], **arguments: Any) -> Any:
     """Call a model's factory with those that it is made of, without counting its parameters.
 
     Of a compiled or a data parallel model it returns the module inside.
@@ -49,21 +55,25 @@ def build(
     """
     spec, provider = registration.spec, registration.plugin.provider
     where = f"model {spec.name!r} of {provider}"
-    module_name, _, attribute = spec.factory.partition(":")
+    if spec.is_onnx:
+        raise ModelError(f"{where} is an ONNX file; load_model({spec.name!r}) opens it")
     try:
+        from mnistzoo.classifier import is_module
         from mnistzoo.modules import unwrapped
 
         for name in spec.members:
             if get_spec(name).members:
                 raise ModelError(f"its member {name!r} is itself made of others; name those")
-        factory = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
+        factory = imported(spec.factory)
+        arguments = {**spec.arguments, **arguments}
         refused = _refused(factory, arguments)
+        if refused == ["num_classes"] and arguments["num_classes"] == _CLASSES:
+            refused = []
+            del arguments["num_classes"]
         if not refused:
-            model: nn.Module = factory(*map(member, spec.members), **arguments)  # type: ignore[operator]
-            _require_module(model)
-            return unwrapped(model)
+            model = factory(*map(member, spec.members), **arguments)
+            _require_model(model)
+            return unwrapped(model) if is_module(model) else model
     except ModuleNotFoundError as error:
         needed = f"{where} needs the module {error.name or str(error)!r}"
         if hidden := hidden_module(error):
@@ -79,12 +89,36 @@ def build(
             why = f"{why}; {hidden}"
         raise ModelError(
             f"{where} cannot be created by {spec.factory!r}: {why}"
-            f"{place(error, {module_name.partition('.')[0]})}"
+            f"{place(error, {spec.factory.partition(':')[0].partition('.')[0]})}"
         ) from error
+    if "num_classes" in refused:
+        raise ModelError(
+            f"{where} is made for {_CLASSES} classes, not for {arguments['num_classes']}; take a "
+            f"data set of {_CLASSES}, or add num_classes to the arguments of {spec.factory!r}"
+        )
     raise ModelError(
         f"{where} does not take {', '.join(refused)}; leave that out, or add it to the arguments "
         f"of {spec.factory!r}"
     )
+
+
+def _default_classes(registration: Registration) -> int:
+    """Return how many classes a model has where nobody says."""
+    try:
+        parameters = inspect.signature(pkgutil.resolve_name(registration.spec.factory)).parameters
+        default = parameters["num_classes"].default
+    except Exception:  # it takes none; or it is not there, which is told where it is called
+        return _CLASSES
+    return default if isinstance(default, int) else _CLASSES
+
+
+def takes(factory: object, argument: str) -> bool:
+    """Say whether a factory names an argument that can be given by keyword."""
+    try:
+        parameters = inspect.signature(factory).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # of a C extension
+        return False
+    return argument in parameters and parameters[argument].kind in _BY_KEYWORD
 
 
 def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
@@ -98,12 +132,17 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
     return [name for name in arguments if name not in by_keyword]
 
 
+_CLASSES = len(DIGITS)
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _require_declared_size(model: "nn.Module", registration: Registration) -> None:
-    found = sum(parameter.numel() for parameter in model.parameters())
+def _require_declared_size(model: Any, registration: Registration) -> None:
+    from mnistzoo.classifier import count_parameters, is_module
+
     spec = registration.spec
+    if not is_module(model) or spec.num_params is None:  # what is fitted later has none yet
+        return
+    found = count_parameters(model)
     if found != spec.num_params:
         raise ModelError(
             f"model {spec.name!r} of {registration.plugin.provider} declares "
@@ -111,83 +150,198 @@ def _require_declared_size(model: "nn.Module", registration: Registration) -> No
         )
 
 
-def _require_module(model: object) -> None:
-    from torch import nn
+def _require_model(model: Any) -> None:
     from torch.nn.parameter import is_lazy
 
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"it returns {type(model).__name__}, expected torch.nn.Module")
+    from mnistzoo.classifier import Classifier, is_estimator, is_module
+
+    if not is_module(model):
+        if not (isinstance(model, Classifier) or is_estimator(model)):
+            raise TypeError(
+                f"it returns {type(model).__name__}, expected torch.nn.Module, an estimator with "
+                "predict_proba() or decision_function(), or an object with logits()"
+            )
+        return
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise TypeError(f"its parameter {name} has no shape yet; give lazy layers their sizes")
 
 
-def load_model(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def load_model(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    dataset: "str | os.PathLike[str] | Dataset" = DEFAULT_DATASET,
+) -> Any:
     """Create a model in evaluation mode, with its shipped weights or those of a file.
+
+    It is what :func:`create_model` returns; of a model that is an ONNX file a
+    :class:`~mnistzoo.Predictor`.
 
     Args:
         name: of the model, or an alias.
-        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``; without it
-            the weights that the plugin ships, or those of the model's members.
+        weights: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, or an
+            ``.onnx`` file; without it the weights that the plugin ships, or those of the model's
+            members.
+        dataset: a data set, or what :func:`mnistzoo.load_dataset` takes: the model has its classes,
+            and the shipped weights are those that were trained on it.
 
     Raises:
-        ModelError: if the model cannot be created or ships no weights.
+        DataError: if there is no such data set.
+        ModelError: if the model cannot be created or ships no such weights.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
-    from mnistzoo.cpu import prefer_channels_last
+    from mnistzoo.data import Dataset, load_dataset
 
-    model = _load(name, weights).eval()
-    prefer_channels_last(model)
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    if weights is None:
+        return _evaluating(_load_shipped(data, name))
+    return _evaluating(_load_own(name, weights, len(data.classes)))
+
+
+def _evaluating(model: Any) -> Any:
+    from mnistzoo.classifier import is_module
+
+    return model.eval() if is_module(model) else model
+
+
+def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
+    """Return the model that a file holds, in evaluation mode, and the name it is of.
+
+    Args:
+        path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
+            installed model it is, as those of ``mnistzoo train`` do.
+
+    Raises:
+        ModelError: if it says of none, or of one that is not installed.
+        WeightsError: if the file is not what it should be.
+        OnnxFileError: likewise.
+        OSError: if the file cannot be read.
+    """
+    if os.fspath(path).lower().endswith(".onnx"):
+        return "", _open_onnx(path)
+    if not os.fspath(path).lower().endswith(".safetensors"):
+        raise ModelError(
+            f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it, and so does `mnistzoo train MODEL --weights`"
+        )
+    from mnistzoo.weights import read_metadata
+
+    told = read_metadata(path)
+    name, classes = told.get("model"), told.get("classes", DIGITS)
+    if not isinstance(name, str):
+        raise ModelError(
+            f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
+            "takes it"
+        )
+    count = len(classes) if isinstance(classes, list) else _CLASSES
+    return name, _evaluating(_load_own(name, path, count))
+
+
+def is_file(model: str) -> bool:
+    """Say whether a command means a file, not the name of a model."""
+    return model.lower().endswith((".onnx", ".safetensors", ".pt", ".pth"))
+
+
+def _open_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> Any:
+    from mnistzoo.runtime import Predictor
+    from mnistzoo.weights import read_onnx
+
+    if sha256 is None:
+        return Predictor(path)
+    return Predictor(read_onnx(path, sha256))
+
+
+def _load_own(name: str, weights: str | os.PathLike[str], classes: int) -> Any:
+    from mnistzoo.weights import load_weights
+
+    if os.fspath(weights).endswith(".onnx"):
+        return _open_onnx(weights)
+    model = create_model(name, num_classes=classes)
+    load_weights(model, weights)
     return model
 
 
-def _load(name: str, weights: str | os.PathLike[str] | None = None) -> "nn.Module":
+def _load_shipped(data: "Dataset", name: str) -> Any:
     from mnistzoo.weights import load_weights
 
     registration = get_registration(name)
     spec = registration.spec
-    if weights is None and spec.members:
-        model = build(registration, _load)
+    if spec.members:
+        model = build(registration, functools.partial(_load_shipped, data))
         _require_declared_size(model, registration)
         return model
-    model = create_model(name)
-    if weights is None:
-        path = weights_path(spec)
-        assert spec.weights is not None  # weights_path raised if so
-        load_weights(model, path, spec.weights.sha256)
-    else:
-        load_weights(model, weights)
+    shipped = weights_of(spec, data)
+    path = weights_path(spec, shipped)
+    if path.suffix == ".onnx":
+        return _open_onnx(path, shipped.sha256)
+    model = create_model(name, num_classes=len(data.classes))
+    load_weights(model, path, shipped.sha256)
     return model
 
 
-def weights_size(spec: ModelSpec) -> int:
-    """Return how many bytes of shipped weights a model loads, those of its members included.
+def weights_files(spec: ModelSpec, data: "Dataset") -> dict[str, Path]:
+    """Return the files of shipped weights that a model loads, by the name of whose they are.
+
+    Those are its own or, for a model that is made of others, its members'.
 
     Raises:
         ModelError: if some are missing.
     """
     if spec.members:
-        return sum(weights_size(get_spec(member)) for member in spec.members)
-    return weights_path(spec).stat().st_size
+        members = map(get_spec, spec.members)
+        return {each.name: weights_path(each, weights_of(each, data)) for each in members}
+    return {spec.name: weights_path(spec, weights_of(spec, data))}
 
 
-def weights_path(spec: ModelSpec) -> Path:
-    """Return the file with the weights that a model's plugin ships.
+def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
+    """Return the shipped weights that were trained on a data set, or on one that serves for it.
 
     Raises:
-        ModelError: if it ships none.
+        ModelError: if the plugin ships none.
     """
-    if spec.weights is None:
-        raise ModelError(
-            f"model {spec.name!r} ships no weights; `mnistzoo compare --train {spec.name}` trains "
-            f"it now, and `mnistzoo train {spec.name}` saves weights for `evaluate --weights`"
-        )
-    folder = _module_file(spec).parent
-    path = folder / spec.weights.file
+    for name in (data.spec.name, data.spec.weights_from):
+        if shipped := spec.weights_for(name):
+            return shipped
+    option = "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
+    raise _no_weights(spec, f" trained on {data.name}" if spec.weights or option else "", option)
+
+
+def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelError:
+    return ModelError(
+        f"model {spec.name!r} ships no weights{trained}; `mnistzoo compare --train {spec.name}"
+        f"{option}` trains it now, and `mnistzoo train {spec.name}{option}` saves weights for "
+        "`evaluate --weights`"
+    )
+
+
+def weights_path(spec: ModelSpec, weights: Weights | None = None) -> Path:
+    """Return the file with weights that a model's plugin ships.
+
+    Args:
+        spec: of the model.
+        weights: some that it declares; the first ones, if none are given.
+
+    Raises:
+        ModelError: if there are none, or the file is not inside the package.
+    """
+    weights = weights or spec.weights
+    if weights is None:
+        raise _no_weights(spec)
+    folder = module_folder(spec)
+    path = folder / weights.file
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"model {spec.name!r}: {path} leads out of its package; ship the file")
     return path
+
+
+def module_folder(spec: ModelSpec) -> Path:
+    """Return the folder of the module with the model's factory, beside which its weights lie.
+
+    Raises:
+        ModelError: if the module cannot be found.
+    """
+    return _module_file(spec).parent
 
 
 def _module_file(spec: ModelSpec) -> Path:

@@ -1,5 +1,6 @@
 """Fields of a recipe that got another value, found and said."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,10 @@ def changed_fields(recipe: Recipe, changed: Recipe) -> dict[str, Any]:
 
 def as_settings(overrides: Mapping[str, Any]) -> list[str]:
     """Return values of a recipe's fields as ``--set`` takes them: ``epochs=1``."""
-    return [
-        f"{name}={value if isinstance(value, str) else str(value).removesuffix('.0').lower()}"
-        for name, value in overrides.items()
-    ]
+    return [f"{name}={_as_text(value)}" for name, value in overrides.items()]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps(value, separators=(",", ":"))
+    return value if isinstance(value, str) else str(value).removesuffix(".0").lower()

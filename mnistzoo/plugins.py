@@ -11,11 +11,13 @@ import importlib.metadata
 import inspect
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
+from typing import NamedTuple
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -23,11 +25,14 @@ from packaging.utils import canonicalize_name
 
 from mnistzoo import hookspecs
 from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, describe, format_traceback, one_line, reason
 from mnistzoo.missing import hidden_module
+from mnistzoo.mnist import DATASETS
 from mnistzoo.spec import ModelSpec
 
 GROUP = "mnistzoo"
+OWN_LOGS = ("csv", "tensorboard")
 
 _log = logging.getLogger("mnistzoo")
 
@@ -46,7 +51,9 @@ class Plugin:
         entry_point: the module that the entry point names; empty if the file of entry points is
             malformed.
         location: the file that was imported, or else the folder of the distribution.
-        specs: what it registered; empty if it failed or is switched off.
+        specs: the models that it registered; empty if it failed or is switched off.
+        datasets: the data sets, likewise.
+        logs: the kinds of logs that it registered, likewise, and their factories.
         error: why it failed, in one line; empty if it did not.
         traceback: of the failure, whole.
         enabled: False if ``MNISTZOO_PLUGINS`` switches it off.
@@ -57,6 +64,8 @@ class Plugin:
     entry_point: str
     location: str = ""
     specs: tuple[ModelSpec, ...] = ()
+    datasets: tuple[DatasetSpec, ...] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     traceback: str = ""
     enabled: bool = True
@@ -77,23 +86,24 @@ _registered: list[Plugin] = []
 
 
 def register_plugin(plugin: object, name: str) -> None:
-    """Register a module or object that implements the hook, for this process only.
+    """Register a module or object that implements a hook, for this process only.
 
     For notebooks and tests; an installed plugin needs an entry point instead.
 
     Args:
-        plugin: has a function ``register_models`` marked with ``hookimpl``.
+        plugin: has a function ``register_models`` or ``register_datasets``, or both, marked with
+            ``hookimpl``.
         name: stands in messages where an installed plugin has its distribution.
 
     Raises:
-        PluginError: if its hook fails.
+        PluginError: if a hook fails.
     """
     try:
-        specs = call_hook(plugin)
+        registered = call_hooks(plugin)
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
-    _registered.append(Plugin(one_line(name), "", _IN_PROCESS, specs=specs))
+    _registered.append(Plugin(one_line(name), "", _IN_PROCESS, **registered._asdict()))
 
 
 def unregister_plugin(name: str) -> None:
@@ -182,12 +192,13 @@ def _load(
         return dataclasses.replace(_plugin(distribution, entry_point.value), enabled=False)
     try:
         _require_this_version(distribution)
-        specs = call_hook(entry_point.load())
+        registered = call_hooks(entry_point.load())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the zoo
         return _failed(distribution, entry_point.value, error, _why(error))
-    return dataclasses.replace(_plugin(distribution, entry_point.value), specs=specs)
+    plugin = _plugin(distribution, entry_point.value)
+    return dataclasses.replace(plugin, **registered._asdict())
 
 
 def _read(distribution: importlib.metadata.Distribution, file: str) -> str:
@@ -269,33 +280,77 @@ def unloaded(distribution: importlib.metadata.Distribution) -> Plugin:
     return _plugin(distribution, "")
 
 
-def call_hook(plugin: object) -> tuple[ModelSpec, ...]:
-    """Return what a plugin registers; whatever its hook raises is raised."""
+class Registered(NamedTuple):
+    """What the hooks of a plugin register; see :class:`Plugin`."""
+
+    specs: tuple[ModelSpec, ...]
+    datasets: tuple[DatasetSpec, ...]
+    logs: Mapping[str, str]
+
+
+def call_hooks(plugin: object) -> Registered:
+    """Return what a plugin registers.
+
+    Whatever one of its hooks raises is raised, and then nothing of it counts.
+    """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
-        raise TypeError("it implements no hook; mark its register_models with @mnistzoo.hookimpl")
-    specs: list[ModelSpec] = []
+        raise TypeError(
+            "it implements no hook; mark its register_models, register_datasets or register_logs "
+            "with @mnistzoo.hookimpl"
+        )
+    models: list[ModelSpec] = []
+    datasets: list[DatasetSpec] = []
+    logs: dict[str, str] = {}
 
-    def register(spec: ModelSpec) -> None:
+    def register_model(spec: ModelSpec) -> None:
         if type(spec) is not ModelSpec:  # what a class of the plugin's own answers may change
             raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
-        taken = {name for known in specs for name in known.names}
-        if twice := taken.intersection(spec.names):
-            raise ValueError(f"it registers the name {min(twice)!r} twice")
-        specs.append(copy.deepcopy(spec))  # the plugin may go on changing its own
+        _require_new(spec.names, {name for known in models for name in known.names})
+        models.append(copy.deepcopy(spec))  # the plugin may go on changing its own
 
-    returned = manager.hook.register_models(register=register)
-    for each in returned:
-        if inspect.iscoroutine(each):
-            each.close()
-        raise TypeError(
-            f"its register_models returns a {type(each).__name__}; write a plain function that "
-            "calls register(spec) and returns nothing"
-        )
-    return tuple(specs)
+    def register_dataset(spec: DatasetSpec) -> None:
+        if type(spec) is not DatasetSpec:
+            raise TypeError(f"register() takes a DatasetSpec, not {type(spec).__name__}")
+        if spec.name in (own := [each.name for each in DATASETS]):
+            raise ValueError(f"the data sets {' and '.join(own)} are mnistzoo's own")
+        _require_new((spec.name,), {known.name for known in datasets})
+        datasets.append(copy.deepcopy(spec))
+
+    def register_log(kind: str, factory: str) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
+            raise ValueError(f"the kind of log {kind!r} is not made of a-z, 0-9 and _")
+        if not re.fullmatch(r"[\w.]+:[\w.]+", factory):
+            raise ValueError(
+                f"the factory {factory!r} of the log {kind} is not like 'package.module:callable'"
+            )
+        if kind in OWN_LOGS:
+            raise ValueError(f"the logs {' and '.join(OWN_LOGS)} are mnistzoo's own")
+        if kind in logs:
+            raise ValueError(f"it registers the log {kind!r} twice")
+        logs[kind] = factory
+
+    for hook, function in (
+        ("register_models", register_model),
+        ("register_datasets", register_dataset),
+        ("register_logs", register_log),
+    ):
+        for returned in getattr(manager.hook, hook)(register=function):
+            if inspect.iscoroutine(returned):
+                returned.close()
+            raise TypeError(
+                f"its {hook} returns a {type(returned).__name__}; write a plain function that "
+                "calls register() and returns nothing"
+            )
+    return Registered(tuple(models), tuple(datasets), logs)
+
+
+def _require_new(names: tuple[str, ...], taken: set[str]) -> None:
+    if twice := taken.intersection(names):
+        raise ValueError(f"it registers the name {min(twice)!r} twice")
 
 
 @dataclass(frozen=True)

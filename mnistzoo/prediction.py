@@ -1,14 +1,16 @@
 """What a model says of a picture: the digits, how sure it is of each, and what to doubt."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
+from mnistzoo.pictures.touching import cuts, may_touch
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -19,6 +21,7 @@ _MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x1
 _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have more
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
+_CLEARLY_MORE = 0.05  # confidence in two digits than in one
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,22 @@ class Prediction:
 
     Attributes:
         digit: the class with the highest probability.
+        label: its name.
         confidence: its probability, 0 to 1.
         probabilities: of all classes.
         runner_up: the class with the second highest.
+        runner_up_label: its name.
         doubt: why this may be wrong, a sentence; None if nothing speaks against it.
         image: uint8 ``(28, 28)``, 255 ink, as the model sees it.
         box: left, top, right, bottom in pixels of the upright picture.
     """
 
     digit: int
+    label: str
     confidence: float
     probabilities: tuple[float, ...]
     runner_up: int
+    runner_up_label: str
     doubt: str | None
     image: NDArray[np.uint8] = dataclasses.field(repr=False, compare=False)
     box: tuple[int, int, int, int]
@@ -47,8 +54,10 @@ class Prediction:
         """Return all of it but the image, as JSON can hold it."""
         return {
             "digit": self.digit,
+            "label": self.label,
             "confidence": self.confidence,
             "runner_up": self.runner_up,
+            "runner_up_label": self.runner_up_label,
             "runner_up_confidence": self.probabilities[self.runner_up],
             "probabilities": list(self.probabilities),
             "doubt": self.doubt,
@@ -72,8 +81,8 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """The digits in one word, such as ``1407``."""
-        return "".join(str(each.digit) for each in self.predictions)
+        """The digits in one word, such as ``1407``; longer names of classes with blanks between."""
+        return text_of(self.predictions)
 
     @property
     def one(self) -> Prediction:
@@ -87,31 +96,94 @@ class Reading:
         return dataclasses.replace(prediction, doubt=doubt)
 
 
-def read(picture: Source, classify: Classify) -> Reading:
+def text_of(predictions: Sequence[Prediction]) -> str:
+    """Return what is written there, in one word where the names of the classes are characters."""
+    labels = [each.label for each in predictions]
+    return ("" if max(map(len, labels)) == 1 else " ").join(labels)
+
+
+def read(picture: Source, classify: Classify, labels: Sequence[str] = DIGITS) -> Reading:
     """Return the digits on a picture.
 
     Args:
         picture: a path, the bytes of a file, a Pillow image or an array.
         classify: from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+        labels: the names of the C classes.
 
     Raises:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    decoded, found = digits_on(picture)
+    return read_by_all(picture, [classify], [labels])[0]
+
+
+def read_by_all(
+    picture: Source,
+    classifiers: Sequence[Classify],
+    labels: Sequence[Sequence[str]],
+    *,
+    drawing: bool = False,
+) -> list[Reading]:
+    """Return what each of several models says of a picture, which is searched once.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array.
+        classifiers: each from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
+        labels: of each classifier the names of its C classes.
+        drawing: all that is on the picture is one digit.
+
+    Raises:
+        PictureError: if the picture cannot be decoded, or shows no digit.
+        OSError: if the file cannot be read.
+    """
+    decoded, found = digits_on(picture, drawing=drawing)
+    return [
+        _reading(decoded, found if drawing else _parted(found, classify), classify, names)
+        for classify, names in zip(classifiers, labels, strict=True)
+    ]
+
+
+def _reading(decoded: Picture, found: Found, classify: Classify, labels: Sequence[str]) -> Reading:
     images = np.stack([normalise(digit.ink) for digit in found.digits])
     probabilities = classify(images)
     predictions = [
-        _prediction(digit, image, each, found, decoded.scale)
+        _prediction(digit, image, each, labels, found, decoded.scale)
         for digit, image, each in zip(found.digits, images, probabilities, strict=True)
     ]
     return Reading(decoded, found, predictions, found.main)
+
+
+def _parted(found: Found, classify: Classify) -> Found:
+    """Return the digits with those cut apart that are too wide for one and read better as two."""
+    digits: list[Digit] = []
+    main = found.main
+    for place, digit in enumerate(found.digits):
+        parts = _parts(digit, classify)
+        digits += parts
+        main += (len(parts) - 1) * (place < found.main)
+    return dataclasses.replace(found, digits=digits, main=main)
+
+
+def _parts(digit: Digit, classify: Classify) -> list[Digit]:
+    pairs = cuts(digit) if may_touch(digit) else []
+    if not pairs:
+        return [digit]
+    readings = [digit, *(half for pair in pairs for half in pair)]
+    confidences = classify(np.stack([normalise(each.ink) for each in readings])).max(axis=1)
+    # A pair is as good as the worse of its halves.
+    of_pairs = confidences[1:].reshape(-1, 2).min(axis=1)
+    best = int(of_pairs.argmax())
+    height, width = digit.ink.shape
+    if width < _MOST_WIDTH * height and of_pairs[best] < confidences[0] + _CLEARLY_MORE:
+        return [digit]
+    return [part for half in pairs[best] for part in _parts(half, classify)]
 
 
 def _prediction(
     digit: Digit,
     image: NDArray[np.uint8],
     probabilities: NDArray[np.float32],
+    labels: Sequence[str],
     found: Found,
     scale: float,
 ) -> Prediction:
@@ -120,9 +192,11 @@ def _prediction(
     left, top, right, bottom = (round(side * scale) for side in digit.box)
     return Prediction(
         digit=best,
+        label=labels[best],
         confidence=confidence,
         probabilities=tuple(map(float, probabilities)),
         runner_up=runner_up,
+        runner_up_label=labels[runner_up],
         doubt=_doubt_of_place(digit, found) or doubt(image, confidence),
         image=image,
         box=(left, top, right, bottom),

@@ -1,12 +1,16 @@
-"""From a name to what a plugin registered: ``list_models``, ``get_spec``, ``get_recipe``."""
+"""From a name to what a plugin registered, of models and of data sets."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from mnistzoo._version import __version__
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
-from mnistzoo.plugins import Plugin, load_plugins
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.mnist import DATASETS
+from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Recipe
 
 
 class ModelError(MnistzooError):
@@ -28,7 +32,18 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Registry:
+class DatasetRegistration:
+    """A data set and the plugin that registered it."""
+
+    spec: DatasetSpec
+    plugin: Plugin
+
+
+R = TypeVar("R", Registration, DatasetRegistration)
+
+
+@dataclass(frozen=True)
+class Registry(Generic[R]):
     """What each name stands for; of several claimants none has it, whatever their order.
 
     Attributes:
@@ -37,63 +52,53 @@ class Registry:
         failed: the plugins that failed to load.
     """
 
-    registrations: Mapping[str, Registration]
-    conflicts: Mapping[str, list[Registration]]
+    registrations: Mapping[str, R]
+    conflicts: Mapping[str, list[R]]
     failed: Sequence[str] = ()
 
-    def get(self, name: str) -> Registration:
-        """Return the model with this name or alias, and its plugin.
-
-        Raises:
-            UnknownNameError: if no model has the name.
-            ModelError: if more than one has it.
-        """
-        if name in self.registrations:
-            return self.registrations[name]
-        for contested, claimants in self.conflicts.items():
-            if any(name in claimant.spec.names for claimant in claimants):
-                raise ModelError(describe_conflict(contested, claimants))
-        hint = f"{near} " if (near := suggestion(name, self.registrations)) else ""
-        because = f" ({', '.join(self.failed)} failed to load)" if self.failed else ""
-        raise UnknownNameError(
-            f"there is no model {name!r}{because}; {hint}`mnistzoo models` lists those installed"
-        )
-
     def names(self, pattern: str = "*") -> list[str]:
-        """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
+        """Return the sorted names, no aliases, that match a shell pattern such as ``"res*"``."""
         return sorted(
             name
             for name, registration in self.registrations.items()
             if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
         )
 
-    def all_models(self, *, trainable: bool = False) -> list[str]:
-        """Return the sorted names of all models, or of those that have recipes.
 
-        Raises:
-            ModelError: if there is none.
-        """
-        names = [name for name in self.names() if self.get(name).spec.recipes or not trainable]
-        if not names:
-            raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
-        return names
+def registry(plugins: Sequence[Plugin] | None = None) -> Registry[Registration]:
+    """Return the models of plugins; by default of all, which are loaded in this process."""
+    found = load_plugins() if plugins is None else plugins
+    return _registry(
+        (
+            (name, Registration(spec, plugin))
+            for plugin in found
+            for spec in plugin.specs
+            for name in spec.names
+        ),
+        [plugin.provider for plugin in found if plugin.error],
+    )
 
 
-def registry(plugins: Iterable[Plugin] | None = None) -> Registry:
-    """Return what plugins have registered: by default all, which are loaded in this process."""
-    claims: dict[str, list[Registration]] = {}
-    found = load_plugins() if plugins is None else tuple(plugins)
-    for plugin in found:
-        for spec in plugin.specs:
-            for name in spec.names:
-                claims.setdefault(name, []).append(Registration(spec, plugin))
-    conflicts = {name: claimants for name, claimants in claims.items() if len(claimants) > 1}
+def dataset_registry() -> Registry[DatasetRegistration]:
+    """Return mnistzoo's own data sets and those that the plugins that are loaded now registered."""
+    own = Plugin("mnistzoo", __version__, "mnistzoo.mnist", datasets=DATASETS)
+    return _registry(
+        (spec.name, DatasetRegistration(spec, plugin))
+        for plugin in (own, *load_plugins())
+        for spec in plugin.datasets
+    )
+
+
+def _registry(claims: Iterable[tuple[str, R]], failed: Sequence[str] = ()) -> Registry[R]:
+    by_name: dict[str, list[R]] = {}
+    for name, claimant in claims:
+        by_name.setdefault(name, []).append(claimant)
+    conflicts = {name: claimants for name, claimants in by_name.items() if len(claimants) > 1}
     registrations = {
         name: claimants[0]
-        for name, claimants in claims.items()
+        for name, claimants in by_name.items()
         if name not in conflicts and claimants[0].spec.name not in conflicts
     }
-    failed = [plugin.provider for plugin in found if plugin.error]
     return Registry(registrations, conflicts, failed)
 
 
@@ -108,11 +113,21 @@ def all_models(*, trainable: bool = False) -> list[str]:
     Raises:
         ModelError: if there is none.
     """
-    return registry().all_models(trainable=trainable)
+    return trainable_or_all(registry(), trainable=trainable)
 
 
-def best_model() -> str:
-    """Return the name of the model with the highest declared accuracy on the test set.
+def trainable_or_all(known: Registry[Registration], *, trainable: bool) -> list[str]:
+    """Return what :func:`all_models` does, of these models."""
+    names = [
+        name for name in known.names() if known.registrations[name].spec.recipes or not trainable
+    ]
+    if not names:
+        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+    return names
+
+
+def best_model(dataset: str = DEFAULT_DATASET) -> str:
+    """Return the name of the model with the highest declared accuracy on a data set's test images.
 
     Raises:
         ModelError: if none ships weights.
@@ -120,7 +135,7 @@ def best_model() -> str:
     accuracies = {
         name: metrics.get("test_accuracy", 0.0)
         for name in list_models()
-        if (metrics := get_spec(name).declared_metrics)
+        if (metrics := get_spec(name).metrics_on(dataset))
     }
     if not accuracies:
         raise ModelError(
@@ -147,10 +162,37 @@ def get_registration(name: str) -> Registration:
         UnknownNameError: if no model has the name.
         ModelError: if more than one has it.
     """
-    return registry().get(name)
+    return find(registry(), name)
 
 
-def describe_conflict(name: str, claimants: list[Registration]) -> str:
+def find(known: Registry[Registration], name: str) -> Registration:
+    """Return what :func:`get_registration` does, of these models."""
+    if name in known.registrations:
+        return known.registrations[name]
+    for contested, claimants in known.conflicts.items():
+        if any(name in claimant.spec.names for claimant in claimants):
+            raise ModelError(describe_conflict(contested, claimants))
+    because = f" ({', '.join(known.failed)} failed to load)" if known.failed else ""
+    raise UnknownNameError(
+        f"there is no model {name!r}{because}; {hint(name, known.registrations)}"
+        "`mnistzoo models` lists those installed"
+    )
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return a question for the nearest known name, to stand before what else can be done."""
+    return f"{near} " if (near := suggestion(name, known)) else ""
+
+
+def because_of_failures() -> str:
+    """Return in brackets which plugins failed to load; empty if none did."""
+    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
+    return f" ({', '.join(failed)} failed to load)" if failed else ""
+
+
+def describe_conflict(
+    name: str, claimants: Sequence[Registration] | Sequence[DatasetRegistration]
+) -> str:
     """Return the sentence that names all who claim a name."""
     providers = " and ".join(sorted(claimant.plugin.provider for claimant in claimants))
     return (
@@ -178,6 +220,27 @@ def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
         )
     if name not in spec.recipes:
         known = ", ".join(sorted(spec.recipes))
-        hint = f"{near} " if (near := suggestion(name, spec.recipes)) else ""
-        raise UnknownNameError(f"model {spec.name!r} has no recipe {name!r}; {hint}it has: {known}")
+        raise UnknownNameError(
+            f"model {spec.name!r} has no recipe {name!r}; {hint(name, spec.recipes)}it has: {known}"
+        )
     return spec.recipes[name]
+
+
+def log_factory(kind: str) -> tuple[str, Plugin]:
+    """Return the factory of a kind of log, and the plugin that registered it.
+
+    Raises:
+        UnknownNameError: if no plugin registered the kind.
+        ModelError: if more than one did.
+    """
+    found = [(plugin.logs[kind], plugin) for plugin in load_plugins() if kind in plugin.logs]
+    if not found:
+        known = sorted({*OWN_LOGS, *(each for plugin in load_plugins() for each in plugin.logs)})
+        raise UnknownNameError(f"there is no log {kind!r}; take one of {', '.join(known)}")
+    if len(found) > 1:
+        providers = " and ".join(sorted(plugin.provider for _, plugin in found))
+        raise ModelError(
+            f"the log {kind!r} is claimed by {providers}; uninstall all but one, or switch one off "
+            "with MNISTZOO_PLUGINS=-DISTRIBUTION"
+        )
+    return found[0]

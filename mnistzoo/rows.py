@@ -1,7 +1,12 @@
 """The rows of a comparison: what is measured of one model, and how."""
 
+import contextlib
 import dataclasses
+import functools
+import hashlib
 import logging
+import math
+import os
 import statistics
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
-from mnistzoo.evaluation import Evaluation, evaluate
+from mnistzoo.errors import MnistzooError
+from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
+from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
-from mnistzoo.models import load_model, weights_size
-from mnistzoo.registry import Registration, get_recipe, get_registration
+from mnistzoo.models import is_file, load_file, load_model, weights_files
+from mnistzoo.provenance import Provenance
+from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import wilson_interval
@@ -30,7 +39,7 @@ from mnistzoo.training import (
     run_training,
 )
 from mnistzoo.training.progress import TrainingProgress
-from mnistzoo.weights import save_weights, to_bytes
+from mnistzoo.weights import read_metadata, save_weights, to_bytes
 
 LARGE_BATCH = 256
 FEW_IMAGES = 5  # which show whether a model keeps the contract
@@ -71,18 +80,27 @@ class Measurement:
     """What was measured of one model; None for what was not had: see the error of its row.
 
     Attributes:
-        evaluations: on the test set, one a seed; of shipped weights one.
+        evaluations: on the test set, one a seed; of shipped weights one, or five where the model
+            draws random numbers in it.
         seeds: of the training runs, in the order of the evaluations.
         histories: the epochs of each run.
         seed_failed: a run failed, so there is no mean: one over the others would flatter the model.
         train_seconds: of one run; with several seeds the mean, of runs that may have shared the
             machine with one another.
         train_threads: that a run computed with.
+        params: numbers that the model holds: a module's parameters, those of an ONNX graph, or what
+            another classifier has learned.
+        buffers: numbers that a module's saved buffers hold besides.
+        runtime: that computes the logits, such as ``"PyTorch"`` or ``"ONNX Runtime"``.
         multiply_adds: for one image.
         file_bytes: size of its weights as safetensors.
         latency_us: median for one image.
         latency_256_us: median for a batch of 256.
         latency_threads: that the latencies were taken with.
+        weights_sha256: of the shipped files, by the name of the model, which may be a member of
+            this one; of weights trained now, by their seed, as safetensors without metadata.
+        provenance: of the weights, of the first seed if there are several; None where their file
+            does not tell, as in a format other than ours.
     """
 
     evaluations: Sequence[Evaluation] = ()
@@ -91,11 +109,16 @@ class Measurement:
     seed_failed: bool = False
     train_seconds: float | None = None
     train_threads: int | None = None
+    params: int | None = None
+    buffers: int | None = None
+    runtime: str = "PyTorch"
     multiply_adds: int | None = None
     file_bytes: int | None = None
     latency_us: float | None = None
     latency_256_us: float | None = None
     latency_threads: int | None = None
+    weights_sha256: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] | None = None
 
     @property
     def accuracies(self) -> list[float] | None:
@@ -120,18 +143,25 @@ class Measurement:
 
     @property
     def accuracy_sd(self) -> float | None:
-        """The sample standard deviation over the seeds; None for one seed."""
+        """The sample standard deviation over the evaluations; None for one."""
         if self.accuracy is None or len(self.evaluations) == 1:
             return None
         return statistics.stdev(each.accuracy for each in self.evaluations)
 
     @property
-    def per_class_accuracy(self) -> list[float] | None:
-        """Of the ten digits, 0 to 1; with several seeds the means."""
+    def predictive_entropy(self) -> float | None:
+        """The mean over the images, in nats, of a model that draws random numbers; else None."""
+        if self.seeds is not None or len(self.evaluations) < 2:
+            return None
+        return float(RepeatedEvaluation(list(self.evaluations)).predictive_entropy.mean())
+
+    @property
+    def per_class_accuracy(self) -> list[float | None] | None:
+        """Of each class, 0 to 1; with several seeds the means; None of one without images."""
         if self.accuracy is None:
             return None
         shares = np.array([each.per_class_accuracy for each in self.evaluations], float)
-        return shares.mean(0).tolist()
+        return [None if math.isnan(share) else share for share in shares.mean(0).tolist()]
 
 
 @dataclass(frozen=True)
@@ -139,22 +169,24 @@ class Row:
     """One model of a comparison.
 
     Attributes:
-        name: of the model.
-        provider: the distribution that registered it.
+        name: of the model, or the path of a file.
+        provider: the distribution that registered it; empty for a file.
         version: of the distribution.
-        params: its parameters.
+        params: its parameters; None where they could not be counted.
         measurement: None if nothing was had.
         error: why figures are missing, in one sentence; those that were had before are there. With
             some seeds missing after an interruption, the accuracy is that of the others.
+        summary: of the architecture, in one sentence.
         benchmarks: name to figure; see :class:`mnistzoo.benchmarks.Benchmarks`.
     """
 
     name: str
     provider: str
     version: str
-    params: int
+    params: int | None
     measurement: Measurement | None = None
     error: str | None = None
+    summary: str = ""
     benchmarks: Mapping[str, float] | None = None
 
     @property
@@ -169,7 +201,10 @@ class Row:
             "name": self.name,
             "provider": self.provider,
             "version": self.version,
+            "summary": self.summary,
             "params": self.params,
+            "buffers": found.buffers,
+            "runtime": found.runtime,
             "multiply_adds": found.multiply_adds,
             "file_bytes": found.file_bytes,
             "accuracy": found.accuracy,
@@ -177,6 +212,7 @@ class Row:
             "accuracy_sd": found.accuracy_sd,
             "seeds": found.seeds,
             "accuracies": found.accuracies,
+            "predictive_entropy": found.predictive_entropy,
             "per_class_accuracy": found.per_class_accuracy,
             "train_seconds": found.train_seconds,
             "train_threads": found.train_threads,
@@ -185,6 +221,9 @@ class Row:
             "latency_threads": found.latency_threads,
             "error": self.error,
             "benchmarks": None if self.benchmarks is None else dict(self.benchmarks),
+            "evaluation": None if found.accuracy is None else found.evaluations[0].to_dict(),
+            "weights_sha256": dict(found.weights_sha256),
+            "provenance": found.provenance,
             "history": None
             if found.histories is None
             else [[dataclasses.asdict(epoch) for epoch in history] for history in found.histories],
@@ -205,7 +244,7 @@ def measurements(
     So the last one holds all, and a failure, or Ctrl-C, takes nothing away of those before.
 
     Args:
-        name: of the model.
+        name: of the model, or the path of a file; see :func:`mnistzoo.models.load_file`.
         data: as :func:`mnistzoo.compare` takes it.
         train: trains the model now; without it its shipped weights are used.
         device: to compute on.
@@ -216,32 +255,102 @@ def measurements(
         MnistzooError: if the model cannot be created, loaded, trained or timed.
         OSError: if its weights cannot be read.
     """
-    registration = get_registration(name)
-    spec = registration.spec
     if train is None:
         if show_progress:
-            _log.info("evaluating and timing %s", spec.name)
-        model = load_model(spec.name)
-        require_contract(model, _few_images(data))
-        found = Measurement([evaluate(model, data.test, device=device)])
+            _log.info("evaluating and timing %s", name)
+        of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
+        stochastic = bool(of) and get_spec(of).stochastic
+        _require_contract(model, data, device, repeatable=not stochastic)
+        found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
         yield found
-        found = dataclasses.replace(found, file_bytes=weights_size(spec))
+        found = with_origin(found, name, data=data)
     else:
+        registration = get_registration(name)
+        stochastic = registration.spec.stochastic
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
+    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
+        found = dataclasses.replace(found, params=count_parameters(model))
+    found = dataclasses.replace(
+        found,
+        buffers=count_buffers(model),
+        runtime=runtime_of(model),
+    )
+    yield found
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
-    if train is not None:  # now, since hours of training should not end without an accuracy
-        require_contract(model, _few_images(data))
+    if train is not None:  # now: hours of training should not end without an accuracy
+        _require_contract(model, data, device, repeatable=not stochastic)
     images = data.test[:LARGE_BATCH].tensors()[0].to(device)
-    one = latency_us(model, images[:1])
+    latency = functools.partial(latency_us, model, repeatable=not stochastic)
+    one = latency(images[:1])
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
-    yield dataclasses.replace(found, latency_256_us=latency_us(model, images))
+    yield dataclasses.replace(found, latency_256_us=latency(images))
 
 
-def _few_images(data: Dataset) -> Tensor:
-    return to_input(data.test[:FEW_IMAGES].tensors()[0])
+def _require_contract(model: Any, data: Dataset, device: torch.device, *, repeatable: bool) -> None:
+    if is_module(model):
+        model.to(device)
+    images = to_input(data.test[:FEW_IMAGES].tensors()[0].to(device))
+    require_contract(model, images, len(data.classes), repeatable=repeatable)
+
+
+def _evaluations(
+    model: Any, data: Dataset, device: torch.device, *, stochastic: bool
+) -> Sequence[Evaluation]:
+    """Return one evaluation, or several of a model that draws random numbers in it."""
+    if stochastic:
+        return evaluate_repeatedly(model, data.test, device=device).evaluations
+    return [evaluate(model, data.test, device=device)]
+
+
+def row(
+    name: str,
+    registration: Registration | None,
+    measurement: Measurement | None,
+    error: str | None = None,
+) -> Row:
+    """Return what was measured of a model, or of a file, with what its plugin declares of it."""
+    spec = registration.spec if registration else None
+    params = spec.num_params if spec else None  # declared, else those that were counted
+    return Row(
+        name=name,
+        provider=registration.plugin.distribution if registration else "",
+        version=registration.plugin.version if registration else "",
+        params=measurement.params if params is None and measurement else params,
+        measurement=measurement,
+        error=error,
+        summary=spec.summary if spec else "",
+    )
+
+
+def with_origin(
+    measurement: Measurement,
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    data: Dataset,
+) -> Measurement:
+    """Return it with what the files of the weights tell.
+
+    Args:
+        measurement: of weights that were not trained now.
+        name: of the model; or the path of the file that was measured.
+        weights: a file in place of the model's shipped ones.
+        data: that the model was evaluated on.
+    """
+    if weights is None and not is_file(name):
+        files = weights_files(get_spec(name), data)
+    else:
+        path = expanded(weights or name)
+        files = {path.name: path}
+    return dataclasses.replace(
+        measurement,
+        file_bytes=sum(path.stat().st_size for path in files.values()),
+        weights_sha256={whose: _sha256(path.read_bytes()) for whose, path in files.items()},
+        provenance=_provenance(*files.values()) if len(files) == 1 else None,
+    )
 
 
 def _trained(
@@ -287,7 +396,7 @@ def job_of(
         model=registration.spec.name,
         recipe=plan.recipe,
         overrides=plan.overrides | {"seed": recipe.seed},
-        dataset=data.name,
+        dataset=data.reference,
         data_dir=data.data_dir,
         final=plan.final,
         device=str(device),
@@ -303,7 +412,25 @@ def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measuremen
         histories=[result.history for result, _ in ordered],
         train_seconds=statistics.mean(result.seconds for result, _ in ordered),
         train_threads=ordered[0][0].provenance.train_threads,
+        weights_sha256={
+            f"seed {seed}": _sha256(to_bytes(runs[seed][0].model, {})) for seed in sorted(runs)
+        },
+        provenance=ordered[0][0].provenance.to_dict(),
     )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _provenance(weights: Path) -> dict[str, Any] | None:
+    """Return what a file of weights tells of their training; None if it does not."""
+    if weights.suffix != ".safetensors":
+        return None
+    try:
+        return Provenance.from_dict(read_metadata(weights)).to_dict()
+    except ValueError:
+        return None
 
 
 def save_run(

@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
+import json
 import os
 import re
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
-from mnistzoo.missing import hidden_module
+from mnistzoo.missing import INSTALL_ONNX, hidden_module
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
     from mnistzoo.prediction import Prediction
+    from mnistzoo.provenance import Provenance
 
 _INPUT_SHAPE = [1, 28, 28]
-_OUTPUT_SHAPE = [10]
 _MOST_THREADS = 1_024
 # Of the two runs that try out a file.
 _MOST_SECONDS = 60
@@ -29,11 +30,11 @@ _MOST_MEMORY = 2**30
 
 
 class OnnxFileError(MnistzooError):
-    """A file is no ONNX model of digits, or ONNX Runtime is not installed."""
+    """A file is no ONNX model of such images, or ONNX Runtime is not installed."""
 
 
 class Predictor:
-    """A digit classifier from an ONNX file, such as ``mnistzoo export`` writes.
+    """A classifier from an ONNX file, such as ``mnistzoo export`` writes.
 
     It can be pickled: it keeps the file's bytes, and is opened again from them. Weights in a file
     of their own must then still lie where they lay.
@@ -45,6 +46,7 @@ class Predictor:
 
     Attributes:
         metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
+        labels: the names of the classes; without names in the file their numbers.
 
     Raises:
         OnnxFileError: if the file is no ONNX model from images to logits, or onnxruntime is not
@@ -85,6 +87,7 @@ class Predictor:
         except Exception as error:  # its own classes have no common ancestor
             raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
         self.metadata: Mapping[str, str] = metadata
+        self.labels = _labels(metadata, self._classes)
 
     def _session_of(self, onnxruntime: Any, *, trial: bool = False) -> Any:
         """Return a session; one for a trial gets a bounded memory, and folds no constants before.
@@ -113,15 +116,16 @@ class Predictor:
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if (
             [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
-            or [(each.type, each.shape[1:]) for each in outputs]
-            != [("tensor(float)", _OUTPUT_SHAPE)]
+            or [(each.type, len(each.shape)) for each in outputs] != [("tensor(float)", 2)]
+            or not isinstance(outputs[0].shape[1], int)
             or isinstance(inputs[0].shape[0], int)
         ):
             raise OnnxFileError(
                 f"{self._where} maps {_signature(inputs)} to {_signature(outputs)}, not images "
-                "float (N, 1, 28, 28) to logits (N, 10); `mnistzoo export` writes such a file"
+                "float (N, 1, 28, 28) to logits (N, C); `mnistzoo export` writes such a file"
             )
         self._input, self._outputs = inputs[0].name, [outputs[0].name]
+        self._classes: int = outputs[0].shape[1]
 
     def _try(self, onnxruntime: Any, session: Any) -> None:
         """Run a session for one image and for two, in bounded memory and time."""
@@ -156,12 +160,30 @@ class Predictor:
         self, session: Any, inputs: NDArray[np.float32], options: Any = None
     ) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = session.run(self._outputs, {self._input: inputs}, options)[0]
-        if logits.shape != (len(inputs), *_OUTPUT_SHAPE):
+        if logits.shape != (len(inputs), self._classes):
             raise OnnxFileError(
                 f"{self._where} gives logits {logits.shape} for {len(inputs)} images, not "
-                f"({len(inputs)}, 10); export its model with a batch of any size"
+                f"({len(inputs)}, {self._classes}); export its model with a batch of any size"
             )
         return logits
+
+    @property
+    def provenance(self) -> "Provenance | None":
+        """The training run that the weights come from; None where the file names none.
+
+        Raises:
+            OnnxFileError: if what the file says of it is damaged.
+        """
+        from mnistzoo.provenance import Provenance
+
+        if "provenance" not in self.metadata:
+            return None
+        try:
+            return Provenance.from_json(self.metadata["provenance"])
+        except ValueError as error:
+            raise OnnxFileError(
+                f"{self._where} does not say where its weights come from: {error}; export it again"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("_where", "_content", "_folder", "_threads")
@@ -171,16 +193,41 @@ class Predictor:
         vars(self).update(state)
         self._open()
 
-    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits ``(N, 10)`` for images float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink).
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return self._content
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the graph holds: its weights, folded batch norms, scales of int8.
+
+        Raises:
+            OnnxFileError: if onnx, which counts them, is not installed.
+        """
+        return _count(self._content)
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file."""
+        return len(self._content)
+
+    def logits(self, inputs: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits ``(N, C)``.
+
+        Args:
+            inputs: images, float32 ``(N, 1, 28, 28)``, 0 (paper) to 1 (ink); or uint8
+                ``(N, 28, 28)``, 0 to 255 (ink).
 
         Raises:
             OnnxFileError: if the model gives logits for another number of images.
         """
-        return self._run(self._session, inputs)
+        if inputs.dtype == np.uint8:
+            return self._run(self._session, as_input(cast(NDArray[np.uint8], inputs)))
+        return self._run(self._session, cast(NDArray[np.float32], inputs))
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities ``(N, 10)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
+        """Return probabilities ``(N, C)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
 
         Raises:
             ValueError: if the images are of another type or shape.
@@ -208,13 +255,13 @@ class Predictor:
         """
         from mnistzoo.prediction import read
 
-        return read(picture, self.probabilities).one
+        return read(picture, self.probabilities, self.labels).one
 
     def predict_all(self, picture: "Source") -> "list[Prediction]":
         """Return all digits on a picture, left to right, lines top to bottom."""
         from mnistzoo.prediction import read
 
-        return read(picture, self.probabilities).predictions
+        return read(picture, self.probabilities, self.labels).predictions
 
 
 def import_onnxruntime() -> Any:
@@ -249,8 +296,34 @@ def _bound_memory(onnxruntime: Any) -> None:
         onnxruntime.create_and_register_allocator(cpu, limit)
 
 
+def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
+    """Return the names of the classes that a file gives them, or else their numbers."""
+    try:
+        found = json.loads(metadata.get("labels", ""))
+    except ValueError:  # another program may put anything there
+        found = None
+    if isinstance(found, list) and len(found) == classes and all(isinstance(x, str) for x in found):
+        return tuple(map(one_line, found))
+    return tuple(map(str, range(classes)))
+
+
+def _count(content: bytes) -> int:
+    try:
+        import onnx
+    except ImportError as error:
+        raise OnnxFileError(f"counting parameters needs onnx; {INSTALL_ONNX}") from error
+    graph = onnx.load_model_from_string(content).graph
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        if node.op_type == "Constant":
+            tensors += [each.t for each in node.attribute if each.name == "value"]
+    # What is int64 are shapes, axes and indices.
+    kinds = {onnx.TensorProto.INT64, onnx.TensorProto.STRING, onnx.TensorProto.BOOL}
+    return sum(int(np.prod(each.dims)) for each in tensors if each.data_type not in kinds)
+
+
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of logits, both ``(N, 10)``."""
+    """Return the probabilities of logits, both ``(N, C)``."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 

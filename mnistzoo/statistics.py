@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 # The two-sided 95 % quantile of the normal distribution.
 _Z = 1.959964
+# The level of significance of tests that Holm adjusts.
+SIGNIFICANT = 0.05
 
 
 def wilson_interval(right: int, total: int) -> tuple[float, float]:

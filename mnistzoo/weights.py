@@ -7,14 +7,17 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mnistzoo import estimators
+from mnistzoo.classifier import is_module
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
@@ -37,32 +40,66 @@ class WeightsError(MnistzooError):
 
 
 def save_weights(
-    model: nn.Module, path: str | os.PathLike[str], metadata: Provenance | Mapping[str, Any]
+    model: Any, path: str | os.PathLike[str], metadata: Provenance | Mapping[str, Any]
 ) -> None:
     """Write a model's state dict as safetensors, whole or not at all.
 
     Args:
-        model: whose weights to write.
+        model: whose weights to write: a module, or another classifier with what it has learned.
         path: the file; one that is there is replaced.
         metadata: where the weights come from, anything that JSON can hold. :func:`read_metadata`
             returns it; in the file it stands under ``mnistzoo``.
 
     Raises:
         OSError: if the file cannot be written.
+        StateError: if what a classifier has learned is not all arrays.
     """
     payload = to_bytes(model, metadata)
     with replacing(path) as stream:
         stream.write(payload)
 
 
-def to_bytes(model: nn.Module, metadata: Provenance | Mapping[str, Any]) -> bytes:
+def to_bytes(model: Any, metadata: Provenance | Mapping[str, Any]) -> bytes:
     """Return the content of the file that :func:`save_weights` writes."""
+    told = metadata.to_dict() if isinstance(metadata, Provenance) else metadata
+    # Other libraries refuse a file that does not say whose tensors it holds.
+    facts = {"format": "pt", _METADATA_KEY: json.dumps(told, sort_keys=True)}
+    if isinstance(model, StoredWeights):
+        return model.to_bytes(facts[_METADATA_KEY])
+    if not is_module(model):
+        return estimators.to_bytes(model, facts | {"format": "np"})
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in unwrapped(model).state_dict().items()
     }
-    told = metadata.to_dict() if isinstance(metadata, Provenance) else metadata
-    return safetensors.torch.save(state, metadata={_METADATA_KEY: json.dumps(told, sort_keys=True)})
+    return safetensors.torch.save(state, metadata=facts)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The weights of a model whose code this process does not run: the content of their file."""
+
+    content: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what is no safetensors file.
+
+        Raises:
+            SafetensorError: if it is none.
+        """
+        safetensors.deserialize(self.content)
+
+    def to_bytes(self, told: str) -> bytes:
+        """Return the content with another text of metadata under ``mnistzoo``."""
+        length = int.from_bytes(self.content[:8], "little")
+        header = json.loads(self.content[8 : 8 + length])
+        metadata = header.setdefault("__metadata__", {})
+        if metadata.get(_METADATA_KEY) == told:
+            return self.content
+        metadata[_METADATA_KEY] = told
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text + self.content[8 + length :]
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -81,7 +118,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | None = None) -> None:
+def load_weights(model: Any, path: str | os.PathLike[str], sha256: str | None = None) -> None:
     """Load a file into a model; the model is changed only if everything in the file fits.
 
     A training script's file counts as what it holds: the state dict of a checkpoint, names with
@@ -89,7 +126,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
     norm's ``num_batches_tracked``, which old files lack, is then 0.
 
     Args:
-        model: whose names and shapes the file must match.
+        model: whose names and shapes the file must match; or another classifier, new.
         path: a ``.safetensors`` file, or a PyTorch state dict ``.pt`` or ``.pth``, which is read
             with ``weights_only=True``, so no code in it runs.
         sha256: that the file must have; None: any.
@@ -99,6 +136,9 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
         OSError: if it cannot be read.
     """
     path = _existing(path)
+    if not is_module(model):
+        _load_state(model, path, sha256)
+        return
     model = unwrapped(model)
     expected = model.state_dict()
     # Before any of it is read.
@@ -130,6 +170,40 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], sha256: str | N
                 f"{path} has NaN, infinite or sparse values in {name}; train it again"
             )
     model.load_state_dict(state)
+
+
+def read_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> bytes:
+    """Return the content of an ONNX file, of bounded size.
+
+    Raises:
+        WeightsError: if it is too large, or has another checksum.
+        OSError: if it cannot be read.
+    """
+    return _bounded(_existing(path), sha256)
+
+
+def _bounded(path: Path, sha256: str | None) -> bytes:
+    size = path.stat().st_size
+    if size > estimators.MOST_BYTES:
+        raise WeightsError(
+            f"{path} has {size:,} bytes, more than the {estimators.MOST_BYTES:,} that are read; "
+            "name a smaller one"
+        )
+    content = path.read_bytes()
+    if sha256 is not None:
+        _verify_sha256(path, content, sha256)
+    return content
+
+
+def _load_state(model: Any, path: Path, sha256: str | None) -> None:
+    """Load what a classifier that is no module has learned."""
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path} is no .safetensors file, which {type(model).__name__} needs")
+    content = _bounded(path, sha256)
+    try:
+        estimators.from_bytes(model, content)
+    except estimators.StateError as error:
+        raise WeightsError(f"{path}: {error}; name the model that it was trained for") from error
 
 
 def _with_names_of(expected: StateDict, state: StateDict) -> StateDict:

@@ -17,9 +17,11 @@ import click
 
 from mnistzoo import hookspecs
 from mnistzoo.cli import group
+from mnistzoo.dataset_spec import DataFile, DatasetSpec
 from mnistzoo.fields import expected, flat_name
 from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
 from mnistzoo.testing.checks import CHECKS
+from mnistzoo.testing.checks.check import GROUPS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -40,7 +42,7 @@ def current(page: Path) -> str:
     """Return the page's text with its tables as the code is now."""
     tables = {
         **{kind.__name__: recipe_table(kind) for kind in (Recipe, Augmentation, Distillation)},
-        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights)},
+        **{kind.__name__: spec_table(kind) for kind in (ModelSpec, Weights, DatasetSpec, DataFile)},
         "HOOKS": hooks_table(),
         "CHECKS": checks_table(),
         "COMMANDS": commands_table(),
@@ -88,8 +90,9 @@ def checks_table() -> str:
     for check in CHECKS.values():
         what, mend = (inspect.getdoc(check.run) or "").split("\n\nMend: ")
         what = what[0].lower() + what[1:]
-        rows.append((f"`{check.name}`", *(in_markdown(each.rstrip(".")) for each in (what, mend))))
-    return table(("check", "what it checks", "how to mend it"), rows)
+        texts = (in_markdown(each.rstrip(".")) for each in (what, mend))
+        rows.append((f"`{check.name}`", GROUPS[check.group], *texts))
+    return table(("check", "of", "what it checks", "how to mend it"), rows)
 
 
 def commands_table() -> str:
@@ -115,7 +118,7 @@ def options_table() -> str:
         if (record := option.get_help_record(context)) is not None
     }
     rows = [(f"`{option}`", in_markdown(meaning)) for option, meaning in records]
-    return table(("option", "meaning"), sorted(rows, key=lambda row: row[0].lstrip("`-")))
+    return table(("option", "meaning"), sorted(rows, key=lambda row: (row[0].lstrip("`-"), row[1])))
 
 
 def contexts() -> list[click.Context]:

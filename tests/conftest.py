@@ -19,11 +19,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
 
+import numpy as np
 import processes
 import pytest
 import safetensors.torch
 import torch
 from browser import chromium  # noqa: F401 (a fixture)
+from numpy.typing import NDArray
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
@@ -269,3 +271,17 @@ def start_cli(
         return processes.started(words, **_own_plugins(env), **pipes)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def classify() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    if "resnet" not in mnistzoo.list_models():
+        pytest.skip("the plugin mnistzoo-resnet is not installed")
+    model = mnistzoo.load_model("resnet")
+
+    def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(images[:, None].astype(np.float32) / 255))
+        return np.asarray(logits.softmax(1))
+
+    return classify

@@ -1,3 +1,4 @@
+import base64
 import csv
 import dataclasses
 import hashlib
@@ -8,13 +9,24 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from comparisons import compared
 from safetensors.torch import save_file
 from torch import nn
 from training_runs import trained
 
-from mnistzoo import ModelSpec, Recipe, Weights, evaluate, hookimpl, load_dataset, load_model
+from mnistzoo import (
+    ModelSpec,
+    Recipe,
+    Weights,
+    evaluate,
+    get_spec,
+    hookimpl,
+    load_dataset,
+    load_model,
+)
 from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison, Difference, Measurement, Row, TrainingPlan, compare
 from mnistzoo.plugins import register_plugin, unregister_plugin
@@ -23,6 +35,7 @@ from mnistzoo.report import ReportError
 from mnistzoo.report.markdown import as_markdown
 from mnistzoo.report.text import comparison_notes, comparison_table
 from mnistzoo.rows import measurements
+from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.weights import read_metadata
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
@@ -167,6 +180,59 @@ def test_neighbours_are_compared_on_the_same_images(shipped: Comparison) -> None
     assert difference.p_value < 0.001
     only = f"{difference.only_first} to {difference.only_second}"
     assert f"good than poor ({only}, p < 0.0001)" in "\n".join(comparison_notes(shipped))
+
+
+def test_all_pairs_are_compared_and_adjusted_for_their_number() -> None:
+    three = compared(["one", "two", "three"])
+    pairs = {(each.first, each.second): each for each in three.pairs}
+    names = [row.name for row in three.rows]
+    assert list(pairs) == list(itertools.combinations(names, 2))
+    right = {row.name: measured(row).evaluations[0].correct for row in three.rows}
+    raw = {pair: mcnemar(*(right[name] for name in pair)) for pair in pairs}
+    adjusted = holm([p_value for *_, p_value in raw.values()])
+    for (pair, (only_first, only_second, _)), p_value in zip(raw.items(), adjusted, strict=True):
+        found = pairs[pair]
+        assert (found.only_first, found.only_second) == (only_first, only_second)
+        assert found.p_value == p_value
+    for neighbours in three.differences:
+        assert neighbours.p_value <= pairs[neighbours.first, neighbours.second].p_value
+
+
+def test_the_gallery_holds_the_images_that_say_most(shipped: Comparison) -> None:
+    gallery = shipped.gallery
+    assert gallery is not None
+    good, poor = (measured(row).evaluations[0] for row in shipped.rows[:2])
+    missed = ~good.correct & ~poor.correct
+    assert gallery["missed_by_all"]["count"] == missed.sum()
+    assert missed[gallery["missed_by_all"]["shown"]].all()
+    only_good = good.correct & ~poor.correct
+    assert gallery["only_best"]["model"] == "good"
+    assert gallery["only_best"]["count"] == only_good.sum()
+    assert only_good[gallery["only_best"]["shown"]].all()
+    errors = gallery["confident_errors"]["poor"]
+    assert errors["count"] == (~poor.correct).sum()
+    confidence = np.where(poor.correct, 0, poor.probabilities.max(1))
+    assert confidence[errors["shown"][0]] == confidence.max()
+    for index, image in gallery["images"].items():
+        assert image["label"] == DATA.test.labels[int(index)]
+        pixels = np.frombuffer(base64.b64decode(image["pixels"]), np.uint8).reshape(28, 28)
+        assert (pixels == DATA.test.images[int(index)]).all()
+        digit, chance = image["answers"]["good"]
+        assert digit == good.predictions[int(index)]
+        assert chance == pytest.approx(good.probabilities[int(index)].max(), abs=1e-6)
+
+
+def test_the_weights_of_a_row_are_told(shipped: Comparison) -> None:
+    good = shipped.rows[0].to_dict()
+    weights = get_spec("good").weights
+    assert weights is not None
+    assert good["weights_sha256"] == {"good": weights.sha256}
+    assert good["provenance"] is None  # written by safetensors alone
+    (row,) = compare(["untrained"], DATA, train=TrainingPlan(seeds=2)).rows
+    told = row.to_dict()
+    assert list(told["weights_sha256"]) == ["seed 0", "seed 1"]
+    assert len(set(told["weights_sha256"].values())) == 2
+    assert (told["provenance"]["seed"], told["provenance"]["recipe"]["epochs"]) == (0, 1)
 
 
 def test_json_keeps_the_contract(shipped: Comparison, tmp_path: Path) -> None:
@@ -358,7 +424,7 @@ def test_a_model_named_twice_appears_once() -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("c.html", "come with a later version"), ("c.txt", "must end in .json, .csv or .md")],
+    [("c.txt", "must end in .json, .csv, .md or .html"), ("c", "must end in .json")],
 )
 def test_another_suffix_is_refused_in_one_sentence(
     name: str, says: str, shipped: Comparison, tmp_path: Path

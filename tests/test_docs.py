@@ -86,8 +86,9 @@ class Reader:
             assert text.count(old) == 1, f"{path} does not have this once:\n{old}\n{text}"
             text = text.replace(old, new)
         if "PASTE-THE-SHA-256" in text:
-            text = text.replace("PASTE-THE-SHA-256", self.outputs[-1].strip())
-            (accuracy,) = re.findall(r"test accuracy (\d+\.\d+) %", self.outputs[-2])
+            (sha256,) = re.findall(r'sha256="([0-9a-f]{64})"', self.outputs[-1])
+            text = text.replace("PASTE-THE-SHA-256", sha256)
+            (accuracy,) = re.findall(r"test accuracy (\d+\.\d+) %", self.outputs[-1])
             assert text.count("0.9812") == 1
             text = text.replace("0.9812", f"{float(accuracy) / 100:.4f}")
             assert float(accuracy) > 96

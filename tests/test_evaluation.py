@@ -47,6 +47,10 @@ def test_counts_of_a_small_example() -> None:
     assert [band.count for band in found.confidence_bands] == [0, 6, 0]
     assert [band.accuracy for band in found.confidence_bands] == [None, pytest.approx(4 / 6), None]
     assert found.expected_calibration_error == pytest.approx(0.95 - 4 / 6, abs=1e-6)
+    *empty, full = found.calibration_bins
+    assert {(each.count, each.right, each.confidence) for each in empty} == {(0, 0, None)}
+    assert (full.count, full.right) == (6, 4)
+    assert full.confidence == pytest.approx(0.95, abs=1e-6)
 
 
 @pytest.mark.parametrize(("confidence", "band"), [(0.995, 0), (0.98, 1), (0.5, 2)])
@@ -129,7 +133,7 @@ def test_a_model_in_training_mode_that_cannot_be_copied_says_what_to_do() -> Non
 )
 def test_bad_logits_are_refused(logits: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="logits"):
-        Evaluation.from_logits(logits, np.zeros(3, np.uint8))
+        Evaluation.from_logits(logits, np.zeros(3, np.uint8), tuple("0123456789"))
 
 
 class Bright(nn.Module):

@@ -22,6 +22,7 @@ from mnistzoo import (
     get_spec,
     load_dataset,
     load_model,
+    train,
 )
 from mnistzoo.export import ExportError
 from mnistzoo.inference import predict_logits
@@ -185,8 +186,41 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
     assert json.loads(facts["declared_metrics"]) == {"test_accuracy": 0.1135}
     assert float(facts["test_accuracy"]) == 0.1135
     shipped = dict(load_dataset("mnist-10k").checksums)
-    checksums = json.loads(facts["test_data_sha256"])
+    checksums = json.loads(facts["test_data"])
     assert len(checksums) == 2 and checksums.items() <= shipped.items()
+
+
+def test_where_the_weights_come_from_goes_into_the_file_and_comes_back(
+    register: Callable[..., None], linear_spec: Callable[..., ModelSpec], tmp_path: Path
+) -> None:
+    register(linear_spec("linear", weights=None), plugin="own")
+    result = train("linear", load_dataset("mnist-10k"), epochs=1)
+    weights = result.save(tmp_path / "linear.safetensors")
+    for int8 in (False, True):
+        export_onnx("linear", tmp_path / "m.onnx", weights=weights, int8=int8, force=True)
+        assert Predictor(tmp_path / "m.onnx").provenance == result.provenance
+    torch.save(result.model.state_dict(), tmp_path / "linear.pt")
+    export_onnx("linear", tmp_path / "m.onnx", weights=tmp_path / "linear.pt")
+    assert Predictor(tmp_path / "m.onnx").provenance is None
+
+    told = result.provenance.to_dict()
+    proto = onnx.load(tmp_path / "m.onnx")
+    entry = proto.metadata_props.add(key="provenance")
+    entry.value = json.dumps(told | {"dataset": "\x1b[31mred", "further": 1})
+    found = Predictor(proto.SerializeToString()).provenance
+    assert found == dataclasses.replace(result.provenance, dataset="?[31mred")
+    for damaged, says in (
+        ("{", "no JSON"),
+        ("[1]", "no JSON"),
+        ("[" * 5_000, "no JSON"),
+        ('{"model": ' * 5_000, "no JSON"),
+        (json.dumps({"model": "x" * 100_000}), r"100,013 characters"),
+        (json.dumps({"model": "x"}), "no environment, epochs_completed"),
+        (json.dumps(told | {"seed": "1", "final": 1}), "wrong kind in final, seed"),
+    ):
+        entry.value = damaged
+        with pytest.raises(MnistzooError, match=says):
+            Predictor(proto.SerializeToString()).provenance  # noqa: B018
 
 
 def test_no_batch_norm_is_left(model: Models, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_model_is_loaded_with_the_weights_of_its_members(pair: ModelSpec) -> N
 
 def test_a_model_is_created_with_untrained_members(pair: ModelSpec) -> None:
     model = mnistzoo.create_model("memberpair")
-    first, second = (member for member in model.members)  # type: ignore[union-attr]
+    first, second = (member for member in model.members)
     assert not torch.equal(first[1].weight, second[1].weight)
 
 

@@ -166,7 +166,7 @@ def test_a_factory_that_does_not_take_an_argument_is_named(
     wide: str, linear_spec: Spec, register: Register
 ) -> None:
     register(linear_spec("zootest"), linear_spec("zoowide", factory=f"{wide}:net"))
-    with pytest.raises(ModelError, match=r"^model 'zootest' of tests does not take num_classes; "):
+    with pytest.raises(ModelError, match=r"^model 'zootest' of tests is made for 10 classes, "):
         mnistzoo.create_model("zootest", num_classes=26)
     with pytest.raises(
         ModelError, match=r"'zoowide' of tests does not take depth, colour; .*:net'"

@@ -29,7 +29,7 @@ def test_speeds_are_compared_in_words_that_their_ratio_bears_out(
         OnnxFigures(1000, 0.99, 0.0, 0, latency_us, latency_us)
         for latency_us in (float32_us, int8_us)
     )
-    notes = export_notes(Export("net", "net.onnx", 20, fp32, int8, "a processor", {}))
+    notes = export_notes(Export("net", "net.onnx", 20, "mnist-10k", 10, fp32, int8, "", {}))
     assert notes[-2:] == [
         f"int8 is {says} float32 here for {images}" for images in ("1 image", "256 images")
     ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnistzoo import Augmentation, Distillation, ModelSpec, Recipe, Weights
+from mnistzoo import Augmentation, DataFile, DatasetSpec, Distillation, ModelSpec, Recipe, Weights
 from mnistzoo.spec import recipe_fields
 
 Spec = Callable[..., ModelSpec]
@@ -130,6 +130,7 @@ def test_a_model_that_is_not_trained_here_ships_weights_and_has_no_recipe(
         ("recipes", {"bad\nname": recipe()}),
         ("recipes", {"[red]": recipe()}),
         ("tags", ("\x1b[2J",)),
+        ("empty_batch", 1),
         ("expected_failures", {"onnx": ""}),
         ("expected_failures", {"onnx": "two\nlines"}),
         ("expected_failures", ("onnx",)),
@@ -226,6 +227,12 @@ def test_a_metric_from_0_to_1_is_taken(value: float) -> None:
         ("epochs", True),
         ("batch_size", 0),
         ("optimizer", "lion"),
+        ("optimizer", "Lion:"),
+        ("optimizer", None),
+        ("optimizer_arguments", 0.9),
+        ("optimizer_arguments", [("eps", 1)]),
+        ("augment", "mixup"),
+        ("augment_arguments", None),
         ("learning_rate", 0),
         ("learning_rate", -0.1),
         ("learning_rate", float("nan")),
@@ -309,6 +316,10 @@ def test_a_recipe_value_outside_its_range_is_refused(field: str, value: Any) -> 
         ("batch_size", 1),
         ("optimizer", "adamw"),
         ("optimizer", "sgd"),
+        ("optimizer", "lion_pytorch:Lion"),
+        ("optimizer_arguments", {"betas": (0.9, 0.95), "eps": 0}),
+        ("augment", "package.module:mixup"),
+        ("augment", None),
         ("learning_rate", 1e-9),
         ("weight_decay", 0),
         ("schedule", "constant"),
@@ -417,3 +428,57 @@ def test_what_a_plugin_declared_cannot_be_changed(linear_spec: Spec) -> None:
     for each, field in declared:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(each, field, getattr(each, field))
+
+
+def dataset(**changes: Any) -> DatasetSpec:
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte") * 2
+    files = tuple(DataFile(name, f"md5:{'0' * 32}") for name in names)
+    declared: dict[str, Any] = {
+        "name": "shapes",
+        "summary": "Circles and squares",
+        "classes": ("circle", "square"),
+        "train": files[:2],
+        "test": files[2:],
+        "train_images": 1200,
+        "test_images": 200,
+        "validation_size": 100,
+    }
+    return DatasetSpec(**declared | changes)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("name", name) for name in ("", "Shapes", "2d", "a b", "../mnist", 5)),
+        ("summary", "two\nlines"),
+        *(("classes", classes) for classes in (("a",), ("a", "a"), ["a", "b"], ("a", ""), "ab")),
+        ("classes", tuple(map(str, range(257)))),
+        *((files, value) for files in ("train", "test") for value in ((), ("a", "b"), [1, 2])),
+        *((count, value) for count in ("train_images", "test_images") for value in (0, 1.5)),
+        ("validation_size", 1200),
+        *(("sources", (text,)) for text in ("ftp://a/", "https://a", "file", "")),
+        ("decode", "package.module"),
+        ("folders", "package:files"),
+    ],
+)
+def test_a_data_set_with_a_wrong_value_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field.removesuffix("s")):
+        dataset(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "checksum", "member"),
+    [
+        ("folder/file", f"md5:{'0' * 32}", ""),
+        ("", f"md5:{'0' * 32}", ""),
+        ("file", "0" * 64, ""),
+        ("file", f"sha256:{'0' * 32}", ""),
+        ("file", f"sha1:{'0' * 40}", ""),
+        ("file", f"md5:{'A' * 32}", ""),
+        ("file", f"md5:{'0' * 32}", "inside"),
+        ("file.zip", f"md5:{'0' * 32}", ""),
+    ],
+)
+def test_a_data_file_with_a_wrong_value_is_refused(name: str, checksum: str, member: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        DataFile(name, checksum, member)

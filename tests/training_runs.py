@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mnistzoo import Recipe, Split, train
 from mnistzoo.training import Callback, Epoch, Step, TrainingResult
@@ -24,6 +25,15 @@ class Watch(Callback):
 
     def on_epoch_end(self, epoch: Epoch) -> None:
         self._on_epoch(epoch)
+
+
+def mixup(
+    images: Tensor, labels: Tensor, generator: torch.Generator, alpha: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return the batch blended with itself in another order (arXiv 1710.09412)."""
+    order = torch.randperm(len(images), generator=generator)
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    return images.lerp(images[order], share), labels.lerp(labels[order], share)
 
 
 def trained(

@@ -16,8 +16,8 @@ from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
 
 _COMMANDS = (
-    *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
-    *("new-plugin", "check"),
+    *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "plot", "export"),
+    *("predict", "draw", "new-plugin", "check", "ship"),
 )
 _FAILED = 1
 

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 @click.command("check", cls=Command)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @click.option(
+    "--quick",
+    is_flag=True,
+    help="On 1,000 of the 10,000 test images, while you develop; before a release, check on all.",
+)
+@click.option(
     "--isolated",
     is_flag=True,
     help="Each model in a process of its own, and look for side effects too.",
 )
 @json_option
-def command(models: tuple[str, ...], isolated: bool, json_file: str | None) -> int:
+def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str | None) -> int:
     """Check that MODELs keep the contract of the zoo, as their plugins' own tests do.
 
     Without MODEL, all that are installed. Trains a few steps and exports each, so it takes seconds
@@ -34,7 +39,7 @@ def command(models: tuple[str, ...], isolated: bool, json_file: str | None) -> i
     import functools
     import sys
 
-    from mnistzoo.registry import ModelError, registry
+    from mnistzoo.registry import ModelError, find, registry
     from mnistzoo.report.json import write_json
     from mnistzoo.testing.runner import count
 
@@ -51,14 +56,14 @@ def command(models: tuple[str, ...], isolated: bool, json_file: str | None) -> i
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
     for model in chosen:  # an unknown name is found before minutes are spent on the others
         if model not in known.conflicts:
-            known.get(model)
+            find(known, model)
     found = []
     # With --json - stdout is for the facts alone.
     show = functools.partial(click.echo, file=sys.stderr if json_file == "-" else results())
     for model in chosen:
         show(model)
         of_model = []
-        for result in run(model):
+        for result in run(model, quick=quick):
             of_model.append(result)
             status = result.status.upper() if result.bad else result.status
             message = f": {result.message}" if result.message else ""
@@ -70,9 +75,9 @@ def command(models: tuple[str, ...], isolated: bool, json_file: str | None) -> i
     return 1 if any(result.bad for result in found) else 0
 
 
-def _run_here(model: str) -> Iterator["Result"]:
+def _run_here(model: str, *, quick: bool) -> Iterator["Result"]:
     from mnistzoo.testing.checks import CHECKS
     from mnistzoo.testing.runner import run_check
 
     for check in CHECKS:
-        yield run_check(model, check)
+        yield run_check(model, check, quick=quick)

@@ -17,6 +17,7 @@ from mnistzoo.cli.options import (
     device_option,
     epochs_option,
     final_option,
+    html_option,
     json_option,
     overrides,
     recipe_option,
@@ -27,11 +28,12 @@ from mnistzoo.cli.options import (
 from mnistzoo.cli.stopping import StopSignals
 
 if TYPE_CHECKING:
-    from mnistzoo.registry import Registry
+    from mnistzoo.comparison import Comparison
+    from mnistzoo.registry import Registration, Registry
 
 
 @click.command("compare", cls=Command)
-@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models_or_files)
 @click.option(
     "--train", "train_now", is_flag=True, help="Train now, instead of taking the shipped weights."
 )
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 @click.option(
     "--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write Markdown; - is stdout."
 )
+@html_option
 @click.option(
     "--benchmarks",
     "benchmarks_file",
@@ -102,6 +105,7 @@ def command(
     json_file: str | None,
     csv_file: str | None,
     markdown_file: str | None,
+    html_file: str | None,
     benchmarks_file: str | None,
     patience: float,
     memory: int | None,
@@ -109,19 +113,25 @@ def command(
 ) -> int:
     """Put MODELs side by side on the test set.
 
-    Without MODEL, all that are installed; with --train those that can be trained. What is finished
+    MODEL may be a file, .onnx, or .safetensors as `train` saves it. Without MODEL, all that are
+    installed; with --train those that can be trained. What is finished
     is shown and written after Ctrl-C too.
     """
     if not train_now:
         _refuse_without_train(context)
-    files = (json_file, csv_file, markdown_file)
+    files = (json_file, csv_file, markdown_file, html_file)
     if files.count("-") > 1:
-        raise click.UsageError("only one of --json, --csv and --markdown can go to stdout")
+        raise click.UsageError("only one of --json, --csv, --markdown and --html can go to stdout")
     check_distinct(files, inputs=(benchmarks_file,))
     check_writable(*files)
 
+    from mnistzoo.report import check_plotting
+
+    if html_file:
+        check_plotting("--html")
+
     from mnistzoo.benchmarks import read_benchmarks
-    from mnistzoo.registry import describe_conflict, registry
+    from mnistzoo.registry import describe_conflict, registry, trainable_or_all
     from mnistzoo.workers.discovery import discovered
     from mnistzoo.workers.worker import Limits, prepare
 
@@ -142,7 +152,7 @@ def command(
     if not models:
         for name, claimants in known.conflicts.items():
             click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = list(models) or known.all_models(trainable=train_now)
+    names = list(models) or trainable_or_all(known, trainable=train_now)
     plan = None
     if train_now:
         changes = overrides(settings, epochs=epochs)
@@ -172,6 +182,7 @@ def command(
             (json_file, functools.partial(write_json, comparison.to_dict())),
             (csv_file, functools.partial(write_csv, comparison)),
             (markdown_file, functools.partial(write_markdown, comparison)),
+            (html_file, functools.partial(_write_html, comparison)),
         ):
             try:
                 if file:
@@ -182,6 +193,12 @@ def command(
     return 1 if failed else 0
 
 
+def _write_html(comparison: "Comparison", path: str) -> None:
+    from mnistzoo.report.html import write_html  # needs the extra
+
+    write_html(comparison.to_dict(), path)
+
+
 def _refuse_without_train(context: click.Context) -> None:
     only_with_train = {name: name for name in ("recipe", "epochs", "seeds", "final", "out")}
     for name, option in {**only_with_train, "settings": "set"}.items():
@@ -190,7 +207,7 @@ def _refuse_without_train(context: click.Context) -> None:
 
 
 def _check_overrides(
-    known: "Registry", names: list[str], recipe: str, changes: dict[str, Any]
+    known: "Registry[Registration]", names: list[str], recipe: str, changes: dict[str, Any]
 ) -> None:
     """Refuse a wrong value as wrong usage; else it would be a failure of each row."""
     for name in names:

@@ -1,4 +1,4 @@
-"""What the shell's Tab key offers: commands, options, models, recipes, files."""
+"""What the shell's Tab key offers: commands, options, models, recipes, data sets, files."""
 
 import os
 import sys
@@ -28,6 +28,19 @@ def models(
 
     with stdout_for_results():  # the shell reads stdout
         names = registry().registrations
+    return [
+        CompletionItem(name, help=names[name].spec.summary)
+        for name in sorted(names)
+        if name.startswith(incomplete)
+    ]
+
+
+def datasets(incomplete: str) -> list[CompletionItem]:
+    """Offer the data sets that begin so."""
+    from mnistzoo.registry import dataset_registry
+
+    with stdout_for_results():
+        names = dataset_registry().registrations
     return [
         CompletionItem(name, help=names[name].spec.summary)
         for name in sorted(names)

@@ -1,21 +1,25 @@
 """``mnistzoo evaluate``: one model on the official test set."""
 
+import shlex
+
 import click
 
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import (
     FILE,
+    check_distinct,
     check_writable,
     data_dir_option,
     dataset_option,
     device_option,
+    html_option,
     json_option,
 )
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("model", shell_complete=completion.models)
+@click.argument("model", shell_complete=completion.models_or_files)
 @click.option(
     "--weights",
     type=FILE,
@@ -26,6 +30,7 @@ from mnistzoo.cli.options import (
 @data_dir_option
 @device_option
 @json_option
+@html_option
 def command(
     model: str,
     weights: str | None,
@@ -33,26 +38,66 @@ def command(
     data_dir: str | None,
     device: str,
     json_file: str | None,
+    html_file: str | None,
 ) -> None:
-    """Show how good MODEL is on the test set.
+    """Show how good MODEL is on the test set: one that is installed, or a file.
 
-    Its accuracy, per digit too, its confusions and its confidence.
+    A file is .onnx, or .safetensors as `train` saves it.
+
+    Its accuracy, per class too, its confusions and its confidence.
     """
-    check_writable(json_file)
+    if json_file == html_file == "-":
+        raise click.UsageError("only one of --json and --html can go to stdout")
+    check_distinct((json_file, html_file), inputs=(weights,))
+    check_writable(json_file, html_file)
 
+    from mnistzoo.report import check_plotting
+
+    if html_file:
+        check_plotting("--html")
+
+    from mnistzoo.comparison import Comparison
     from mnistzoo.data import load_dataset
-    from mnistzoo.evaluation import evaluate
+    from mnistzoo.evaluation import evaluate, evaluate_repeatedly
     from mnistzoo.inference import resolve_device
-    from mnistzoo.models import load_model
-    from mnistzoo.registry import get_spec
+    from mnistzoo.models import is_file, load_file, load_model
+    from mnistzoo.registry import get_registration, get_spec
     from mnistzoo.report.json import write_json
-    from mnistzoo.report.text import show_evaluation
+    from mnistzoo.report.text import show_evaluation, show_repeated
+    from mnistzoo.rows import Measurement, row, with_origin
 
-    name = get_spec(model).name
+    if is_file(model) and weights:
+        raise click.UsageError("--weights is for a model; a file has its own")
+    registration = None if is_file(model) else get_registration(model)
+    if registration is not None:
+        model = registration.spec.name
     where = resolve_device(device)
-    test = load_dataset(dataset, data_dir).test
-    evaluation = evaluate(load_model(name, weights), test, device=where)
+    data = load_dataset(dataset, data_dir)
+    if registration is None:
+        of, loaded = load_file(model)
+    else:
+        of, loaded = model, load_model(model, weights, data)
+    stochastic = bool(of) and get_spec(of).stochastic
+    facts, title = {"model": model, "dataset": data.name}, f"{model} on the test set of {data.name}"
+    if stochastic:
+        repeated = evaluate_repeatedly(loaded, data.test, device=where)
+        found, evaluation = repeated.to_dict(), repeated.evaluations[0]
+    else:
+        evaluation = evaluate(loaded, data.test, device=where)
+        found = evaluation.to_dict()
     if json_file:
-        write_json({"model": name, "dataset": dataset, **evaluation.to_dict()}, json_file)
-    if json_file != "-":
-        show_evaluation(evaluation, f"{name} on the test set of {dataset}")
+        write_json({**facts, **found}, json_file)
+    if html_file:
+        from mnistzoo.report.html import write_html  # needs the extra
+
+        evaluations = repeated.evaluations if stochastic else [evaluation]
+        measurement = with_origin(Measurement(evaluations), model, weights, data=data)
+        comparison = Comparison.of([row(model, registration, measurement)], data, where)
+        with_weights = ["--weights", weights] if weights else []
+        again = shlex.join(["mnistzoo", "evaluate", model, *with_weights, "--dataset", dataset])
+        write_html(comparison.to_dict(), html_file, command=again)
+    if "-" not in (json_file, html_file):
+        if stochastic:
+            show_repeated(repeated, title)
+            title = f"the first of them, seed 0: {title}"
+        show_evaluation(evaluation, title)

@@ -7,6 +7,7 @@ import click
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
 from mnistzoo.cli.options import json_option, wide_option
+from mnistzoo.spec import DEFAULT_DATASET
 
 if TYPE_CHECKING:
     from mnistzoo.registry import Registration
@@ -51,8 +52,11 @@ def _facts(registration: "Registration") -> dict[str, Any]:
         "aliases": _aliases(registration),
         "summary": spec.summary,
         "params": spec.num_params,
+        "arguments": dict(spec.arguments),
+        "stochastic": spec.stochastic,
         "recipes": sorted(spec.recipes),
-        "metrics": dict(spec.declared_metrics) or None,
+        "metrics": dict(spec.metrics_on(DEFAULT_DATASET)) or None,
+        "datasets": [weights.dataset for weights in spec.all_weights],
         "tags": list(spec.tags),
         "license": spec.license,
         "source": spec.source,
@@ -86,7 +90,7 @@ def _table(found: "list[Registration]") -> "Table[Registration]":
 
 
 def _accuracy(registration: "Registration") -> float | None:
-    return registration.spec.declared_metrics.get("test_accuracy")
+    return registration.spec.metrics_on(DEFAULT_DATASET).get("test_accuracy")
 
 
 def _what_next(pattern: str) -> str:

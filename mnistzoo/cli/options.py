@@ -1,9 +1,10 @@
 """Options that several commands share."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,12 +12,13 @@ from click.shell_completion import CompletionItem
 from mnistzoo.cli import completion
 from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
-from mnistzoo.spec import Recipe, recipe_fields
+from mnistzoo.spec import DEFAULT_DATASET, Recipe, recipe_fields
 
-_PARSERS: dict[type, Callable[[str], Any]] = {
+_PARSERS: dict[Any, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],
     int: int,
     float: float,
+    Mapping: json.loads,
 }
 
 
@@ -53,23 +55,43 @@ class DeviceParam(click.ParamType[str]):
         return [CompletionItem(each) for each in known if each.startswith(incomplete)]
 
 
+class DatasetParam(click.ParamType[str]):
+    """A data set or a folder; whether there is one is for ``load_dataset`` to find out."""
+
+    name = "dataset"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        # A shell shows one kind only: folders where no data set begins so.
+        return completion.datasets(incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
 FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
     "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
 )
+html_option = click.option(
+    "--html",
+    "html_file",
+    type=FILE,
+    metavar="FILE",
+    help="Write a report with plots, one HTML file; - is stdout.",
+)
 dataset_option = click.option(
     "--dataset",
-    type=click.Choice(["mnist", "mnist-10k"]),
-    default="mnist",
+    type=DatasetParam(),
+    metavar="NAME|FOLDER",
+    default=DEFAULT_DATASET,
     show_default=True,
-    help="mnist-10k ships inside the package.",
+    help="One of those that `datasets` lists, or a folder with IDX files of your own.",
 )
 data_dir_option = click.option(
     "--data-dir",
     type=FOLDER,
     metavar="DIR",
-    help="The folder with MNIST's four IDX files.  [env: MNISTZOO_DATA_DIR]",
+    help="The folder with the data set's files.  [env, for mnist: MNISTZOO_DATA_DIR]",
 )
 device_option = click.option(
     "--device",
@@ -153,7 +175,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
             f"--set {text}: give FIELD=VALUE, where FIELD is one of {', '.join(known)}"
         )
     field = known[name]
-    kinds = get_args(field.type) or (field.type,)
+    kinds = (get_origin(field.type), *get_args(field.type), field.type)
     # Without a teacher there is no distillation.
     if value.lower() == "none" and (NoneType in kinds or name == "teacher"):
         return name, None
@@ -161,7 +183,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         for kind, parse in _PARSERS.items():
             if kind in kinds:
                 return name, parse(value)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError):  # of JSON too
         raise click.UsageError(f"--set {text}: {name} must be {expected(field)}") from None
     return name, value
 

@@ -40,17 +40,24 @@ def command(wide: bool, json_file: str | None) -> None:
 def _problems(plugin: "Plugin") -> "list[_Problem]":
     """Return what is wrong with a plugin, each a sentence and a traceback."""
     from mnistzoo.errors import format_traceback
-    from mnistzoo.models import create_model
-    from mnistzoo.registry import ModelError, describe_conflict, registry
+    from mnistzoo.models import create_model, load_model
+    from mnistzoo.registry import ModelError, dataset_registry, describe_conflict, registry
 
-    known = registry()
+    known, datasets = registry(), dataset_registry()
     found = [(plugin.error, plugin.traceback)] if plugin.error else []
+    for dataset in plugin.datasets:
+        if dataset.name in datasets.conflicts:
+            claimants = datasets.conflicts[dataset.name]
+            found.append((describe_conflict(dataset.name, claimants), ""))
     for spec in plugin.specs:
         contested = [name for name in spec.names if name in known.conflicts]
         found += [(describe_conflict(name, known.conflicts[name]), "") for name in contested]
         if spec.name in known.registrations:
             try:
-                create_model(spec.name)
+                if spec.is_onnx:
+                    load_model(spec.name)
+                else:
+                    create_model(spec.name)
             except ModelError as error:
                 found.append((str(error), format_traceback(error)))
     return found
@@ -64,6 +71,7 @@ def _facts(plugin: "Plugin", problems: "list[_Problem]") -> dict[str, Any]:
         "location": plugin.location,
         "enabled": plugin.enabled,
         "models": [spec.name for spec in plugin.specs],
+        "datasets": [spec.name for spec in plugin.datasets],
         "problems": [problem for problem, _ in problems],
         "traceback": "\n".join(traceback for _, traceback in problems),
     }
@@ -73,8 +81,9 @@ def _table(found: "list[_Found]") -> "Table[_Found]":
     from mnistzoo.report.figures import NOTHING
     from mnistzoo.report.table import Column, Table
 
-    def models(row: "_Found") -> str:
-        return ", ".join(spec.name for spec in row[0].specs) or NOTHING
+    def registered(row: "_Found") -> str:
+        models = [spec.name for spec in row[0].specs]
+        return ", ".join([*models, *(spec.name for spec in row[0].datasets)]) or NOTHING
 
     def state(row: "_Found") -> str:
         plugin, problems = row
@@ -84,7 +93,7 @@ def _table(found: "list[_Found]") -> "Table[_Found]":
         Column("plugin", lambda row: row[0].distribution),
         Column("version", lambda row: row[0].version or NOTHING, priority=1),
         Column("loaded from", lambda row: row[0].location or row[0].entry_point),
-        Column("models", models, priority=2),
+        Column("registers", registered, priority=2),
         Column("state", state, priority=3),
     ]
     return Table(columns, found)

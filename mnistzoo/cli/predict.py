@@ -8,12 +8,22 @@ import click
 
 from mnistzoo.cli import completion
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import FILE, FOLDER, check_distinct, check_writable, json_option
+from mnistzoo.cli.options import (
+    FILE,
+    FOLDER,
+    check_distinct,
+    check_writable,
+    dataset_option,
+    json_option,
+)
 from mnistzoo.errors import MnistzooError, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mnistzoo.data import Dataset
     from mnistzoo.pictures.files import Files
-    from mnistzoo.prediction import Classify, Reading
+    from mnistzoo.prediction import Reading
 
 
 @click.command("predict", cls=Command)
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A .safetensors, .pt or .pth file instead of the shipped one.",
 )
+@dataset_option
 @click.option(
     "--one", is_flag=True, help="Take the digit that stands out, where there are several."
 )
@@ -46,6 +57,7 @@ def command(
     pictures: tuple[str, ...],
     model: str | None,
     weights: str | None,
+    dataset: str,
     one: bool,
     explain_dir: str | None,
     json_file: str | None,
@@ -58,6 +70,7 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
+    from mnistzoo.data import load_dataset
     from mnistzoo.pictures.files import picture_files
     from mnistzoo.registry import best_model
     from mnistzoo.report.json import write_json
@@ -70,9 +83,10 @@ def command(
         os.makedirs(explain_dir, exist_ok=True)
     for path in files.passed_over:
         click.echo(f"mnistzoo: {one_line(path)} is skipped: not a picture file", err=True)
-    model = model or best_model()
-    classify = _classifier(model, weights)
-    predictions, errors = _predict(files, classify, one=one, explain_dir=explain_dir)
+    data = load_dataset(dataset)
+    model = model or best_model(data.spec.name)
+    read = _reader(model, weights, data)
+    predictions, errors = _predict(files, read, one=one, explain_dir=explain_dir)
     if json_file:
         facts = {"model": model, "predictions": predictions, "errors": errors}
         write_json({**facts, "passed_over": files.passed_over}, json_file)
@@ -85,10 +99,10 @@ def command(
 
 
 def _predict(
-    files: "Files", classify: "Classify", *, one: bool, explain_dir: str | None
+    files: "Files", read: "Callable[[str], Reading]", *, one: bool, explain_dir: str | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return what each picture shows, and the reasons of those that could not be read."""
-    from mnistzoo.prediction import read
+    from mnistzoo.prediction import text_of
 
     predictions: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
@@ -96,7 +110,7 @@ def _predict(
         try:
             if path in files.problems:
                 raise MnistzooError(files.problems[path])
-            reading = read(path, classify)
+            reading = read(path)
             if explain_dir is not None:
                 _explain(reading, path, explain_dir)
         except (MnistzooError, OSError) as error:
@@ -108,7 +122,7 @@ def _predict(
         predictions.append(
             {
                 "file": path,
-                "text": "".join(str(each.digit) for each in shown),
+                "text": text_of(shown),
                 **reading.one.to_dict(),
                 "digits": [each.to_dict() for each in shown],
             }
@@ -139,14 +153,18 @@ def _is_file(model: str) -> bool:
     return model.lower().endswith(".onnx")
 
 
-def _classifier(model: str, weights: str | None) -> "Classify":
-    """Return the function from images to probabilities."""
+def _reader(model: str, weights: str | None, data: "Dataset") -> "Callable[[str], Reading]":
+    """Return the function that reads a picture."""
+    from mnistzoo.prediction import read
+
     if _is_file(model):
         from mnistzoo.runtime import Predictor
 
-        return Predictor(model).probabilities
+        predictor = Predictor(model)
+        return functools.partial(read, classify=predictor.probabilities, labels=predictor.labels)
 
     from mnistzoo.inference import predict_probabilities
     from mnistzoo.models import load_model
 
-    return functools.partial(predict_probabilities, load_model(model, weights))
+    classify = functools.partial(predict_probabilities, load_model(model, weights, data))
+    return functools.partial(read, classify=classify, labels=data.classes)

@@ -1,5 +1,6 @@
 """``mnistzoo train``: train one model by a recipe and save its weights."""
 
+import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -30,7 +31,7 @@ from mnistzoo.cli.stopping import StopSignals
 if TYPE_CHECKING:
     from mnistzoo.data import Dataset
     from mnistzoo.evaluation import Evaluation
-    from mnistzoo.training import TrainingJob, TrainingResult
+    from mnistzoo.training import Callback, TrainingJob, TrainingResult
 
 
 @click.command("train", cls=Command)
@@ -62,7 +63,21 @@ if TYPE_CHECKING:
     help="Save the state of the run there after every epoch.",
 )
 @click.option(
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="Begin with these weights, a .safetensors, .pt or .pth file: fine-tune.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on from the checkpoint; from the start if there is none yet."
+)
+@click.option(
+    "--log",
+    "logs",
+    metavar="KIND:TARGET",
+    multiple=True,
+    help="Write each epoch down while it trains: csv:DIR, tensorboard:DIR, or what a plugin adds; "
+    "may be repeated.",
 )
 @json_option
 def command(
@@ -80,6 +95,8 @@ def command(
     output: str | None,
     checkpoint: str | None,
     resume: bool,
+    weights: str | None,
+    logs: tuple[str, ...],
     json_file: str | None,
 ) -> int:
     """Train MODEL and save its weights.
@@ -97,19 +114,26 @@ def command(
         raise click.UsageError("--resume needs --checkpoint DIR")
     if output is not None and not output.endswith(".safetensors"):
         raise click.BadParameter("the file name must end in .safetensors", param_hint="-o")
-    inputs = () if checkpoint is None else (os.path.join(checkpoint, "checkpoint.safetensors"),)
+    inputs = [weights]
+    if checkpoint is not None:
+        inputs.append(os.path.join(checkpoint, "checkpoint.safetensors"))
     check_distinct((output, json_file), inputs)
     check_writable(output, json_file)
+    for log in logs:
+        if not all(log.partition(":")):
+            raise click.UsageError(f"--log {log}: give KIND:TARGET, such as csv:logs")
 
     from mnistzoo.data import load_dataset
     from mnistzoo.inference import resolve_device
     from mnistzoo.run_files import file_name, unfinished
     from mnistzoo.training import TrainingJob
+    from mnistzoo.training.logs import create_log
 
     resolve_device(device)
     data = load_dataset(dataset, data_dir)
     data.read("train_and_validation", "test")  # found now, not missed after the training
-    target = Path(output or file_name(registration, recipe, chosen, data.name, final=final))
+    named = file_name(registration, recipe, chosen, data.name, final=final, begun=weights or "")
+    target = Path(output or named)
     check_distinct((str(target), json_file), inputs)
     check_writable(str(target), str(unfinished(target, chosen.epochs, chosen.epochs)))
     if target.exists():
@@ -124,15 +148,17 @@ def command(
         model=name,
         recipe=recipe,
         overrides=changes,
-        dataset=data.name,
+        dataset=data.reference,
         data_dir=data.data_dir,
         final=final,
         device=device,
         checkpoint=checkpoint,
         resume=resume,
+        weights=weights,
     )
+    callbacks = [create_log(*log.split(":", 1)) for log in logs]
     with StopSignals() as stop_signals:
-        return _train(job, data, target, json_file, stop_signals)
+        return _train(job, data, target, json_file, callbacks, stop_signals)
 
 
 def _train(
@@ -140,11 +166,14 @@ def _train(
     data: "Dataset",
     target: Path,
     json_file: str | None,
+    logs: "list[Callback]",
     stop_signals: StopSignals,
 ) -> int:
     """Train, save, evaluate, and save again with the test accuracy; return the exit code."""
+    from mnistzoo.output import say
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_training
+    from mnistzoo.shipping import as_code, declared
     from mnistzoo.training import (
         TrainingDiverged,
         TrainingFailed,
@@ -157,7 +186,8 @@ def _train(
 
     stopped = ""
     try:
-        result = run_training(job, [TrainingProgress(), StopWhen(lambda: stop_signals.came)])
+        watching = [TrainingProgress(), StopWhen(lambda: stop_signals.came), *logs]
+        result = run_training(job, watching)
     except (TrainingDiverged, TrainingFailed, TrainingInterrupted) as error:
         result, stopped = error.result, str(error)
     stop_signals.put_off()
@@ -172,9 +202,13 @@ def _train(
     result = result.with_test(test)
     save_weights(result.model, path, result.provenance)
     if json_file:
-        write_json({**result.to_dict(), "file": str(path)}, json_file)
+        told = dataclasses.asdict(declared(path, result.provenance))
+        write_json({**result.to_dict(), "file": str(path), "weights": told}, json_file)
     if json_file != "-":
         show_training(result, test, path)
+        if result.complete:
+            say("  in a plugin, beside the module of the factory, it is declared as")
+            say(as_code(declared(path, result.provenance)))
     return 1 if stopped else 0
 
 

@@ -1,220 +1,129 @@
-"""The data sets: which files, which splits, which checksums."""
+"""The data sets: which files, which splits, and where they are found."""
 
 import logging
-import operator
 import os
+import pkgutil
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mnistzoo.data.foreign import conversion
-from mnistzoo.data.sources import DataError, DataFile, download, find, read_verified
-from mnistzoo.errors import MnistzooError
+from mnistzoo.data.sources import DataError, download, find, read_verified
+from mnistzoo.data.split import Split
+from mnistzoo.dataset_spec import DataFile, DatasetSpec
+from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.files import expanded
-from mnistzoo.inputs import as_input, how_to_convert
 from mnistzoo.missing import MissingModuleError, why_not_imported
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.utils.data import Dataset as TorchDataset
-
-    _TorchDataset = TorchDataset[tuple[Tensor, int]]
-else:
-    _TorchDataset = object  # the data can be had where torch is not installed
+from mnistzoo.mnist import DATASETS
+from mnistzoo.spec import DEFAULT_DATASET
 
 _log = logging.getLogger("mnistzoo")
-_SHIPPED = Path(__file__).parent / "files"
-
-_TEST_FILES = (
-    DataFile(
-        "t10k-images-idx3-ubyte",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    DataFile(
-        "t10k-labels-idx1-ubyte",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
-)
-_TRAIN_FILES = (
-    DataFile(
-        "train-images-idx3-ubyte",
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    DataFile(
-        "train-labels-idx1-ubyte",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-)
-_TRAIN_10K_FILES = (
-    DataFile(
-        "train-10k-images-idx3-ubyte",
-        "2889698e6bc3614913e76901316712919d1998fc2b44512451bfe65bc1e668b1",
-    ),
-    DataFile(
-        "train-10k-labels-idx1-ubyte",
-        "651e38e2ac0632f5113ec18f1df4977117f953197819034009971a6675a0df78",
-    ),
-)
 
 
-@dataclass(frozen=True)
-class _Definition:
-    train_files: tuple[DataFile, DataFile]
-    validation_size: int
-    shipped: bool
+class UnknownDatasetError(DataError):
+    """No data set, and no folder, has the name that was asked for."""
 
-
-_DEFINITIONS = {
-    "mnist": _Definition(_TRAIN_FILES, validation_size=5_000, shipped=False),
-    "mnist-10k": _Definition(_TRAIN_10K_FILES, validation_size=1_000, shipped=True),
-}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Split(_TorchDataset):
-    """Images and their labels: a data set as ``torch.utils.data.DataLoader`` takes it.
-
-    ``split[3]`` is an image, float32 ``(1, 28, 28)`` from 0 to 1, and its label, an int;
-    ``split[:100]`` is a split. :meth:`tensors` gives all of it at once, the fast way.
-
-    Attributes:
-        images: uint8 ``(N, 28, 28)``, 0 (paper) to 255 (ink); read-only in a data set's splits.
-        labels: uint8 ``(N,)``, 0 to 9; likewise. Given in another integer type or byte order, they
-            are converted.
-
-    Raises:
-        DataError: if the images or labels are of another shape or kind, or not equally many.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        images, labels = np.asarray(self.images), as_labels(self.labels)
-        if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
-            raise DataError(
-                f"the images are {images.dtype} {images.shape}, expected uint8 (N, 28, 28), 0 "
-                f"(paper) to 255 (ink); {how_to_convert(images)}"
-            )
-        if len(images) != len(labels):
-            raise DataError(f"there are {len(images):,} images and {len(labels):,} labels")
-        object.__setattr__(self, "images", images)
-        object.__setattr__(self, "labels", labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        return f"Split({len(self):,} images)"
-
-    @overload
-    def __getitem__(self, index: slice) -> "Split": ...
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> tuple["Tensor", int]: ...
-
-    def __getitem__(self, index: slice | SupportsIndex) -> "Split | tuple[Tensor, int]":
-        if isinstance(index, slice):
-            return Split(self.images[index], self.labels[index])
-        import torch
-
-        image = self.images[operator.index(index)]
-        return torch.from_numpy(as_input(image[None])[0]), int(self.labels[index])
-
-    def tensors(self) -> tuple["Tensor", "Tensor"]:
-        """Return images, uint8 ``(N, 1, 28, 28)``, and labels, int64 ``(N,)``, as torch tensors."""
-        import torch
-
-        # Copies: tensors can be written to, and the arrays of a data set are shared and read-only.
-        return torch.tensor(self.images).unsqueeze(1), torch.tensor(self.labels, dtype=torch.long)
-
-
-def as_labels(labels: ArrayLike) -> NDArray[np.uint8]:
-    """Return digits ``(N,)`` of any integer type and byte order as uint8.
-
-    Raises:
-        DataError: if they are no integers, not in one row, or not from 0 to 9.
-    """
-    found = np.asarray(labels)
-    if found.dtype.kind not in "iu" or found.ndim != 1:
-        raise DataError(
-            f"the labels are {found.dtype} {found.shape}, expected integers (N,), 0 to 9"
-        )
-    if found.size and not 0 <= found.min() <= found.max() <= 9:
-        raise DataError(f"the labels go from {found.min()} to {found.max()}, expected 0 to 9")
-    return found.astype(np.uint8, copy=False)
+    exit_code = 2
 
 
 class Dataset:
     """A data set whose files are found, verified and read when a split is first used.
 
-    ``mnist`` has 60,000 training and 10,000 test images. Its files are looked for in ``data_dir``
-    alone if that is given (or ``MNISTZOO_DATA_DIR``); else in the package (which ships the test
-    set), in ``./data``, in the cache, and are downloaded into the cache if they are nowhere. In
-    each of these folders ``MNIST/raw`` will do, where torchvision puts them.
-    ``mnist-10k`` is the first 10,000 training images and the same test set; it ships inside the
-    package.
+    Its files are looked for in ``data_dir`` alone if that is given (of mnist also by
+    ``MNISTZOO_DATA_DIR``); else in the folders of its spec, in ``./data``, in the cache, and are
+    downloaded into the cache if they are nowhere. A data set that ships with its plugin is read
+    from there.
 
-    Every choice is made on ``validation``, the last 5,000 training images (of ``mnist-10k`` the
-    last 1,000). ``train`` leaves them out; ``train_and_validation`` is for a recipe's final run.
+    Every choice is made on ``validation``, the last training images. ``train`` leaves them out;
+    ``train_and_validation`` is for a recipe's final run.
+
+    Args:
+        spec: what its plugin registered.
+        data_dir: the folder with its files.
+        verified: whether its checksums are published ones.
+
+    Attributes:
+        spec: what its plugin registered.
+        ships: whether its files lie in its plugin's package.
+        verified: whether its checksums are published ones, not those of a folder of one's own.
 
     Raises:
-        DataError: for an unknown name, a ``data_dir`` that does not apply, and, when a split is
-            used, for files that are missing or not the published ones.
+        DataError: for a ``data_dir`` that does not apply, and, when a split is used, for files that
+            are missing or not the published ones.
         IdxError: when a split is used, for a file that is no IDX file.
     """
 
-    def __init__(self, name: str, data_dir: str | os.PathLike[str] | None = None) -> None:
-        if name not in _DEFINITIONS:
-            raise DataError(
-                f"there is no data set {name!r}; take one of {', '.join(list_datasets())}"
-            )
-        self.name = name
-        self._definition = _DEFINITIONS[name]
-        if self._definition.shipped and data_dir is not None:
-            raise DataError(f"{name} ships inside the package; leave --data-dir out")
-        if not self._definition.shipped and data_dir is None:
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        verified: bool = True,
+    ) -> None:
+        self.spec = spec
+        self.verified = verified
+        self.ships = bool(spec.folders) and not spec.sources
+        if self.ships and data_dir is not None:
+            raise DataError(f"{spec.name} ships inside its package; leave --data-dir out")
+        if spec.name == DEFAULT_DATASET and data_dir is None:
             data_dir = os.environ.get("MNISTZOO_DATA_DIR") or None
         self._data_dir = None if data_dir is None else expanded(data_dir)
 
     @property
+    def name(self) -> str:
+        """As results show it; a folder of one's own is called unverified in all of them."""
+        if self.verified:
+            return self.spec.name
+        return one_line(f"{Path(self.reference).name} (unverified)")
+
+    @property
+    def reference(self) -> str:
+        """What :func:`load_dataset` takes for it: the name, or the path of the folder."""
+        if self.verified or self._data_dir is None:
+            return self.spec.name
+        return str(self._data_dir.absolute())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels 0, 1, 2 ..."""
+        return self.spec.classes
+
+    @property
     def data_dir(self) -> str | None:
-        """The folder in which alone its files are looked for, if one was given."""
-        return None if self._data_dir is None or self._definition.shipped else str(self._data_dir)
+        """The folder in which alone its files are looked for, if one was given beside the name."""
+        return None if self._data_dir is None or not self.verified else str(self._data_dir)
 
     @property
     def files(self) -> tuple[DataFile, ...]:
         """The training files, then the test files."""
-        return (*self._definition.train_files, *_TEST_FILES)
+        return (*self.spec.train, *self.spec.test)
 
     @property
     def checksums(self) -> Mapping[str, str]:
-        """File name to the SHA-256 of the file's unzipped bytes."""
-        return {file.name: file.sha256 for file in self.files}
+        """File name to its checksum, kind and value, such as ``"sha256:..."``."""
+        return {file.name: file.checksum for file in self.files}
 
     @cached_property
     def train_and_validation(self) -> Split:
-        images, labels = (self._read(file) for file in self._definition.train_files)
-        return Split(images, labels)
+        return self._split(self.spec.train)
 
     @cached_property
     def train(self) -> Split:
-        return self.train_and_validation[: -self._definition.validation_size]
+        return self.train_and_validation[: -self.spec.validation_size]
 
     @cached_property
     def validation(self) -> Split:
-        return self.train_and_validation[-self._definition.validation_size :]
+        return self.train_and_validation[-self.spec.validation_size :]
 
     @cached_property
     def test(self) -> Split:
-        images, labels = (self._read(file) for file in _TEST_FILES)
-        return Split(images, labels)
+        return self._split(self.spec.test)
 
     def read(self, *splits: Literal["train_and_validation", "train", "validation", "test"]) -> None:
         """Find, verify and read the files of these splits now, not at their first use.
@@ -235,21 +144,21 @@ class Dataset:
         folders = []
         for folder in self._folders():
             folders.append(folder)
-            path = find(folder, file)
+            path = find(folder, file, self.spec.subfolders)
             if path is not None:
                 return path
         searched = ", ".join(str(folder.absolute()) for folder in folders)
-        missing = f"{file.name} (or .gz) is not in {searched}"
-        into, instead = "", "--dataset mnist-10k"
+        packed = file.name.endswith((".gz", ".zip"))
+        missing = f"{file.name}{'' if packed else ' (or .gz)'} is not in {searched}"
+        instead = "--dataset mnist-10k"
         if self._data_dir is not None:
-            into = f" --data-dir {shlex.quote(str(self._data_dir))}"
             instead += " without a data directory"
             if not self._data_dir.exists():
                 missing = f"the data directory {searched} does not exist"
             elif not self._data_dir.is_dir():
                 missing = f"the data directory {searched} is a file, not a folder"
         raise DataError(
-            f"{missing}; {_foreign_hint(folders)}run `mnistzoo data download{into}`, or use "
+            f"{missing}; {_foreign_hint(folders)}run `{self._how_to_download()}`, or use "
             f"{instead}, which needs no network"
         )
 
@@ -270,45 +179,158 @@ class Dataset:
         Raises:
             DataError: if no source delivered.
         """
-        if self._definition.shipped:
-            return _SHIPPED
-        folder = self._data_dir or cache_dir()
-        if any(_read_from(folder, file) is None for file in self.files):
-            download(self.files, folder)
+        if self.ships:
+            return self.locate(self.files[0]).parent
+        folder = self._data_dir or self._cache()
+        if any(self._read_from(folder, file) is None for file in self.files):
+            download(self.name, self.files, folder, self.spec.sources)
         return folder
 
+    def where(self) -> list[Path]:
+        """Return the folders and archives in which all its files are found, unverified.
+
+        Empty if one is missing, and would be downloaded.
+        """
+        try:
+            found = [(self.locate(file), file) for file in self.files]
+        except MnistzooError:
+            return []
+        return list(dict.fromkeys(path if file.member else path.parent for path, file in found))
+
+    def _how_to_download(self) -> str:
+        which = "" if self.name == DEFAULT_DATASET else f" --dataset {self.name}"
+        into = f" --data-dir {shlex.quote(str(self._data_dir))}" if self._data_dir else ""
+        return f"mnistzoo data download{which}{into}"
+
     def _folders(self) -> Iterator[Path]:
-        if self._definition.shipped:
-            yield _SHIPPED
-        elif self._data_dir is not None:
+        if self._data_dir is not None:
             yield self._data_dir
-        else:
-            yield from (_SHIPPED, Path("data"))
-            yield cache_dir()  # last: only this one needs platformdirs
+            return
+        for folder in self.spec.folders:
+            yield _installed(folder)
+        if self.ships:
+            return
+        here = Path("data")
+        yield here / self._own_folder
+        if self._own_folder:
+            yield from (here / each for each in self.spec.subfolders)
+        yield self._cache()  # last: only this one needs platformdirs
+
+    @property
+    def _own_folder(self) -> str:
+        """Its folder in the cache and in ./data; the default data set lies there itself."""
+        return "" if self.name == DEFAULT_DATASET else self.spec.cache or self.name
+
+    def _cache(self) -> Path:
+        return cache_dir() / self._own_folder
+
+    def _split(self, files: tuple[DataFile, ...]) -> Split:
+        if not files:
+            which, other = ("test", "training") if self.spec.train else ("training", "test")
+            raise DataError(
+                f"{self.name} has no {which} images but {other} images alone; add {which} images, "
+                "or take another data set"
+            )
+        images, labels = map(self._read, files)
+        if self.spec.decode:
+            try:
+                images, labels = pkgutil.resolve_name(self.spec.decode)(images, labels)
+            except Exception as error:  # a plugin's own
+                raise DataError(
+                    f"{self.name} cannot be decoded by {self.spec.decode!r}: {reason(error)}"
+                ) from error
+        try:
+            split = Split(np.ascontiguousarray(images), labels, self.classes)
+        except DataError as error:
+            pair = " and ".join(file.member or file.name for file in files)
+            raise DataError(f"{pair} of {self.name}: {error}") from error
+        for array in (split.images, split.labels):
+            array.flags.writeable = False
+        return split
 
     def _read(self, file: DataFile) -> NDArray[Any]:
-        if self._definition.shipped or self._data_dir is not None:
+        if self.ships or self._data_dir is not None:
             return read_verified(self.locate(file), file)
         for folder in self._folders():
-            array = _read_from(folder, file)
+            array = self._read_from(folder, file)
             if array is not None:
                 return array
-        download(self.files, cache_dir())
-        return read_verified(cache_dir() / file.name, file)
+        folder = self._cache()
+        download(self.name, self.files, folder, self.spec.sources)
+        return read_verified(folder / file.name, file)
+
+    def _read_from(self, folder: Path, file: DataFile) -> NDArray[Any] | None:
+        """Return the file's array, or None where the folder does not hold the published file."""
+        path = find(folder, file, self.spec.subfolders)
+        if path is None:
+            return None
+        try:
+            return read_verified(path, file)
+        except MnistzooError as error:
+            _log.warning("passed over: %s", error)
+            return None
 
 
 def list_datasets() -> list[str]:
     """Return the names of the data sets, as :func:`load_dataset` takes them."""
-    return list(_DEFINITIONS)
+    from mnistzoo.registry import dataset_registry
+
+    return sorted(dataset_registry().registrations)
 
 
-def load_dataset(name: str = "mnist", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load_dataset(
+    name: str | os.PathLike[str] = DEFAULT_DATASET,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Dataset:
     """Return a data set; see :class:`Dataset`.
 
+    Args:
+        name: of one that is registered, or else a folder with IDX files of one's own; see
+            :func:`mnistzoo.data.folder.describe_folder`.
+        data_dir: where the files of one that is registered lie.
+
     Raises:
-        DataError: for an unknown name, or a ``data_dir`` that does not apply.
+        UnknownDatasetError: if there is neither.
+        DataError: if several plugins claim the name, for a ``data_dir`` that does not apply, and
+            for a folder whose files do not fit each other.
+        IdxError: for a file in the folder that is no IDX file.
+        OSError: if the folder cannot be read.
     """
-    return Dataset(name, data_dir)
+    if isinstance(name, str) and (spec := _spec(name)) is not None:
+        return Dataset(spec, data_dir)
+    folder = expanded(name)
+    if not folder.is_dir():
+        raise _unknown(os.fspath(name))
+    if data_dir is not None:
+        raise DataError(f"{folder} is a folder of its own; leave --data-dir out")
+    from mnistzoo.data.folder import describe_folder
+
+    return Dataset(describe_folder(folder), folder, verified=False)
+
+
+def _spec(name: str) -> DatasetSpec | None:
+    """Return the data set that is registered by this name, if there is one."""
+    # mnistzoo's own are had without any plugin, and where there is nothing but numpy.
+    for spec in DATASETS:
+        if spec.name == name:
+            return spec
+    from mnistzoo.registry import dataset_registry, describe_conflict
+
+    known = dataset_registry()
+    if name in known.conflicts:
+        raise DataError(describe_conflict(name, known.conflicts[name]))
+    return known.registrations[name].spec if name in known.registrations else None
+
+
+def _unknown(name: str) -> DataError:
+    from mnistzoo.registry import because_of_failures, dataset_registry, hint
+
+    if os.path.exists(name):
+        return DataError(f"{name} is a file; name the folder that holds it")
+    return UnknownDatasetError(
+        f"there is no data set and no folder {name!r}{because_of_failures()}; "
+        f"{hint(name, dataset_registry().registrations)}`mnistzoo datasets` lists those installed"
+    )
 
 
 def cache_dir() -> Path:
@@ -329,6 +351,20 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("mnistzoo")
 
 
+def _installed(folder: str) -> Path:
+    """Return the folder of an installed package, or of the system."""
+    package, colon, inside = folder.partition(":")
+    if not colon or os.path.isabs(folder):
+        return Path(folder)
+    try:
+        found = find_spec(package)
+    except Exception as error:  # the package's own, which is imported for it
+        raise DataError(f"{folder!r} cannot be found: {reason(error)}") from error
+    if found is None or found.origin is None:
+        raise DataError(f"{folder!r} cannot be found; install its package again")
+    return Path(found.origin).parent / inside
+
+
 def _foreign_hint(folders: list[Path]) -> str:
     """Return how the first file of another format in the folders, or at their place, is used."""
     for place in folders:
@@ -336,15 +372,3 @@ def _foreign_hint(folders: list[Path]) -> str:
             if path.is_file() and (line := conversion(path)):
                 return f"there is {path.name}, and {line}; else "
     return ""
-
-
-def _read_from(folder: Path, file: DataFile) -> NDArray[Any] | None:
-    """Return the file's array, or None where the folder does not hold the published file."""
-    path = find(folder, file)
-    if path is None:
-        return None
-    try:
-        return read_verified(path, file)
-    except MnistzooError as error:
-        _log.warning("passed over: %s", error)
-        return None

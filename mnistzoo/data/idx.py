@@ -68,12 +68,31 @@ def read_idx(path: str | os.PathLike[str], *, max_unpacked: int = _MAX_UNPACKED)
         gzipped = stream.read(2) == _GZIP_MAGIC
         stream.seek(0)
         if gzipped:
-            return _read_gzipped(path, stream, max_unpacked)
+            packed_size = os.fstat(stream.fileno()).st_size
+            return _read_gzipped(path, stream, packed_size, max_unpacked)
         dtype, shape, offset = _read_header(path, stream)
         found = os.fstat(stream.fileno()).st_size - offset
         _check_length(path, dtype, shape, found)
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         return np.ndarray(shape, dtype, buffer=mapped, offset=offset)
+
+
+def parse_idx(content: bytes, name: str) -> NDArray[Any]:
+    """Return the array that the bytes of an IDX file hold, plain or gzipped; see :func:`read_idx`.
+
+    Args:
+        content: of the file.
+        name: stands in messages.
+
+    Raises:
+        IdxError: if they are malformed.
+    """
+    path, stream = Path(name), io.BytesIO(content)
+    if content.startswith(_GZIP_MAGIC):
+        return _read_gzipped(path, stream, len(content), _MAX_UNPACKED)
+    dtype, shape, offset = _read_header(path, stream)
+    _check_length(path, dtype, shape, len(content) - offset)
+    return np.ndarray(shape, dtype, buffer=content, offset=offset)
 
 
 def write_idx(path: str | os.PathLike[str], array: NDArray[Any], *, compress: bool = False) -> None:
@@ -154,8 +173,9 @@ def _check_length(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], foun
         raise IdxError(f"{path} claims shape {shape}, expected one that numpy can address")
 
 
-def _read_gzipped(path: Path, stream: IO[bytes], max_unpacked: int) -> NDArray[Any]:
-    packed_size = os.fstat(stream.fileno()).st_size
+def _read_gzipped(
+    path: Path, stream: IO[bytes], packed_size: int, max_unpacked: int
+) -> NDArray[Any]:
     pieces, start = _unzipped(stream), b""
     try:
         while len(start) < _LONGEST_HEADER and (piece := next(pieces, b"")):

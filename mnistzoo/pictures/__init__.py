@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.pictures.decode import Picture, PictureError, Source, decode
-from mnistzoo.pictures.find import Digit, Found, find
+from mnistzoo.pictures.find import find
+from mnistzoo.pictures.found import Digit, Found
 from mnistzoo.pictures.normalise import normalise
 
 __all__ = [
@@ -41,15 +42,19 @@ def read_picture(picture: Source) -> NDArray[np.uint8]:
     return normalise(found.digits[found.main].ink)
 
 
-def digits_on(picture: Source) -> tuple[Picture, Found]:
+def digits_on(picture: Source, *, drawing: bool = False) -> tuple[Picture, Found]:
     """Return the decoded picture, and the digits that are found on it, at least one.
+
+    Args:
+        picture: a path, the bytes of a file, a Pillow image or an array; see :func:`decode`.
+        drawing: all that is on it is one digit; see :func:`find`.
 
     Raises:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
     decoded = decode(picture)
-    found = find(decoded.pixels)
+    found = find(decoded.pixels, drawing=drawing)
     if not found.digits:
         raise PictureError(f"{decoded.name} {found.why_none}")
     return decoded, found

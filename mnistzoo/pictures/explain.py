@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mnistzoo.pictures.decode import Picture
-from mnistzoo.pictures.find import Found
+from mnistzoo.pictures.found import Found
 
 _ENLARGED = 8
 

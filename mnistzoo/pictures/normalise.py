@@ -30,7 +30,7 @@ def normalise(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = _BOX / max(digit.shape)
     height, width = (max(1, round(side * scale)) for side in digit.shape)
-    small = _resampling(len(digit), height) @ digit @ _resampling(digit.shape[1], width).T
+    small = resampling(len(digit), height) @ digit @ resampling(digit.shape[1], width).T
     small = small.clip(0)
     image = np.zeros((_SIDE, _SIDE))
     top, left = _offset(small.sum(axis=1)), _offset(small.sum(axis=0))
@@ -38,7 +38,7 @@ def normalise(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(255 * image).astype(np.uint8)
 
 
-def _resampling(length: int, size: int) -> NDArray[np.float64]:
+def resampling(length: int, size: int) -> NDArray[np.float64]:
     """Return the weights ``(size, length)`` of a bicubic resampling, widened where it shrinks.
 
     Keys's kernel with a = -0.5, as Pillow's BICUBIC.

@@ -1,16 +1,11 @@
-"""Pictures with nothing but a digit on even paper: all that differs from the paper is ink.
-
-Nothing needs to be weighed there, so that a digit keeps the pieces that it came apart into, and a
-pen may be as thick as it likes.
-"""
+"""Whether a picture shows nothing but a digit on even paper; needs numpy and OpenCV."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.float32]
+from mnistzoo.pictures.whole import LEAST_INK, paper_of, sides_of
 
-_LEAST_INK = 0.06  # of the darkest ink; what differs less from the paper is paper
 _LEAST_CONTRAST = 64  # of 255
 _MOST_GRAIN = 4.0  # of 255, of the border
 _MOST_INK = 0.4  # of the picture; more is a sheet, of which the border is the frame
@@ -20,41 +15,25 @@ _FARTHEST = 0.16  # piece from the largest, as a part of the size of all
 _MOST_WIDTH = 1.8  # of several pieces, times the height
 
 
-def contrast_with_border(gray: NDArray[np.uint8]) -> Gray:
-    """Return how far each pixel is from the median of the border, darker or lighter, 0 to 255."""
-    return np.abs(gray.astype(np.float32) - np.float32(np.median(np.concatenate(_sides(gray)))))
-
-
-def as_ink(contrast: Gray) -> Gray:
-    """Return ink, 0 to 1, of all that differs from the paper; there must be some."""
-    peak = contrast.max()
-    return np.where(contrast > _LEAST_INK * peak, contrast / peak, 0).astype(np.float32)
-
-
 def is_plain(gray: NDArray[np.uint8]) -> bool:
     """Return whether a picture, uint8 ``(height, width)``, shows one digit on even paper.
 
     The border is of one brightness, but for a stroke that may run into one side; everything else
     is darker, or everything is lighter; and the pieces are few, close together, and not two digits.
     """
-    paper = float(np.median(np.concatenate(_sides(gray))))
+    paper = paper_of(gray)
     lowest, highest = float(gray.min()), float(gray.max())
     peak = max(paper - lowest, highest - paper)
     if peak < _LEAST_CONTRAST or min(paper - lowest, highest - paper) > _MOST_GRAIN:
         return False
-    even = [np.abs(side - paper) <= _MOST_GRAIN for side in _sides(gray)]
+    even = [np.abs(side - paper) <= _MOST_GRAIN for side in sides_of(gray)]
     if sum(not side.all() for side in even) > 1 or min(s.mean() for s in even) < _LEAST_EVEN:
         return False
-    ink = cv2.absdiff(gray, np.full_like(gray, round(paper))) > _LEAST_INK * peak
+    ink = cv2.absdiff(gray, np.full_like(gray, round(paper))) > LEAST_INK * peak
     if ink.mean() > _MOST_INK:
         return False
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink.view(np.uint8), connectivity=8)
     return count - 1 <= _MOST_PIECES and _are_one_digit(stats[1:, :4])
-
-
-def _sides(gray: NDArray[np.uint8]) -> list[Gray]:
-    sides = (gray[0], gray[-1], gray[:, 0], gray[:, -1])
-    return [side.astype(np.float32) for side in sides]
 
 
 def _are_one_digit(boxes: NDArray[np.int32]) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mnistzoo.output import write
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
     """Write a row a model, one column a figure, of six digits; to stdout for ``-``.
 
-    A list over seeds is one cell; histories are in the JSON alone.
+    A list over seeds is one cell; histories, confusions and the like are in the JSON alone.
     """
     names = comparison.benchmarks.names if comparison.benchmarks else []
     plan = comparison.training
@@ -26,7 +26,7 @@ def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
         "overrides": " ".join(as_settings(plan.overrides)) if plan else "",
         "final": plan.final if plan else "",
     }
-    lines = [_flat(row, what, names) for row in comparison.rows]
+    lines = [_flat(row, what, comparison.dataset["classes"], names) for row in comparison.rows]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -34,16 +34,20 @@ def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
     write(text.getvalue(), path)
 
 
-def _flat(row: "Row", what: Mapping[str, Any], benchmarks: list[str]) -> dict[str, Any]:
+def _flat(
+    row: "Row", what: Mapping[str, Any], classes: Sequence[str], benchmarks: list[str]
+) -> dict[str, Any]:
     facts = {"name": row.name, **what} | row.to_dict()
-    del facts["history"]
+    for wordy in ("summary", "history", "evaluation", "weights_sha256", "provenance"):
+        del facts[wordy]
     figures = facts.pop("benchmarks") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
-    digits = facts.pop("per_class_accuracy") or [None] * 10
+    shares = facts.pop("per_class_accuracy") or [None] * len(classes)
     for over_seeds in ("seeds", "accuracies"):
         facts[over_seeds] = " ".join(str(_rounded(value)) for value in facts[over_seeds] or [])
     facts |= {"accuracy_low": low, "accuracy_high": high}
-    facts |= {f"accuracy_{digit}": share for digit, share in enumerate(digits)}
+    by_class = zip(classes, shares, strict=True)
+    facts |= {f"accuracy_{name}": share for name, share in by_class}
     facts |= {name: figures.get(name) for name in benchmarks}
     return {name: _rounded(value) for name, value in facts.items()}
 

@@ -7,15 +7,16 @@ from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note
 from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
 from mnistzoo.report.table import Column, Table
+from mnistzoo.statistics import SIGNIFICANT
 
 if TYPE_CHECKING:
     from mnistzoo.benchmarks import Benchmarks
     from mnistzoo.comparison import Comparison, Difference, Measurement, Row
-    from mnistzoo.evaluation import ConfidenceBand, Evaluation
+    from mnistzoo.evaluation import ConfidenceBand, Evaluation, RepeatedEvaluation
     from mnistzoo.export import Export, OnnxFigures
     from mnistzoo.training import TrainingResult
 
-_SIGNIFICANT = 0.05  # the level of the tests that Holm adjusts
+_WIDEST_MATRIX = 10  # classes whose confusion matrix fits 80 columns
 
 
 def show_comparison(comparison: "Comparison", *, wide: bool) -> None:
@@ -32,10 +33,11 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
     columns: list[Column[Row]] = [
         Column("model", lambda row: row.name),
         Column("parameters", lambda row: grouped(row.params), "right", 5),
+        Column("buffers", _measured(lambda found: grouped(found.buffers or None)), "right", -1),
         Column("multiply-adds", _measured(lambda found: grouped(found.multiply_adds)), "right"),
         Column("accuracy %", _accuracy, "right", 6),
         Column("95 % interval", _measured(_interval), "right", 3),
-        Column("worst digit", _measured(_worst_digit), "right", 1),
+        Column("worst class", _measured(_worst_class), "right", 1),
         Column("file KB", _measured(_file_kilobytes), "right", 2),
         Column("train s", _measured(_train_seconds), "right", 4),
         Column("1 image us", _measured(lambda found: grouped(found.latency_us)), "right", 4),
@@ -43,6 +45,8 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
     ]
     if comparison.training is None:
         columns = [column for column in columns if column.heading != "train s"]
+    if not any(row.measurement and row.measurement.buffers for row in comparison.rows):
+        columns = [column for column in columns if column.heading != "buffers"]
     return Table(columns, comparison.rows)
 
 
@@ -64,11 +68,13 @@ def _interval(found: "Measurement") -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
-def _worst_digit(found: "Measurement") -> str:
+def _worst_class(found: "Measurement") -> str:
     if found.per_class_accuracy is None:
         return NOTHING
-    share, digit = min((share, digit) for digit, share in enumerate(found.per_class_accuracy))
-    return f"{digit}: {percent(share)}"
+    classes = found.evaluations[0].classes
+    by_class = zip(found.per_class_accuracy, classes, strict=True)
+    share, name = min(((share, name) for share, name in by_class if share is not None))
+    return f"{name}: {percent(share)}"
 
 
 def _file_kilobytes(found: "Measurement") -> str:
@@ -100,26 +106,36 @@ def _benchmark(value: float | None) -> str:
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine, data = comparison.environment, comparison.dataset
+    images = f"{data['images']:,} {'official ' if data['verified'] else ''}test images"
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        notes.append(
-            f"accuracy of the shipped weights on the {data['images']:,} official test images of "
-            f"{data['name']}"
-        )
+        other = f", trained on it or on {data['weights_from']}" if data["weights_from"] else ""
+        notes.append(f"accuracy of the shipped weights{other} on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
             f"{', validation split included' if plan.final else ''}, "
             f"recipe {plan.recipe}{as_changed(plan.overrides)}, {counted(plan.seeds, 'seed')}; "
-            f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the "
-            f"{data['images']:,} official test images, with the interval of one run"
+            f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the {images}, "
+            "with the interval of one run"
         )
     notes.append(
         f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
+    for row in comparison.rows:
+        if row.measurement is None:
+            continue
+        if row.measurement.predictive_entropy is not None:
+            notes.append(
+                f"{row.name}: draws random numbers; mean and sd of "
+                f"{len(row.measurement.evaluations)} evaluations, predictive entropy "
+                f"{row.measurement.predictive_entropy:.3f} nats"
+            )
+        if row.measurement.runtime != "PyTorch":
+            notes.append(f"{row.name}: computed and timed by {row.measurement.runtime}")
     if comparison.benchmarks is not None:
         notes += _benchmark_notes(comparison, comparison.benchmarks)
     if plan is not None and plan.seeds > 1 and plan.cores > 1:
@@ -145,8 +161,8 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         return []
     plan = comparison.training
     of_seeds = "; of the first seeds" if plan is not None and plan.seeds > 1 else ""
-    differ = [each for each in comparison.differences if each.p_value < _SIGNIFICANT]
-    alike = [each for each in comparison.differences if each.p_value >= _SIGNIFICANT]
+    differ = [each for each in comparison.differences if each.p_value < SIGNIFICANT]
+    alike = [each for each in comparison.differences if each.p_value >= SIGNIFICANT]
     notes = []
     if differ:
         notes.append(
@@ -157,7 +173,7 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         pairs = "; ".join(f"{each.first} and {each.second}" for each in alike)
         notes.append(f"not shown to differ{of_seeds}: {pairs}")
     notes.append(
-        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {_SIGNIFICANT}"
+        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {SIGNIFICANT}"
     )
     return notes
 
@@ -173,6 +189,21 @@ def _better(difference: "Difference") -> str:
     return f"{better} than {worse} ({more} to {fewer}, {shown})"
 
 
+def show_repeated(repeated: "RepeatedEvaluation", title: str) -> None:
+    """Print what is of all evaluations of a model that draws random numbers."""
+    say(
+        f"{title}: {percent(repeated.accuracy)} % sd {percent(repeated.accuracy_sd)}, mean of "
+        f"{len(repeated.evaluations)} evaluations"
+    )
+    entropy = repeated.predictive_entropy
+    right = repeated.evaluations[0].correct
+    shown = [f"{entropy.mean():.3f} nats"]
+    for part, images in (("right", entropy[right]), ("wrong", entropy[~right])):
+        if len(images):
+            shown.append(f"{images.mean():.3f} where the first is {part}")
+    say(f"  predictive entropy {', '.join(shown)}")
+
+
 def show_evaluation(evaluation: "Evaluation", title: str) -> None:
     """Print an evaluation."""
     low, high = evaluation.accuracy_interval
@@ -180,21 +211,11 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
     say(f"{title}: {percent(evaluation.accuracy)} % of {len(evaluation.labels):,} images")
     say(f"  95 % interval {percent(low)} to {percent(high)} %; {right:,} right")
     say(f"  expected calibration error {evaluation.expected_calibration_error:.4f}")
-    confusion, accuracies = evaluation.confusion, evaluation.per_class_accuracy
-
-    def predicted_as(seen: int) -> Column[int]:
-        return Column(f"as {seen}", lambda true: str(confusion[true, seen] or "."), "right")
-
-    digits = range(len(confusion))
-    Table(
-        [
-            Column("digit", str),
-            Column("accuracy %", lambda true: percent(accuracies[true]), "right"),
-            *map(predicted_as, digits),
-        ],
-        digits,
-    ).show()
-    confusions = [f"{true} as {seen} ({n})" for true, seen, n in evaluation.top_confusions]
+    _classes_table(evaluation).show()
+    names = evaluation.classes
+    confusions = [
+        f"{names[true]} as {names[seen]} ({n})" for true, seen, n in evaluation.top_confusions
+    ]
     say_note(f"most frequent confusions: {', '.join(confusions) or 'none'}")
     columns: list[Column[ConfidenceBand]] = [
         Column("confidence", lambda band: band.label),
@@ -202,6 +223,35 @@ def show_evaluation(evaluation: "Evaluation", title: str) -> None:
         Column("right %", lambda band: percent(band.accuracy), "right"),
     ]
     Table(columns, evaluation.confidence_bands).show()
+
+
+def _classes_table(evaluation: "Evaluation") -> Table[int]:
+    """Return a row a class, with the confusion matrix where it is no wider than ten classes."""
+    confusion, accuracies = evaluation.confusion, evaluation.per_class_accuracy
+    names = evaluation.classes
+
+    def labelled(label: int) -> str:
+        return names[label] if names[label] == str(label) else f"{label} {names[label]}"
+
+    def predicted_as(seen: int) -> Column[int]:
+        heading = f"as {seen}" if names[seen] == str(seen) else str(seen)
+        return Column(heading, lambda true: str(confusion[true, seen] or "."), "right")
+
+    def mistaken(true: int) -> str:
+        errors = confusion[true].copy()
+        errors[true] = 0
+        return f"{names[errors.argmax()]} ({errors.max()})" if errors.any() else NOTHING
+
+    labels = range(len(confusion))
+    columns: list[Column[int]] = [
+        Column("class", labelled),
+        Column("accuracy %", lambda true: percent(accuracies[true]), "right"),
+    ]
+    if len(labels) <= _WIDEST_MATRIX:
+        columns += map(predicted_as, labels)
+    else:
+        columns.append(Column("mostly mistaken for", mistaken))
+    return Table(columns, labels)
 
 
 def show_training(result: "TrainingResult", test: "Evaluation", path: object) -> None:
@@ -245,7 +295,8 @@ def export_notes(export: "Export") -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in export.versions.items())
     notes = [
         f"wrote {export.path}: {export.model} in {precision}, opset {export.opset}",
-        "difference: the largest of a logit from PyTorch's over the 10,000 official test images; "
+        f"difference: the largest of a logit from PyTorch's over the {export.images:,} test images "
+        f"of {export.dataset}; "
         "changed: predictions that differ from PyTorch's there",
         f"latency: ONNX Runtime, median, cpu ({export.processor}), 1 thread; {versions}",
     ]
@@ -270,9 +321,9 @@ def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str) -> None:
     """Print what each picture shows, a row a digit, and which model says so."""
     columns: list[Column[Mapping[str, Any]]] = [
         Column("picture", lambda each: one_line(each["file"])),
-        Column("digit", lambda each: str(each["digit"]), "right"),
+        Column("digit", lambda each: each["label"], "right"),
         Column("confidence %", lambda each: percent(each["confidence"]), "right"),
-        Column("runner-up", lambda each: str(each["runner_up"]), "right"),
+        Column("runner-up", lambda each: each["runner_up_label"], "right"),
         Column("its %", lambda each: percent(each["runner_up_confidence"]), "right"),
         Column("box", lambda each: " ".join(map(str, each["box"]))),
         Column("doubt", lambda each: "yes" if each["doubt"] else ""),  # why: on stderr

@@ -1,7 +1,7 @@
 """Runs the checks in their order and says what came of each."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -9,7 +9,7 @@ from typing import Literal
 from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import reason
 from mnistzoo.testing.checks import CHECKS
-from mnistzoo.testing.subject import NotApplicable, Subject
+from mnistzoo.testing.subject import QUICK_TEST_IMAGES, TEST_IMAGES, NotApplicable, Subject
 
 Status = Literal[
     "passed", "failed", "failed as expected", "passed unexpectedly", "not applicable", "not reached"
@@ -26,12 +26,14 @@ class Result:
         status: ``"not reached"`` if a check that it needs failed. Behind an expected failure
             checks do run, so nothing is hidden where nothing is bad.
         message: why, in one sentence; empty if it passed.
+        quick: whether it looked at 1,000 of the 10,000 test images only.
     """
 
     model: str
     check: str
     status: Status
     message: str = ""
+    quick: bool = False
 
     @property
     def bad(self) -> bool:
@@ -40,22 +42,26 @@ class Result:
 
 
 _subject = cache(Subject)
-_results: dict[tuple[str, str], Result] = {}
+_results: dict[tuple[str, str, bool], Result] = {}
 
 
-def run_checks(model: str) -> list[Result]:
+def run_checks(model: str, *, quick: bool = False) -> list[Result]:
     """Run every check of :data:`CHECKS` on a registered model, anew.
+
+    Args:
+        model: its name, or an alias.
+        quick: look at 1,000 of the 10,000 test images only, for use while developing.
 
     Raises:
         ModelError: if no model has the name.
     """
     _subject.cache_clear()
     for check in CHECKS:
-        _results.pop((model, check), None)
-    return [run_check(model, check) for check in CHECKS]
+        _results.pop((model, check, quick), None)
+    return [run_check(model, check, quick=quick) for check in CHECKS]
 
 
-def run_check(model: str, check: str) -> Result:
+def run_check(model: str, check: str, *, quick: bool = False) -> Result:
     """Run one check, and before it those that it needs.
 
     Once a process: what a model shows at the first run stands.
@@ -63,43 +69,48 @@ def run_check(model: str, check: str) -> Result:
     Raises:
         ModelError: if no model has the name.
     """
-    if (model, check) not in _results:
-        _results[model, check] = _run(_subject(model), model, check)
-    return _results[model, check]
+    key = (model, check, quick)
+    if key not in _results:
+        status, message = _run(_subject(model, quick=quick), model, check)
+        _results[key] = Result(model, check, status, message, quick)
+    return _results[key]
 
 
-def _run(subject: Subject, model: str, check: str) -> Result:
+def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
+    """Return what came of a check, and why."""
     for needed in CHECKS[check].needs:
-        status = run_check(model, needed.name).status
+        status = run_check(model, needed.name, quick=subject.quick).status
         if status in ("failed", "not reached"):
-            return Result(
-                model, check, "not reached", f"it needs {needed.name}, which did not pass"
-            )
+            return "not reached", f"it needs {needed.name}, which did not pass"
     expected = subject.spec.expected_failures.get(check)
+    if why := subject.outside(CHECKS[check].group):
+        return "not applicable", why
     try:
         with computing_threads():
             CHECKS[check].run(subject)
     except NotApplicable as error:
-        return Result(model, check, "not applicable", reason(error))
+        return "not applicable", reason(error)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a model must not end the checks
         found = reason(error)
         if expected is not None:
-            return Result(model, check, "failed as expected", f"{expected} ({found})")
-        return Result(model, check, "failed", found)
+            return "failed as expected", f"{expected} ({found})"
+        return "failed", found
     if expected is not None:
-        return Result(
-            model,
-            check,
+        return (
             "passed unexpectedly",
             f"it was expected to fail ({expected}); take it out of expected_failures",
         )
-    return Result(model, check, "passed")
+    return "passed", ""
 
 
-def count(results: Iterable[Result]) -> str:
-    """Return how many checks were run and what came of them, such as ``"2 checks: 2 passed"``."""
+def count(results: Sequence[Result]) -> str:
+    """Return how many checks were run, on how many images, and what came of them.
+
+    Such as ``"2 checks on 10,000 test images: 2 passed"``.
+    """
+    images = QUICK_TEST_IMAGES if any(result.quick for result in results) else TEST_IMAGES
     statuses = Counter(result.status for result in results)
-    total = sum(statuses.values())
-    return f"{total} checks: {', '.join(f'{n} {status}' for status, n in statuses.most_common())}"
+    found = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
+    return f"{len(results)} checks on {images:,} test images: {found}"

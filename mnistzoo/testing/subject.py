@@ -6,27 +6,31 @@ import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.contract import CheckFailed, logits_of
-from mnistzoo.cpu import prefer_channels_last
-from mnistzoo.data import Split, load_dataset
+from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
+from mnistzoo.evaluation import evaluate
 from mnistzoo.inputs import to_input
 from mnistzoo.models import build, create_model, load_model, weights_path
+from mnistzoo.modules import training_loss
 from mnistzoo.registry import Registration, get_registration, registry
-from mnistzoo.spec import ModelSpec
+from mnistzoo.runtime import Predictor
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 from mnistzoo.training import TrainingResult, train
-from mnistzoo.weights import load_weights
+from mnistzoo.weights import load_weights, read_onnx
 
+TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
-CHANCE_LOSS = math.log(10)
 
 
 class NotApplicable(MnistzooError):
@@ -36,16 +40,22 @@ class NotApplicable(MnistzooError):
 class Subject:
     """One registered model under check.
 
+    Args:
+        name: of the model, or an alias.
+        quick: look at every tenth of the test images only.
+
     Attributes:
         registration: its spec and its plugin; of a name that several models claim, the first.
         contested: names and aliases of it that others claim, each with all who claim it.
-        shipped_logits: the shipped model's logits of all test images, once a check computed them.
+        quick: whether only every tenth of the test images is looked at.
+        shipped_logits: the shipped model's logits of the test images, once a check computed them.
 
     Raises:
         ModelError: if no model has the name.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, quick: bool = False) -> None:
+        self.quick = quick
         conflicts = registry().conflicts
         contested = conflicts.get(name)
         self.registration = contested[0] if contested else get_registration(name)
@@ -58,42 +68,97 @@ class Subject:
     def spec(self) -> ModelSpec:
         return self.registration.spec
 
-    def created(self, seed: int = 0) -> nn.Module:
+    @functools.cached_property
+    def data(self) -> Dataset:
+        """The data set that its shipped weights were trained on; without weights MNIST."""
+        return data_of(self.spec.weights)
+
+    def created(self, seed: int = 0, **arguments: int) -> Any:
         """Return a new model in training mode, without trained weights.
 
         By its registration and without counting parameters: a name that others claim and a wrong
         num_params are faults of their own.
+
+        Args:
+            seed: of the weights.
+            arguments: of the factory, instead of the number of classes that the data has.
         """
+        if self.spec.is_onnx:
+            return self.shipped()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(self.registration, create_model)
+            arguments = arguments or {"num_classes": len(self.data.classes)}
+            return build(self.registration, create_model, **arguments)
 
-    def shipped(self) -> nn.Module:
+    def at_defaults(self) -> Any:
+        """Return a new model for whose factory no argument is given."""
+        return self.shipped() if self.spec.is_onnx else build(self.registration, create_model)
+
+    def outside(self, group: str) -> str:
+        """Say why the model does not belong to a group that a check applies to; empty if it does.
+
+        What cannot be created belongs to all: to find that out is a check of its own.
+        """
+        if group in ("repeatable", "exportable") and self.spec.stochastic:
+            return "the model is declared stochastic"
+        if group == "trainable" and not self.spec.recipes:
+            return "the model has no recipe, so mnistzoo does not train it"
+        if group == "created" and self.spec.is_onnx:
+            return "the model is an ONNX file"
+        if group in ("modules", "exportable") and not self.of_modules:
+            return "the model is no torch module"
+        return ""
+
+    @functools.cached_property
+    def of_modules(self) -> bool:
+        """Whether the factory returns a module, as far as that can be told."""
+        if self.spec.is_onnx:
+            return False
+        try:
+            return is_module(self.created())
+        except MnistzooError:
+            return True
+
+    @functools.cached_property
+    def by_cross_entropy(self) -> bool:
+        """Whether training lowers the cross entropy of the model's logits, and nothing else."""
+        return not self.spec.fit and (not self.of_modules or training_loss(self.created()) is None)
+
+    def shipped(self, weights: Weights | None = None) -> Any:
         """Return a new model in evaluation mode, with the weights of its plugin or of its members.
+
+        Args:
+            weights: one of those that the plugin ships; the first ones, if none are given.
 
         Raises:
             NotApplicable: if there are none.
         """
+        weights = weights or self.spec.weights
         if self.spec.members:
             model = build(self.registration, load_model)
-        elif self.spec.weights is None:
+        elif weights is None:
             raise NotApplicable("the plugin ships no weights")
+        elif self.spec.is_onnx:
+            return Predictor(read_onnx(weights_path(self.spec, weights), weights.sha256))
         else:
-            model = self.created()
-            load_weights(model, weights_path(self.spec), self.spec.weights.sha256)
-        model.eval()
-        prefer_channels_last(model)
+            model = self.created(num_classes=len(data_of(weights).classes))
+            load_weights(model, weights_path(self.spec, weights), weights.sha256)
+        if is_module(model):
+            model.eval()
         return model
 
-    def ready(self) -> nn.Module:
+    def ready(self) -> Any:
         """Return a new model in evaluation mode, with the weights that are shipped, if any.
 
-        Where those cannot be loaded the untrained model shows the contract as well.
+        Where those cannot be loaded the untrained model shows the contract as well, if it is a
+        module; of others one that was trained.
         """
         try:
             model = self.shipped()
         except (MnistzooError, OSError):
             model = self.created()
+        if not is_module(model):
+            return self.able()
         evaluating = model.eval()
         if not isinstance(evaluating, nn.Module):
             raise CheckFailed(
@@ -104,8 +169,19 @@ class Subject:
 
     @functools.cached_property
     def test(self) -> Split:
-        """The official test images."""
-        return load_dataset("mnist-10k").test
+        """The official test images, or every tenth of them: the first ones are the easier ones."""
+        return self.some(self.data.test)
+
+    def some(self, test: Split) -> Split:
+        """Return the images, or every tenth of them."""
+        return test[:: TEST_IMAGES // QUICK_TEST_IMAGES] if self.quick else test
+
+    def call(self, model: Any, images: Tensor) -> Tensor:
+        """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""
+        if is_module(model):
+            return model(images)
+        pixels = images.squeeze(1).mul(255).round().to(torch.uint8).numpy()
+        return torch.tensor(as_classifier(model).logits(pixels))
 
     def images(self, count: int) -> Tensor:
         """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
@@ -134,16 +210,23 @@ class Subject:
             teacher=None,
             threads=1,  # quick beside whatever else the machine does
         )
-        data = load_dataset("mnist-10k").train[:images]
+        data, classes = self.data.train[:images], len(self.data.classes)
         with self.calling("training by the default recipe"):
-            return train(lambda: build(self.registration, create_model), data, recipe, device="cpu")
+            if self.spec.fit:
+                return train(self.spec.name, data, recipe, device="cpu")
+            return train(
+                lambda: build(self.registration, create_model, num_classes=classes),
+                data,
+                recipe,
+                device="cpu",
+            )
 
     @functools.cached_property
     def trained(self) -> TrainingResult:
         """A model that was trained until it tells digits apart, if it can learn, and its run."""
         return self.train_briefly(_TRAINING_IMAGES, _TRAINING_STEPS)
 
-    def able(self) -> nn.Module:
+    def able(self) -> Any:
         """Return a model in evaluation mode that tells digits apart: as shipped, or as trained.
 
         Raises:
@@ -160,9 +243,16 @@ class Subject:
             result = self.trained
         except CheckFailed:
             raise NotApplicable("there are no weights, and training some fails") from None
-        if not learned(result):
+        if not self.learned(result):
             raise NotApplicable("there are no weights, and training some teaches it little")
         return result.model
+
+    def learned(self, result: TrainingResult) -> bool:
+        """Say whether a short training got clearly beyond guessing."""
+        if self.by_cross_entropy:
+            return result.history[-1].loss < 0.9 * loss_of_guessing(result)
+        seen = self.data.train[:_TRAINING_IMAGES]
+        return evaluate(result.model, seen, device="cpu").accuracy > 3 / len(self.data.classes)
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -175,11 +265,17 @@ class Subject:
             package = self.spec.factory.partition(":")[0].partition(".")[0]
             raise CheckFailed(describe_failure(what, error, {package})) from error
 
-    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+    def logits(self, model: Any, images: Tensor) -> Tensor:
         """Return what the model returns for a copy of the images; see :func:`logits_of`."""
         return logits_of(model, images)
 
 
-def learned(result: TrainingResult) -> bool:
-    """Say whether a short training got clearly below the loss of guessing."""
-    return result.history[-1].loss < 0.9 * CHANCE_LOSS
+def data_of(weights: Weights | None) -> Dataset:
+    """Return the data set that weights were trained on; without weights MNIST, its small one."""
+    name = DEFAULT_DATASET if weights is None else weights.dataset
+    return load_dataset("mnist-10k" if name == DEFAULT_DATASET else name)
+
+
+def loss_of_guessing(result: TrainingResult) -> float:
+    """Return the cross entropy of taking all classes for equally probable."""
+    return math.log(len(result.provenance.classes))

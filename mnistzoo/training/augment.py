@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mnistzoo.paths import PathError, imported, using
 from mnistzoo.spec import Augmentation
 
 _SIDE = 28
@@ -46,6 +47,37 @@ def augment(images: Tensor, amount: Augmentation, generator: torch.Generator) ->
     if amount.erasing:
         images = images.masked_fill(_rectangle(len(images), amount.erasing, generator), 0)
     return images
+
+
+def mix(
+    images: Tensor, labels: Tensor, amount: Augmentation, classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return what the recipe's own function makes of a batch, such as mixup (arXiv 1710.09412).
+
+    Args:
+        images: float32 ``(N, 1, 28, 28)``, 0 to 1.
+        labels: int64 ``(N,)``.
+        amount: with the function and its arguments.
+        classes: how many there are.
+        generator: on the device of the images.
+
+    Returns:
+        Images, and labels as shares of the classes, float32 ``(N, C)``.
+
+    Raises:
+        PathError: if the function fails, or returns something else.
+    """
+    assert amount.function is not None
+    with using("the augmentation", amount.function):
+        shares = F.one_hot(labels, classes).float()
+        mixed = imported(amount.function)(images, shares, generator, **amount.arguments)
+        found = [getattr(each, "shape", None) for each in mixed]
+        if found != [images.shape, shares.shape]:
+            raise PathError(
+                f"the augmentation {amount.function!r} returns {found}, expected images "
+                f"{tuple(images.shape)} and labels {tuple(shares.shape)}"
+            )
+    return mixed[0], mixed[1]
 
 
 def crop_middle(images: Tensor, side: float) -> Tensor:

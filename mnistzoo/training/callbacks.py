@@ -52,8 +52,9 @@ class Epoch:
 
     Attributes:
         number: from 1.
-        loss: mean training loss of the epoch's steps.
-        learning_rate: of the epoch's last step.
+        loss: mean training loss of the epoch's steps. Where a function of the plugin's own trains
+            and says none: cross entropy of the first 1,000 training images, at the epoch's end.
+        learning_rate: of the epoch's last step; 0 where there is none.
         validation_accuracy: at its end, 0 to 1; None without a validation split.
         seconds: since training began, validation included.
     """

@@ -38,6 +38,7 @@ class Checkpoint:
         data: that the run trains on.
         device: that it runs on.
         model: that it trains.
+        initial_weights: SHA-256 of the file that the model began with, if there is one.
 
     Raises:
         OSError: if the folder cannot be created, or nothing can be written there.
@@ -50,6 +51,7 @@ class Checkpoint:
         data: Split,
         device: torch.device,
         model: nn.Module,
+        initial_weights: str = "",
     ) -> None:
         self.path = expanded(folder) / _FILE
         self._fails = False
@@ -59,9 +61,10 @@ class Checkpoint:
         pixels.update(data.labels.tobytes())
         # What the run is: another value is another run.
         self._run = {
-            "recipe": recipe.flat(),
+            "recipe": json.loads(json.dumps(recipe.flat())),  # as the file will say it
             "training images (SHA-256)": pixels.hexdigest(),
             "device": device.type,
+            "initial weights (SHA-256)": initial_weights or "none",
         }
         # The weights alone would not tell a net with another activation, or another dropout.
         self._layers = hashlib.sha256(repr(model).encode()).hexdigest()
@@ -133,11 +136,12 @@ class Checkpoint:
                 f"{self.path} is of another run: {_difference(run, self._run)}; repeat that run's "
                 "options, or name another folder"
             )
+        of_another = CheckpointError(
+            f"{self.path} is of another model, or of another version of mnistzoo; name the model "
+            "that it was made for, or another folder"
+        )
         if layers != self._layers or _shapes(tensors) != _shapes(state.tensors()):
-            raise CheckpointError(
-                f"{self.path} is of another model, or of another version of mnistzoo; name the "
-                "model that it was made for, or another folder"
-            )
+            raise of_another
         if machine != self._machine:
             _log.warning(
                 "%s was made with %s: the weights will differ in their last bits from those of a "
@@ -145,7 +149,10 @@ class Checkpoint:
                 self.path,
                 _difference(machine, self._machine),
             )
-        state.restore(tensors)
+        try:
+            state.restore(tensors)
+        except (KeyError, ValueError) as error:
+            raise of_another from error
         return epochs
 
     def _read(self) -> tuple[dict[str, Any], str, dict[str, Any], list[Epoch], StateDict]:
@@ -179,7 +186,10 @@ def _sha256(tensors: StateDict, facts: str) -> str:
 
 
 def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
+    """Return those of all but the optimizer's, which may be there only after its first step."""
+    return {
+        name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer.")
+    }
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

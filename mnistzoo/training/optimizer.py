@@ -1,32 +1,39 @@
-"""The optimizer of a recipe: ``torch.optim``'s, or in a short run its kernels without its start."""
+"""The optimizer of a recipe: ``torch.optim``'s, its kernels without its start, or one's own."""
 
-from collections.abc import Iterable
-from typing import Protocol
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mnistzoo.spec import Recipe
+from mnistzoo.packing import packed, unpacked
+from mnistzoo.paths import PathError, imported, using
+from mnistzoo.spec import OPTIMIZERS, Recipe
 
 # The first optimizer of a process that torch.optim makes imports torch's compiler, which takes two
 # seconds: of the six in which `sprint` trains in 430 steps, a third. In a longer run they do not
 # matter, nor do the 30 to 50 us that torch.optim takes a step beyond its kernel.
 SHORT_RUN = 1_000
+_REST = "rest"  # of an optimizer's state dict, beside its tensors
 _KERNELS = {"adam": "_fused_adam_", "adamw": "_fused_adamw_", "sgd": "_fused_sgd_"}
-
-# The defaults of torch.optim; momentum is Nesterov's.
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
-_MOMENTUM = 0.9
 
 
 class Optimizer(Protocol):
-    """Adam, AdamW, or SGD with Nesterov momentum."""
+    """Changes the parameters that it was made for."""
 
     def step(self, learning_rate: float) -> None:
         """Change every parameter that has a gradient."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that it remembers, the tensors themselves."""
+        """Return all that it remembers."""
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`tensors` returned.
+
+        Raises:
+            KeyError, ValueError: if they are those of another optimizer.
+        """
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe, steps: int) -> Optimizer:
@@ -34,12 +41,32 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe, steps: in
 
     Args:
         parameters: to change.
-        recipe: its fields ``optimizer`` and ``weight_decay``.
+        recipe: its fields ``optimizer``, ``optimizer_arguments`` and ``weight_decay``.
         steps: that the run has.
+
+    Raises:
+        PathError: if an optimizer of one's own cannot be made.
     """
+    if recipe.optimizer not in OPTIMIZERS:
+        return OwnOptimizer(parameters, recipe)
     if steps <= SHORT_RUN and hasattr(torch, _KERNELS[recipe.optimizer]):
         return FusedKernels(parameters, recipe)
     return TorchOptim(parameters, recipe)
+
+
+def _arguments(recipe: Recipe) -> dict[str, Any]:
+    """Return those of an optimizer that recipes know by name, with their defaults."""
+    arguments = {**OPTIMIZERS[recipe.optimizer], **recipe.optimizer_arguments}
+    if arguments.get("momentum") == 0:
+        arguments["nesterov"] = False
+    return arguments
+
+
+def _averages(recipe: Recipe) -> list[str]:
+    """Return the names of what such an optimizer remembers of each parameter."""
+    if recipe.optimizer != "sgd":
+        return ["exp_avg", "exp_avg_sq"]
+    return ["momentum_buffer"] if _arguments(recipe)["momentum"] else []
 
 
 class TorchOptim:
@@ -47,19 +74,13 @@ class TorchOptim:
 
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
         parameters = list(parameters)
-        decay = recipe.weight_decay
-        if recipe.optimizer == "sgd":
-            self._optimizer: torch.optim.Optimizer = torch.optim.SGD(
-                parameters, momentum=_MOMENTUM, nesterov=True, weight_decay=decay, fused=True
-            )
-            names = ["momentum_buffer"]
-        else:
-            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-            self._optimizer = kind(parameters, weight_decay=decay, fused=True)
-            names = ["exp_avg", "exp_avg_sq"]
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+        self._optimizer: torch.optim.Optimizer = kinds[recipe.optimizer](
+            parameters, weight_decay=recipe.weight_decay, fused=True, **_arguments(recipe)
+        )
         for parameter in parameters:  # else a checkpoint could not be restored before a step
             state = self._optimizer.state[parameter]
-            state.update({name: torch.zeros_like(parameter) for name in names})
+            state.update({name: torch.zeros_like(parameter) for name in _averages(recipe)})
             if recipe.optimizer != "sgd":
                 state["step"] = torch.zeros((), device=parameter.device)
 
@@ -75,6 +96,9 @@ class TorchOptim:
             for name, tensor in state.items()
         }
 
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        _copy(tensors, self.tensors())
+
 
 class FusedKernels:
     """The kernels that ``torch.optim`` calls with ``fused=True``, which torch keeps private."""
@@ -82,10 +106,11 @@ class FusedKernels:
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
         self._kind = recipe.optimizer
         self._weight_decay = recipe.weight_decay
+        self._arguments = _arguments(recipe)
         self._parameters = list(parameters)
-        names = ["momentum_buffer"] if self._kind == "sgd" else ["exp_avg", "exp_avg_sq"]
         self._averages = {
-            name: [torch.zeros_like(parameter) for parameter in self._parameters] for name in names
+            name: [torch.zeros_like(parameter) for parameter in self._parameters]
+            for name in _averages(recipe)
         }
         counted = [] if self._kind == "sgd" else self._parameters
         self._steps = [torch.zeros((), device=each.device) for each in counted]
@@ -102,12 +127,12 @@ class FusedKernels:
             torch._fused_sgd_(
                 parameters,
                 gradients,
-                averages[0],
+                averages[0] if averages else [],
                 weight_decay=self._weight_decay,
-                momentum=_MOMENTUM,
+                momentum=self._arguments["momentum"],
                 lr=learning_rate,
                 dampening=0.0,
-                nesterov=True,
+                nesterov=self._arguments["nesterov"],
                 maximize=False,
                 is_first_step=False,
             )
@@ -115,6 +140,7 @@ class FusedKernels:
         steps = [self._steps[i] for i in chosen]
         torch._foreach_add_(steps, 1)
         update = torch._fused_adamw_ if self._kind == "adamw" else torch._fused_adam_
+        beta1, beta2 = self._arguments["betas"]
         update(
             parameters,
             gradients,
@@ -123,10 +149,10 @@ class FusedKernels:
             [],
             steps,
             lr=learning_rate,
-            beta1=_BETA1,
-            beta2=_BETA2,
+            beta1=beta1,
+            beta2=beta2,
             weight_decay=self._weight_decay,
-            eps=_EPSILON,
+            eps=self._arguments["eps"],
             amsgrad=False,
             maximize=False,
         )
@@ -138,3 +164,65 @@ class FusedKernels:
             for i, tensor in enumerate(tensors)
         }
         return named | {f"step.{i}": step for i, step in enumerate(self._steps)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        _copy(tensors, self.tensors())
+
+
+class OwnOptimizer:
+    """One that a recipe names by its path; it goes on through its state dict."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
+        self._path = recipe.optimizer
+        with using("the optimizer", self._path):
+            make = imported(self._path)
+            options = {"lr": recipe.learning_rate, **recipe.optimizer_arguments}
+            if _takes(make, "weight_decay"):
+                options.setdefault("weight_decay", recipe.weight_decay)
+            elif recipe.weight_decay:
+                raise PathError(
+                    f"the optimizer {self._path!r} takes no weight_decay; leave it out of the "
+                    "recipe"
+                )
+            self._optimizer = make(list(parameters), **options)
+            if not isinstance(self._optimizer, torch.optim.Optimizer):
+                raise PathError(
+                    f"the optimizer {self._path!r} returns {type(self._optimizer).__name__}, "
+                    "expected a torch.optim.Optimizer"
+                )
+            self._shares = [
+                group["lr"] / recipe.learning_rate for group in self._optimizer.param_groups
+            ]
+
+    def step(self, learning_rate: float) -> None:
+        for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
+            group["lr"] = learning_rate * share
+        with using("the optimizer", self._path):
+            self._optimizer.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        with using("the optimizer", self._path):
+            tensors, rest = packed(self._optimizer.state_dict())
+        return tensors | {_REST: torch.tensor(list(rest.encode()), dtype=torch.uint8)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        with using("the optimizer", self._path):
+            rest = bytes(tensors[_REST].tolist()).decode()
+            self._optimizer.load_state_dict(unpacked(tensors, rest))
+
+
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    """Copy tensors in place."""
+    if {name: each.shape for name, each in source.items()} != {
+        name: each.shape for name, each in target.items()
+    }:
+        raise ValueError("these are the tensors of another optimizer")
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
+
+
+def _takes(function: Any, keyword: str) -> bool:
+    parameters = inspect.signature(function).parameters
+    return keyword in parameters or any(
+        each.kind is each.VAR_KEYWORD for each in parameters.values()
+    )

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from torch import nn
-
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import expanded
@@ -26,14 +24,14 @@ class TrainingResult:
     """A trained model and how it came about.
 
     Attributes:
-        model: as it is after the last complete epoch, in evaluation mode.
+        model: as it is after the last complete epoch, a module in evaluation mode.
         history: the complete epochs, in their order.
         recipe: that was followed.
         provenance: what the run was; it goes into the file with the weights.
         test: how good it is on the test set; None before it was evaluated.
     """
 
-    model: nn.Module
+    model: Any
     history: list[Epoch]
     recipe: Recipe
     provenance: Provenance
@@ -42,7 +40,7 @@ class TrainingResult:
     @property
     def complete(self) -> bool:
         """Whether the run went through every epoch of its recipe."""
-        return len(self.history) == self.recipe.epochs
+        return self.provenance.complete
 
     @property
     def validation_accuracy(self) -> float | None:

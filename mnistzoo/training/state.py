@@ -76,13 +76,15 @@ class TrainingState:
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`tensors` returned for a state of the same recipe and model."""
+        """Take over what :meth:`tensors` returned for a state of the same recipe and model.
+
+        Raises:
+            KeyError, ValueError: if the tensors are those of another optimizer.
+        """
         self.model.load_state_dict(_below("model", tensors))
         if self.result is not self.model:
             self.result.load_state_dict(_below("average", tensors))
-        remembered = _below("optimizer", tensors)
-        for name, tensor in self.optimizer.tensors().items():
-            tensor.copy_(remembered[name])
+        self.optimizer.restore(_below("optimizer", tensors))
         random = _below("random", tensors)
         self.order.set_state(random["order"])
         self.distortion.set_state(random["distortion"])

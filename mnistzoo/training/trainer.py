@@ -1,11 +1,13 @@
 """The training loop, one for all models, driven by a recipe."""
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +18,22 @@ from mnistzoo.cpu import (
     cpu_computes_bfloat16,
     denormals_flushed,
     keep_freed_memory,
+    laid_out,
 )
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
-from mnistzoo.models import load_model
-from mnistzoo.modules import calling
+from mnistzoo.modules import calling, training_loss
+from mnistzoo.registry import ModelError
 from mnistzoo.spec import Precision, Recipe
-from mnistzoo.training.augment import augment, crop_middle
+from mnistzoo.training.augment import augment, crop_middle, mix
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint
 from mnistzoo.training.schedule import learning_rate
 from mnistzoo.training.state import StateDict, TrainingState
 
 _log = logging.getLogger("mnistzoo")
-# Initial weights and dropout are drawn by torch's global generator, one for all threads.
 _GLOBAL_GENERATOR = threading.RLock()
 
 
@@ -56,9 +58,20 @@ class Fit:
         stopped: by what, if it did not come to the end of the recipe.
     """
 
-    model: nn.Module
+    model: Any
     history: list[Epoch]
     stopped: KeyboardInterrupt | NotFinite | MnistzooError | OSError | None = None
+
+
+@contextlib.contextmanager
+def global_generator(device: torch.device) -> Iterator[None]:
+    """Have torch's global generator for oneself in the block, and leave it as it was.
+
+    Initial weights and dropout are drawn by it, one for all threads.
+    """
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with _GLOBAL_GENERATOR, forked:
+        yield
 
 
 def fit(
@@ -69,6 +82,7 @@ def fit(
     validation: Split | None,
     device: torch.device,
     checkpoint: Callable[[nn.Module], Checkpoint | None],
+    load_teacher: Callable[[str], nn.Module],
     callbacks: Sequence[Callback],
 ) -> Fit:
     """Create a model and train it.
@@ -82,6 +96,7 @@ def fit(
         validation: images whose accuracy is found after each epoch; they change nothing else.
         device: to train on.
         checkpoint: returns the checkpoint of the run, if it has one, which may hold epochs already.
+        load_teacher: returns a trained model by its name.
         callbacks: are told of each step and epoch.
 
     Raises:
@@ -92,8 +107,7 @@ def fit(
     """
     keep_freed_memory()
     with (
-        _GLOBAL_GENERATOR,
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        global_generator(device),
         computing_threads(recipe.threads),
         denormals_flushed(),
         # All batches but one have one size, so cuDNN's search for the quickest kernels pays.
@@ -102,7 +116,7 @@ def fit(
         steps = steps_per_epoch(len(data), recipe.batch_size)
         state = TrainingState(create, recipe, recipe.epochs * steps, device)
         # Before a checkpoint is restored: to load a teacher draws random numbers.
-        loss_of = _loss(state.model, recipe, device)
+        loss_of = _loss(state.model, recipe, device, load_teacher)
         saved = checkpoint(state.model)
         fitted = Fit(state.result, [])
         if saved is not None and saved.path.exists():
@@ -124,6 +138,7 @@ def fit(
             fitted.model.load_state_dict(last_good)
             fitted.stopped = stop
     fitted.model.eval()
+    fitted.model.to(memory_format=torch.contiguous_format)
     return fitted
 
 
@@ -138,7 +153,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     images, labels = (tensor.to(state.device) for tensor in data.tensors())
     held_out = None if validation is None else validation.tensors()[0].to(state.device)
-    recipe = start.recipe
+    recipe, amount, classes = start.recipe, start.recipe.augmentation, 10
     parameters = list(state.model.parameters())
     all_steps = recipe.epochs * start.steps
     step = start.epochs_done * start.steps
@@ -151,14 +166,17 @@ def _epochs(
         step_losses = []
         shuffled = torch.randperm(len(data), generator=state.order).to(state.device)
         for batch in _batches(shuffled, recipe.batch_size):
-            inputs = to_input(images.index_select(0, batch))
-            if number <= recipe.epochs - recipe.augmentation.plain_epochs:
-                inputs = augment(inputs, recipe.augmentation, state.distortion)
-            else:
-                inputs = crop_middle(inputs, recipe.augmentation.crop)
             left = _warn_of_strangers(left)
+            inputs = to_input(images.index_select(0, batch))
+            targets = labels.index_select(0, batch)
+            if number <= recipe.epochs - amount.plain_epochs:
+                inputs = augment(inputs, amount, state.distortion)
+                if amount.function is not None:
+                    inputs, targets = mix(inputs, targets, amount, classes, state.distortion)
+            else:
+                inputs = crop_middle(inputs, amount.crop)
             with calling(state.model, f"a training step on a batch of {len(batch)}"):
-                loss = loss_of(inputs, labels.index_select(0, batch))
+                loss = loss_of(inputs, targets)
                 state.model.zero_grad()
                 loss.backward()
             left = None if left is None else torch.get_rng_state()
@@ -182,7 +200,9 @@ def _epochs(
         accuracy = None
         if validation is not None and held_out is not None:
             state.result.eval()
-            predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
+            # A model may draw random numbers in evaluation too; those of training stay the same.
+            with torch.random.fork_rng([state.device] if state.device.type == "cuda" else []):
+                predicted = predict_logits(state.result, held_out).argmax(1).cpu().numpy()
             accuracy = float((predicted == validation.labels).mean())
         seconds = time.perf_counter() - started
         yield Epoch(number, float(losses.mean()), rate, accuracy, seconds)
@@ -215,15 +235,39 @@ def training_precision(recipe: Recipe, device: torch.device) -> Precision:
 
 
 def _loss(
-    model: nn.Module, recipe: Recipe, device: torch.device
+    model: nn.Module,
+    recipe: Recipe,
+    device: torch.device,
+    load_teacher: Callable[[str], nn.Module],
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the function from inputs and labels to the loss of one step."""
-    # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
-    forward = torch.compile(model, dynamic=False) if recipe.compile else model
     distillation = recipe.distillation
-    teacher = None if distillation is None else load_model(distillation.teacher).to(device)
+    own = training_loss(model)
+    if own is not None and (distillation is not None or recipe.label_smoothing):
+        raise ModelError(
+            f"{type(model).__name__} has a training_loss of its own, to which label_smoothing and "
+            "teacher mean nothing; leave them out of the recipe"
+        )
+    # A graph for each size of batch: one for all sizes would differ after a resume, and be slower.
+    forward: Any = own or model
+    if recipe.compile:
+        forward = torch.compile(forward, dynamic=False)
+    teacher = None
+    if distillation is not None:
+        teacher = laid_out(load_teacher(distillation.teacher).to(device))
     mixed = training_precision(recipe, device) == "bfloat16"
     mixed_precision = torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
+
+    def own_loss(inputs: Tensor, labels: Tensor) -> Tensor:
+        with mixed_precision:
+            loss = forward(inputs, labels)
+        if not isinstance(loss, Tensor) or loss.dim():
+            shape = f" {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
+            raise TypeError(
+                f"training_loss() returns {type(loss).__name__}{shape}, expected a tensor of one "
+                "number"
+            )
+        return loss.float()
 
     def loss_of(inputs: Tensor, labels: Tensor) -> Tensor:
         with mixed_precision:
@@ -240,7 +284,7 @@ def _loss(
         imitation = F.cross_entropy(logits / temperature, softened) * temperature**2
         return torch.lerp(loss, imitation, distillation.weight)
 
-    return loss_of
+    return loss_of if own is None else own_loss
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mnistzoo.errors import MnistzooError, one_line, reason
-from mnistzoo.registry import registry
+from mnistzoo.registry import find, registry
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.runner import Result
 from mnistzoo.testing.side_effects import NAME
@@ -21,11 +21,14 @@ class CannotIsolate(MnistzooError):
     """A model cannot run in a process of its own here."""
 
 
-def run_checks_apart(model: str, limits: Limits | None = None) -> Iterator[Result]:
+def run_checks_apart(
+    model: str, *, quick: bool = False, limits: Limits | None = None
+) -> Iterator[Result]:
     """Run every check of a registered model in a process of its own, and look for side effects.
 
     Args:
         model: its name, or an alias.
+        quick: look at 1,000 of the 10,000 test images only.
         limits: of the process.
 
     Yields:
@@ -36,7 +39,7 @@ def run_checks_apart(model: str, limits: Limits | None = None) -> Iterator[Resul
         ModelError: if no model has the name, or several.
     """
     known = registry(discovered(limits))
-    registration = known.get(model)
+    registration = find(known, model)
     if not (can_isolate() and registration.plugin.installed):
         raise CannotIsolate(
             f"model {model!r} cannot be checked in a process of its own: that takes Linux, and an "
@@ -45,7 +48,7 @@ def run_checks_apart(model: str, limits: Limits | None = None) -> Iterator[Resul
     waiting = [NAME, *CHECKS]
     try:
         with Worker(plugins_of(registration, known), limits=limits) as worker:
-            worker.send({"task": "check", "model": model})
+            worker.send({"task": "check", "model": model, "quick": quick})
             while waiting:
                 facts, _ = worker.receive()
                 yield _result(model, waiting.pop(0), facts.get("result"))

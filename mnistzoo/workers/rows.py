@@ -12,25 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
 
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError, reason
-from mnistzoo.evaluation import Evaluation
+from mnistzoo.errors import MnistzooError, one_line, reason
+from mnistzoo.evaluation import REPEATS, Evaluation
 from mnistzoo.measure import LATENCY_THREADS
 from mnistzoo.provenance import Provenance
-from mnistzoo.registry import Registration, Registry
-from mnistzoo.rows import LARGE_BATCH, Measurement, TrainingPlan, job_of, of_runs, save_run
+from mnistzoo.registry import Registration, Registry, find
+from mnistzoo.rows import Measurement, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.spec import Recipe
 from mnistzoo.training import Epoch, TrainingResult
-from mnistzoo.weights import to_bytes
+from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew
 from mnistzoo.workers.worker import Limits, Worker, WorkerFailed
 
 _log = logging.getLogger("mnistzoo")
 _TIDY_SECONDS = 10  # in which interrupted trainings come to an end, and their weights are saved
+_MOST_UNKNOWN = 10**7  # numbers that a model of an unknown size may have learned
 _MOST_BESIDE_PARAMETERS = 2**26  # bytes of buffers, names and so on in trained weights
 
 Report = Callable[[Measurement], None]
@@ -63,7 +62,7 @@ class Rows:
 
     def __init__(
         self,
-        known: Registry,
+        known: Registry[Registration],
         data: Dataset,
         *,
         device: torch.device,
@@ -104,13 +103,14 @@ class Rows:
                     if self._show_progress:
                         _log.info("evaluating and timing %s", name)
                     worker = until_timed.enter_context(self._worker(crew, registration, threads))
+                    repeats = REPEATS if registration.spec.stochastic else 1
                     task = {"task": "evaluate", "model": name, "device": str(self._device)}
-                    worker.send(task | {"batch": LARGE_BATCH}, self._data.test.images)
-                    found = Measurement([self._evaluation(worker)])
+                    task |= {"dataset": self._data.reference, "data_dir": self._data.data_dir}
+                    worker.send(task | {"repeats": repeats}, self._data.test.images)
+                    found = Measurement([self._evaluation(worker) for _ in range(repeats)])
                     outcome.measurement = found
-                    size = int(_figure(worker.receive()[0], "file_bytes"))
-                    outcome.measurement = found = dataclasses.replace(found, file_bytes=size)
-                    outcome.measurement = found = _with_multiply_adds(worker, found)
+                    outcome.measurement = found = _with_origin(worker, found)
+                    outcome.measurement = found = _with_size(worker, found)
                     worker.pause()
                 with crew.turn_alone():
                     worker.resume()
@@ -171,7 +171,7 @@ class Rows:
             to_time.send({"go": True})
             model = runs[recipes[0].seed][0].model
             yield (found := dataclasses.replace(found, file_bytes=len(to_bytes(model, {}))))
-            yield (found := _with_multiply_adds(to_time, found))
+            yield (found := _with_size(to_time, found))
             yield from _timed(to_time, found)
 
     def _run(
@@ -184,18 +184,18 @@ class Rows:
     ) -> Run:
         """Have a model trained, save its weights, and evaluate it."""
         job = job_of(registration, plan, recipe, self._data, self._device)
-        task = {"task": "train", "job": dataclasses.asdict(job), "batch": LARGE_BATCH}
+        task = {"task": "train", "job": dataclasses.asdict(job)}
         worker.send(task | {"show_progress": self._show_progress}, self._data.test.images)
-        most = 64 * registration.spec.num_params + _MOST_BESIDE_PARAMETERS
+        most = 64 * (registration.spec.num_params or _MOST_UNKNOWN) + _MOST_BESIDE_PARAMETERS
         facts, arrays = worker.receive(most)
         try:
-            state = safetensors.torch.load(arrays[0].tobytes())
+            weights = StoredWeights(arrays[0].tobytes())
             history = [Epoch(**each) for each in facts["history"]]
             provenance = Provenance.from_dict(facts["provenance"])
             stopped = str(facts["stopped"])
         except Exception as error:  # whatever a worker may have sent
             raise WorkerFailed("its process answered with no result of a training") from error
-        result = TrainingResult(StoredWeights(state), history, recipe, provenance)
+        result = TrainingResult(weights, history, recipe, provenance)
         if history:
             save_run(registration, plan, folder, result)  # before an evaluation that may fail
         if stopped:
@@ -219,15 +219,15 @@ class Rows:
 
     def _evaluation(self, worker: Worker) -> Evaluation:
         """Count what a worker says of the test images."""
-        labels = self._data.test.labels
-        _, arrays = worker.receive(4 * 10 * len(labels))
+        labels, classes = self._data.test.labels, self._data.classes
+        _, arrays = worker.receive(4 * len(classes) * len(labels))
         if len(arrays) != 1 or arrays[0].dtype != "float32":
             raise WorkerFailed("its process answered with no logits")
-        return Evaluation.from_logits(arrays[0], labels)
+        return Evaluation.from_logits(arrays[0], labels, classes)
 
 
 def plugins_of(
-    registration: Registration, known: Registry, recipe: Recipe | None = None
+    registration: Registration, known: Registry[Registration], recipe: Recipe | None = None
 ) -> set[str]:
     """Return the distributions that a model needs: its own, its members' and its teacher's.
 
@@ -236,22 +236,10 @@ def plugins_of(
     """
     needed = [registration]
     if recipe is not None and recipe.distillation is not None:
-        needed.append(known.get(recipe.distillation.teacher))
+        needed.append(find(known, recipe.distillation.teacher))
     for each in list(needed):
-        needed += [known.get(member) for member in each.spec.members]
+        needed += [find(known, member) for member in each.spec.members]
     return {each.plugin.distribution for each in needed}
-
-
-class StoredWeights(nn.Module):
-    """The weights of a model whose code this process does not run."""
-
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self._state = dict(state)
-
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Return them."""
-        return self._state
 
 
 def _as_they_end(
@@ -281,11 +269,26 @@ def _as_they_end(
         raise
 
 
-def _with_multiply_adds(worker: Worker, found: Measurement) -> Measurement:
+def _with_origin(worker: Worker, found: Measurement) -> Measurement:
     facts, _ = worker.receive()
-    if facts.get("multiply_adds") is None:
-        return found
-    return dataclasses.replace(found, multiply_adds=int(_figure(facts, "multiply_adds")))
+    hashes, provenance = facts.get("weights_sha256"), facts.get("provenance")
+    if not isinstance(hashes, dict) or not isinstance(provenance, dict | None):
+        raise WorkerFailed("its process does not tell where its weights come from")
+    return dataclasses.replace(
+        found,
+        file_bytes=int(_figure(facts, "file_bytes")),
+        weights_sha256={str(name): one_line(str(each)) for name, each in hashes.items()},
+        provenance=provenance,
+    )
+
+
+def _with_size(worker: Worker, found: Measurement) -> Measurement:
+    facts, _ = worker.receive()
+    counts = {
+        name: None if facts.get(name) is None else int(_figure(facts, name))
+        for name in ("params", "buffers", "multiply_adds")
+    }
+    return dataclasses.replace(found, runtime=one_line(str(facts.get("runtime"))), **counts)
 
 
 def _timed(worker: Worker, found: Measurement) -> Iterator[Measurement]:

@@ -9,29 +9,41 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from mnistzoo.classifier import (
+    as_classifier,
+    count_buffers,
+    count_parameters,
+    is_module,
+    runtime_of,
+)
 from mnistzoo.contract import require_contract
-from mnistzoo.errors import reason
+from mnistzoo.data import load_dataset
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import latency_us, multiply_adds
-from mnistzoo.models import load_model, weights_size
+from mnistzoo.models import load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
+from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin
+from mnistzoo.seeding import seeded
 from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
+from mnistzoo.weights import to_bytes
 from mnistzoo.workers.channel import Channel
 
+T = TypeVar("T")
+
 _MOST_IMAGES = 2**30  # bytes
-_FEW = 5  # images that show whether a model keeps the contract
+_MANY = 1_000  # images at once for what is no module
 _SIGN_SECONDS = 1.0
 
 
@@ -69,22 +81,66 @@ def _discover(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
 
 def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
     """Answer with the logits of images, then with figures, then, once told to, with timings."""
-    device = torch.device(facts["device"])
-    images = torch.from_numpy(arrays[0]).unsqueeze(1)
-    model = load_model(facts["model"]).to(device)
-    require_contract(model, to_input(images[:_FEW].to(device)))
-    logits = predict_batches(model, _batches(images, channel), device)
-    channel.send({}, logits.cpu().numpy())
-    channel.send({"file_bytes": weights_size(get_spec(facts["model"]))})
-    _time(channel, model, images[: facts["batch"]].to(device), logits)
+    # Not its labels: they are read only when they are asked for, and nobody here asks.
+    data = load_dataset(facts["dataset"], facts["data_dir"])
+    stochastic = get_spec(facts["model"]).stochastic
+    test = _Test(arrays[0], len(data.classes), torch.device(facts["device"]), not stochastic)
+    model = load_model(facts["model"], dataset=data)
+    test.require_contract(model)
+    for seed in range(facts["repeats"]):
+        with seeded(seed, test.device) if stochastic else contextlib.nullcontext():
+            logits = test.logits(model, channel)
+        channel.send({}, logits)
+    told = with_origin(Measurement(), facts["model"], data=data)
+    origin = ("file_bytes", "weights_sha256", "provenance")
+    channel.send({name: getattr(told, name) for name in origin})
+    _time(channel, model, test, logits)
 
 
-def _time(channel: Channel, model: nn.Module, images: Tensor, logits: Tensor) -> None:
-    channel.send({"multiply_adds": multiply_adds(model)})
+@dataclasses.dataclass(frozen=True)
+class _Test:
+    """The images, uint8 ``(N, 28, 28)``, and how a model is used on them."""
+
+    pixels: NDArray[np.uint8]
+    classes: int
+    device: torch.device
+    repeatable: bool
+
+    def images(self, count: int | None = None) -> Tensor:
+        return torch.from_numpy(self.pixels[:count]).unsqueeze(1)
+
+    def require_contract(self, model: Any) -> None:
+        if is_module(model):
+            model.to(self.device)
+        few = to_input(self.images(FEW_IMAGES).to(self.device))
+        require_contract(model, few, self.classes, repeatable=self.repeatable)
+
+    def logits(self, model: Any, channel: Channel) -> NDArray[np.float32]:
+        if is_module(model):
+            batches = _signing(self.images().split(BATCH_SIZE), channel)
+            return predict_batches(model.to(self.device), batches, self.device).cpu().numpy()
+        classifier = as_classifier(model)
+        places = range(0, len(self.pixels), _MANY)
+        parts = _signing([self.pixels[place : place + _MANY] for place in places], channel)
+        return np.concatenate([classifier.logits(part) for part in parts])
+
+
+def _time(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+    params = None
+    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
+        params = count_parameters(model)
+    channel.send(
+        {"params": params, "buffers": count_buffers(model), "runtime": runtime_of(model)}
+        | {"multiply_adds": multiply_adds(model)}
+    )
     channel.receive()  # it is this model's turn
     torch.set_num_threads(1)
-    channel.send({"latency_us": latency_us(model, images[:1], logits[:1])})
-    channel.send({"latency_256_us": latency_us(model, images, logits[: len(images)])})
+    for name, count in (("latency_us", 1), ("latency_256_us", LARGE_BATCH)):
+        images, expected = test.images(count).to(test.device), torch.tensor(logits[:count])
+        latency = latency_us(
+            model, images, repeatable=test.repeatable, expected=expected.to(test.device)
+        )
+        channel.send({name: latency})
 
 
 def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -99,23 +155,21 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
         result = run_training(job, callbacks)
     except TrainingInterrupted as stop:
         result, stopped = stop.result, str(stop)
-    state = {name: each.contiguous() for name, each in result.model.state_dict().items()}
-    content = safetensors.torch.save(state)
     told = {
         "provenance": result.provenance.to_dict(),
         "history": [dataclasses.asdict(epoch) for epoch in result.history],
         "stopped": stopped,
     }
-    channel.send(told, np.frombuffer(content, np.uint8))
+    channel.send(told, np.frombuffer(to_bytes(result.model, {}), np.uint8))
     if stopped:
         return
-    device = torch.device(job.device)
-    images = torch.from_numpy(arrays[0]).unsqueeze(1)
-    logits = predict_batches(result.model, _batches(images, channel), device)
-    channel.send({}, logits.cpu().numpy())
+    classes, stochastic = len(result.provenance.classes), get_spec(job.model).stochastic
+    test = _Test(arrays[0], classes, torch.device(job.device), not stochastic)
+    logits = test.logits(result.model, channel)
+    channel.send({}, logits)
     channel.receive()  # this run's model is to be timed
-    require_contract(result.model, to_input(images[:_FEW].to(device)))
-    _time(channel, result.model, images[: facts["batch"]].to(device), logits)
+    test.require_contract(result.model)
+    _time(channel, result.model, test, logits)
 
 
 def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -127,13 +181,13 @@ def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     model = facts["model"]
     channel.send({"result": dataclasses.asdict(side_effects(model))})
     for check in CHECKS:
-        channel.send({"result": dataclasses.asdict(run_check(model, check))})
+        channel.send({"result": dataclasses.asdict(run_check(model, check, quick=facts["quick"]))})
 
 
-def _batches(images: Tensor, channel: Channel) -> Iterator[Tensor]:
-    for batch in images.split(BATCH_SIZE):
+def _signing(parts: Iterable[T], channel: Channel) -> Iterator[T]:
+    for part in parts:
         channel.send({"alive": True})
-        yield batch
+        yield part
 
 
 class _Signs(Callback):

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from mnistzoo_neighbours.model import Neighbours
 from sklearn.decomposition import PCA
 
@@ -34,7 +33,7 @@ def main() -> None:
 
 
 def fit(model: Neighbours, train: Split) -> Neighbours:
-    """Set the model's tensors from the training images and return it."""
+    """Set the model's arrays from the training images and return it."""
     images = train.images.reshape(-1, 28 * 28) / 255
     # The solver without random numbers.
     pca = PCA(model.components.shape[1], svd_solver="covariance_eigh").fit(images)
@@ -42,13 +41,10 @@ def fit(model: Neighbours, train: Split) -> Neighbours:
     # One unit for all components, so that distances stay in proportion; it is part of the
     # projection, and the farthest coordinate is 127 of them.
     unit = np.abs(projected).max() / 127
-    state = {
-        "mean": torch.tensor(pca.mean_, dtype=torch.float32),
-        "components": torch.tensor(pca.components_.T / unit, dtype=torch.float32),
-        "points": torch.tensor(np.round(projected / unit), dtype=torch.int8),
-        "labels": torch.tensor(train.labels),
-    }
-    model.load_state_dict(state)
+    model.mean = pca.mean_.astype(np.float32)
+    model.components = (pca.components_.T / unit).astype(np.float32)
+    model.points = np.round(projected / unit).astype(np.int8)
+    model.labels = train.labels
     return model
 
 

@@ -22,7 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Spec = Callable[..., ModelSpec]
 
 COMMANDS = [
-    *("models", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
+    *("models", "datasets", "plugins", "data", "train", "evaluate", "compare", "export", "predict"),
     *("new-plugin", "check"),
 ]
 
@@ -71,7 +71,6 @@ def test_help_lists_the_commands(call: Call, capsys: pytest.CaptureFixture[str])
         "models a* b*",
         "train",
         "evaluate",
-        "evaluate clitest --dataset cifar",
         "train clitest --epochs 0",
         "train clitest --epochs two",
         "train clitest --batch-size 0",
@@ -87,6 +86,8 @@ def test_help_lists_the_commands(call: Call, capsys: pytest.CaptureFixture[str])
         "compare --recipe default",
         "compare --final",
         "compare --json - --csv -",
+        "compare --json - --html -",
+        "evaluate clitest --json - --html -",
     ],
 )
 def test_wrong_usage_exits_2_and_says_so_on_stderr(
@@ -97,6 +98,17 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(
     assert out == ""
     assert "Error: " in err and "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_data_set_exits_2_and_names_the_nearest(
+    call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("evaluate", "clitest", "--dataset", "mnist-1k") == 2
+    assert capsys.readouterr() == (
+        "",
+        "mnistzoo: there is no data set and no folder 'mnist-1k'; did you mean 'mnist-10k'? "
+        "`mnistzoo datasets` lists those installed\n",
+    )
 
 
 def repeated_options() -> list[str]:
@@ -210,7 +222,7 @@ def test_a_name_that_nothing_has_is_wrong_usage_and_gets_the_nearest(
         ("newplugin x", "did you mean 'new-plugin'?"),
         ("data dowload", "there is no command 'dowload'; did you mean 'download'?"),
         ("data Path", "did you mean 'path'?"),
-        ("zzz", "take one of models, plugins, data"),
+        ("zzz", "take one of models, datasets, plugins, data"),
     ],
 )
 def test_a_misspelt_command_gets_the_nearest(

@@ -1,15 +1,19 @@
 """``mnistzoo export`` and ``mnistzoo predict``, as they are called."""
 
 import json
+import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from mnistzoo import Predictor, load_dataset
+from mnistzoo.pictures.decode import SUFFIXES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -189,6 +193,44 @@ def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
     (work / "digits" / "notes.txt").write_text("hello")
     done = cli("predict", "digits")
     assert done.returncode == 0 and "digits/notes.txt is skipped" in done.stderr
+
+
+def test_every_format_of_a_directory_is_read(cli: Run, work: Path) -> None:
+    (work / "digits").mkdir()
+    pillow_heif.register_heif_opener()
+    image = Image.fromarray(np.kron(255 - TEST.images[0], np.ones((4, 4), np.uint8)))
+    names = [f"digit{suffix}" for suffix in (*SUFFIXES, ".PNG")]
+    for name in names:
+        kind = "JPEG" if name.endswith(".jfif") else None
+        image.convert("RGB").save(work / "digits" / name, kind)
+    (work / "digits" / "notes.txt").write_text("hello")
+    (work / "digits" / "more").mkdir()
+    done = cli("predict", "digits", "--json", "-")
+    facts = json.loads(done.stdout)
+    read = [os.path.basename(each["file"]) for each in facts["predictions"]]
+    assert done.returncode == 0 and sorted(read) == sorted(names) and facts["errors"] == []
+    passed_over = [os.path.join("digits", name) for name in ("more", "notes.txt")]
+    assert facts["passed_over"] == passed_over
+    assert all(f"{path} is skipped" in done.stderr for path in passed_over)
+
+
+def test_no_colour_is_written_where_none_is_wanted(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    colours = cli("predict", name, env={"FORCE_COLOR": "1"}).stdout
+    plain = cli("predict", name, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout
+    piped = cli("predict", name).stdout
+    # Of the codes of ECMA-48, 30 to 49 and 90 to 107 are colours.
+    colour = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:[34][0-9]|9[0-7]|10[0-7])")
+    assert name in plain and not colour.search(plain), repr(colours)
+    assert name in piped and "\x1b" not in piped
+
+
+def test_through_a_pipe_no_name_is_cut_off(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    long = f"{'a digit of a long name ' * 8}.png"
+    (work / name).rename(work / long)
+    done = cli("predict", long, env={"COLUMNS": "40"})
+    assert done.returncode == 0 and long in done.stdout
 
 
 def test_names_beyond_the_terminals_encoding_are_escaped(cli: Run, work: Path) -> None:

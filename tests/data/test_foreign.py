@@ -16,7 +16,7 @@ from mnistzoo.data import DataError, IdxError
 DATA = load_dataset("mnist-10k")
 IMAGES, LABELS = DATA.test.images, DATA.test.labels
 SOME = DATA.train[:50]
-PUBLISHED = {file.name: file.sha256 for file in DATA.files if file.name.startswith("t10k")}
+PUBLISHED = {file.name: file.checksum.removeprefix("sha256:") for file in DATA.spec.test}
 
 
 def write_csv(path: Path, images: np.ndarray, labels: np.ndarray, headings: bool) -> None:

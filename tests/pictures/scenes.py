@@ -842,6 +842,17 @@ def _print(rng: Rng) -> tuple[Image.Image, str]:
 
 
 def _row(rng: Rng, count: int, gap: tuple[float, float]) -> tuple[Ink, str]:
+    inks, labels = _of_one_hand(rng, count)
+    tallest = max(ink.shape[0] for ink in inks)
+    pieces = []
+    for ink in inks:
+        above = int(rng.integers(0, tallest - ink.shape[0] + 1))
+        space = max(1, int(rng.uniform(*gap) * tallest))
+        pieces += [np.pad(ink, ((above, tallest - ink.shape[0] - above), (0, space)))]
+    return handwriting.cropped(np.hstack(pieces)), labels
+
+
+def _of_one_hand(rng: Rng, count: int) -> tuple[list[Ink], str]:
     source, labels, inks = int(rng.integers(0, 20)), "", []
     for _ in range(count):
         label = int(rng.integers(10))
@@ -853,13 +864,7 @@ def _row(rng: Rng, count: int, gap: tuple[float, float]) -> tuple[Ink, str]:
             ink, label = handwriting.of_test_set(int(rng.integers(0, 10_000)))
         labels += str(label)
         inks.append(ink)
-    tallest = max(ink.shape[0] for ink in inks)
-    pieces = []
-    for ink in inks:
-        above = int(rng.integers(0, tallest - ink.shape[0] + 1))
-        space = max(1, int(rng.uniform(*gap) * tallest))
-        pieces += [np.pad(ink, ((above, tallest - ink.shape[0] - above), (0, space)))]
-    return handwriting.cropped(np.hstack(pieces)), labels
+    return inks, labels
 
 
 def _several(rng: Rng, count: int) -> tuple[Image.Image, str]:
@@ -888,3 +893,34 @@ def _lines_of(rng: Rng) -> tuple[Image.Image, str]:
         spots += placed(rng, row, size, (0.75, 0.9), inside=(0.05, top, 0.95, top + 0.4))
         labels += text
     return photographed(rng, written(paper(size, white(rng)), spots, pen(rng))), labels
+
+
+@kind("touching digits")
+def _touching(rng: Rng) -> tuple[Image.Image, str]:
+    size = canvas(rng, 480)
+    while True:
+        row, labels = _touching_row(rng)
+        # Two digits that only seem to touch are another kind.
+        if ndimage.label(row > 0.3, np.ones((3, 3)))[1] == 1:
+            break
+    spot = placed(rng, row, size, (0.35, 0.6), inside=(0.05, 0.08, 0.95, 0.92))
+    return photographed(rng, written(paper(size, white(rng)), spot, pen(rng))), labels
+
+
+def _touching_row(rng: Rng) -> tuple[Ink, str]:
+    """Return two digits, the right one moved to the left until they overlap a little."""
+    (left, right), labels = _of_one_hand(rng, 2)
+    height = max(left.shape[0], right.shape[0])
+    left, right = (np.pad(each, ((height - each.shape[0], 0), (0, 0))) for each in (left, right))
+    # The columns between them in the row where they are closest.
+    gaps = [
+        left.shape[1] - 1 - np.flatnonzero(a > 0.5).max(initial=-height)
+        + np.flatnonzero(b > 0.5).min(initial=height)
+        for a, b in zip(left, right, strict=True)
+    ]  # fmt: skip
+    overlap = min(int(min(gaps) + rng.integers(2, 10)), left.shape[1] - 1, right.shape[1] - 1)
+    start = left.shape[1] - overlap
+    row = np.zeros((height, start + right.shape[1]), np.float32)
+    row[:, : left.shape[1]] = left
+    row[:, start:] = np.maximum(row[:, start:], right)
+    return row, labels

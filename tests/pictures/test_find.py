@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mnistzoo.pictures import find
-from mnistzoo.pictures.find import without_lines
+from mnistzoo.pictures.lines import without_lines
 
 
 def drawn(size: tuple[int, int] = (400, 300)) -> tuple[Image.Image, ImageDraw.ImageDraw]:

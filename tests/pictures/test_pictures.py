@@ -1,11 +1,14 @@
 """Pictures as people have them become images as MNIST has them."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -253,6 +256,50 @@ def test_every_format_is_read_whatever_its_name(kind: str, tmp_path: Path) -> No
     (tmp_path / "seven.picture").write_bytes(stream.getvalue())
     assert unlike(read_picture(tmp_path / "seven.picture"), expected) < 4
     assert unlike(read_picture(stream.getvalue()), expected) < 4
+
+
+def heic(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(image).save(stream)
+    return stream.getvalue()
+
+
+def test_a_heic_picture_is_read_where_pillow_heif_is_installed(tmp_path: Path) -> None:
+    expected = read(seven(200, "black", "white"), tmp_path / "expected.png")
+    assert unlike(read_picture(heic(seven(200, "black", "white"))), expected) < 4
+
+
+def test_without_pillow_heif_a_heic_picture_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seven.heic").write_bytes(heic(seven(200, "black", "white")))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PictureError) as caught:
+        read_picture(tmp_path / "seven.heic")
+    assert str(caught.value) == (
+        f"{tmp_path / 'seven.heic'} is a HEIC picture; pip install pillow-heif, or save it as JPEG"
+    )
+
+
+def test_without_opencv_little_pictures_are_read_and_others_say_what_is_missing(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    code = """if True:
+        import sys; sys.modules["cv2"] = None
+        import mnistzoo
+        image = mnistzoo.load_dataset("mnist-10k").test.images[0]
+        print(mnistzoo.read_picture(255 - image).shape)
+        try:
+            mnistzoo.read_picture(image.repeat(2, axis=0))
+        except mnistzoo.MnistzooError as error:
+            print(error)
+    """
+    done = run_python("-c", code)
+    assert done.stdout.splitlines() == [
+        "(28, 28)",
+        "finding digits on pictures of more than 40 pixels a side needs OpenCV; `pip install "
+        '".[pictures]"` in a clone of mnistzoo installs it',
+    ], done.stderr
 
 
 def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:

@@ -478,7 +478,7 @@ def test_a_right_model_passes_every_check(define: Define) -> None:
     assert statuses(results) == {
         check: "not applicable" if check in absent else "passed" for check in CHECKS
     }
-    assert count(results) == "18 checks: 15 passed, 3 not applicable"
+    assert count(results) == "18 checks on 10,000 test images: 15 passed, 3 not applicable"
     assert not any(result.bad for result in results)
     assert run_check("right_too", "output").status == "passed"
 
@@ -606,7 +606,7 @@ def test_an_expected_failure_is_reported_with_its_reason_and_is_no_fault(
     (line,) = [line for line in lines if "batch_mates: " in line and "needs" not in line]
     assert line.split(":")[0].split() == ["failed", "as", "expected", "batch_mates"]
     assert "it compares the images of a batch (an image's logits differ by" in line
-    assert lines[0] == "comparing" and lines[-1].startswith("  18 checks: 13 passed, ")
+    assert lines[0] == "comparing" and "18 checks on 10,000 test images: 13 passed, " in lines[-1]
     assert "2 failed as expected" in lines[-1]
 
 
@@ -660,8 +660,37 @@ def test_a_failing_check_hides_only_those_that_depend_on_it(
 
 
 def test_a_model_that_takes_no_empty_batch_is_right(define: Define) -> None:
-    define("sized", forward("return self.linear(images.view(images.size(0), -1))"))
+    code = forward("return self.linear(images.view(images.size(0), -1))")
+    define("sized", code)
     assert run_check("sized", "output").status == "passed"
+
+    define("sized_but_claims", code, {"empty_batch": True})
+    message = run_check("sized_but_claims", "output").message
+    assert message.startswith("forward() of a batch of 0 failed: RuntimeError: ")
+    assert "(package_of_sized_but_claims/model.py, line " in message
+    assert message.endswith("or leave out empty_batch=True")
+
+    define("any_size", changes={"empty_batch": True})
+    assert run_check("any_size", "output").status == "passed"
+
+
+def test_quick_checks_look_at_fewer_images_and_say_so(
+    define: Define,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A figure that 1,000 images cannot refute is refuted by all of them."""
+    monkeypatch.chdir(tmp_path)
+    for name, accuracy in (("wrong", 0.99), ("nearly", 0.13)):
+        weights = SHIPPED | {"metrics": {"test_accuracy": accuracy}}
+        define(f"quickly_{name}", "Model = linear\n", {"weights": weights, "num_params": 7_850})
+    assert checked("quickly_nearly", "--quick", "--json", "quick.json") == 0
+    assert "  18 checks on 1,000 test images: 17 passed" in capsys.readouterr().out
+    assert {each["quick"] for each in json.loads(Path("quick.json").read_text())} == {True}
+    assert "the weights have 0.1135; " in run_check("quickly_nearly", "metrics").message
+    message = run_check("quickly_wrong", "metrics", quick=True).message
+    assert "declared as 0.99, but the weights have 0.1" in message and "on 1,000 images" in message
 
 
 def test_a_model_of_a_notebook_is_checked(
@@ -701,7 +730,8 @@ def test_the_results_as_json_leave_stdout_to_json(
     captured = capsys.readouterr()
     results = json.loads(captured.out)
     assert [result["check"] for result in results] == list(CHECKS)
-    assert results[0] == {"model": "plain", "check": "names", "status": "passed", "message": ""}
+    facts = {"model": "plain", "check": "names", "status": "passed", "message": "", "quick": False}
+    assert results[0] == facts
     assert "FAILED             output: forward() returns torch.float64" in captured.err
 
 

@@ -58,7 +58,7 @@ def test_five_lines_are_a_test_for_every_check(pytest_on: Run) -> None:
     lines = done.stdout.splitlines()
     for check in CHECKS:
         assert any(f"::test_my_model[right-{check}] PASSED" in line for line in lines)
-    assert "mnistzoo: right: 18 checks: 18 passed" in lines
+    assert "mnistzoo: right: 18 checks on 10,000 test images: 18 passed" in lines
     assert "18 passed" in lines[-1]
 
 
@@ -69,7 +69,7 @@ def test_the_option_does_the_same_where_there_is_no_test_file(pytest_on: Run) ->
     for check in CHECKS.keys() - {"training_mode", "training", "onnx"}:
         assert any(f"right-{check} PASSED" in line for line in lines)
     # One more than were selected: gradients needs training_mode.
-    assert "mnistzoo: right: 15 checks: 15 passed" in lines
+    assert "mnistzoo: right: 15 checks on 10,000 test images: 15 passed" in lines
     assert "15 passed, 3 deselected" in lines[-1]
 
 
@@ -90,7 +90,11 @@ def test_a_failure_is_a_message_without_a_traceback(pytest_on: Run) -> None:
     assert len(messages) == 2  # of the test and of the option
     assert "RuntimeError" in messages[0]
     assert not [line for line in lines if of_a_traceback(line)]
-    (line,) = [line for line in lines if line.startswith("mnistzoo: wrong: 18 checks: ")]
+    (line,) = [
+        line
+        for line in lines
+        if line.startswith("mnistzoo: wrong: 18 checks on 10,000 test images: ")
+    ]
     assert set(line.rpartition(": ")[2].split(", ")) == {
         "6 passed",
         "1 failed",

@@ -45,6 +45,14 @@ RECIPES = {
     "adam": RECIPE,
     "adamw": RECIPE.replace(optimizer="adamw"),
     "sgd": RECIPE.replace(optimizer="sgd"),
+    # Its state begins with the first step; and labels that are mixed.
+    "own": RECIPE.replace(
+        optimizer="torch.optim:RMSprop",
+        optimizer_arguments={"momentum": 0.9, "centered": True, "foreach": None},
+        learning_rate=0.001,
+        augment="training_runs:mixup",
+        augment_arguments={"alpha": 0.4},
+    ),
     "plain": Recipe(epochs=3, batch_size=64, optimizer="adam", learning_rate=0.01, threads=1),
 }
 
@@ -299,6 +307,10 @@ def test_an_existing_checkpoint_is_not_replaced_unasked(tmp_path: Path) -> None:
         ({"rotation": 0}, "recipe has rotation 10, not 0"),
         ({"clip_norm": None}, "recipe has clip_norm 1, not None"),
         ({"optimizer": "sgd"}, "recipe has optimizer adam, not sgd"),
+        (
+            {"optimizer_arguments": {"betas": (0.9, 0.95)}},
+            r"optimizer_arguments has betas None, not \[0.9, 0.95\]",
+        ),
         ({"ema_decay": 0}, "recipe has ema_decay 0.9, not 0"),
         ({"threads": None}, "recipe has threads 1, not None"),
     ],

@@ -1,10 +1,13 @@
 """``train`` and ``TrainingJob``: what they take, and what they return."""
 
 import dataclasses
+import importlib
 import logging
+import multiprocessing
 import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -157,6 +160,42 @@ def test_a_job_can_be_pickled_and_run_gives_what_train_gives(name: str) -> None:
     assert torch.equal(weights(received.model), weights(result.model))
     assert (received.history, received.recipe) == (result.history, result.recipe)
     assert received.provenance == result.provenance
+
+
+def test_a_job_of_a_factory_runs_in_a_pool_of_spawned_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_net.py").write_text(
+        "from torch import nn\n"
+        "NUMBER = 1\n"
+        "def linear(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)  # which a spawned process takes over
+    job = TrainingJob(
+        model="own_net:linear",
+        recipe=RECIPE,
+        overrides={"seed": 3},
+        dataset="mnist-10k",
+        device="cpu",
+    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        result = pool.submit(run_training, job).result(timeout=300)
+    own_net = importlib.import_module("own_net")
+    expected = train(own_net.linear, DATA, RECIPE, seed=3, device="cpu")
+    assert all(
+        torch.equal(each, expected.model.state_dict()[name])
+        for name, each in result.model.state_dict().items()
+    )
+    assert (result.provenance.model, result.provenance.seed) == ("linear", 3)
+    for wrong, says in (
+        ("own_net:nothing", "'own_net:nothing' cannot be found: AttributeError"),
+        ("own_nets:linear", "'own_nets:linear' cannot be found: ModuleNotFoundError"),
+        ("own_net:NUMBER", "'own_net:NUMBER' is no factory but int"),
+    ):
+        with pytest.raises(ModelError, match=says):
+            run_training(dataclasses.replace(job, model=wrong))
+    with pytest.raises(ModelError, match="linear is not registered, so it has no recipe 'default'"):
+        run_training(dataclasses.replace(job, recipe="default"))
 
 
 def test_callbacks_see_the_whole_run(name: str) -> None:

@@ -167,7 +167,7 @@ def test_every_optimizer_and_schedule_lowers_the_loss(
     recipe = Recipe(
         epochs=3,
         batch_size=64,
-        optimizer=optimizer,  # type: ignore[arg-type]
+        optimizer=optimizer,
         schedule=schedule,  # type: ignore[arg-type]
         learning_rate=0.02 if optimizer == "sgd" else 0.005,
         weight_decay=0.001,

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mnistzoo.classifier import is_module
 from mnistzoo.contract import (
     CheckFailed,
     require_independence,
@@ -24,17 +25,19 @@ from mnistzoo.weights import load_weights, save_weights
 
 @check(factory)
 def output(subject: Subject) -> None:
-    """1 and 5 images give finite float32 logits ``(N, 10)``, not probabilities, and the images
-    stay as they are.
+    """1 and 5 images, and none where ``empty_batch`` is declared, give finite float32 logits
+    ``(N, C)``, not probabilities, and the images stay as they are.
 
     Mend: no reshape with a fixed batch size; no in-place operation on the input.
     """
-    model = subject.ready()
+    model, classes = subject.ready(), len(subject.data.classes)
     for count in (5, 1):
-        require_logits(model, subject.images(count))
+        require_logits(model, subject.images(count), classes)
+    if subject.spec.empty_batch:
+        _require_empty_logits(subject, model)
 
 
-@check(output)
+@check(output, group="repeatable")
 def deterministic(subject: Subject) -> None:
     """In evaluation mode the same images give the same logits.
 
@@ -43,7 +46,7 @@ def deterministic(subject: Subject) -> None:
     require_repeatable(subject.ready(), subject.images(5))
 
 
-@check(deterministic)
+@check(deterministic, group="repeatable")
 def batch_mates(subject: Subject) -> None:
     """In evaluation mode an image's logits do not depend on the rest of its batch.
 
@@ -52,14 +55,14 @@ def batch_mates(subject: Subject) -> None:
     require_independence(subject.ready(), subject.images(5))
 
 
-@check(deterministic)
+@check(deterministic, group="created")
 def state_dict(subject: Subject) -> None:
     """Weights saved and loaded into a new model give the same logits.
 
     Mend: keep every tensor as ``nn.Parameter`` or with ``register_buffer()``.
     """
     model, images = subject.ready(), subject.images(5)
-    for name, value in model.state_dict().items():
+    for name, value in model.state_dict().items() if is_module(model) else ():
         if not isinstance(value, Tensor):
             raise CheckFailed(
                 f"the state dict holds {name}, a {type(value).__name__}, which only a pickle can "
@@ -69,7 +72,9 @@ def state_dict(subject: Subject) -> None:
         path = Path(folder, "weights.safetensors")
         with subject.calling("saving the state dict as safetensors"):
             save_weights(model, path, {})
-        other = subject.created(seed=1).eval()
+        other = subject.created(seed=1)
+        if is_module(other):
+            other.eval()
         with subject.calling("loading the state dict into a new model"):
             load_weights(other, path)
     if not torch.allclose(
@@ -81,7 +86,7 @@ def state_dict(subject: Subject) -> None:
         )
 
 
-@check(output)
+@check(output, group="modules")
 def training_mode(subject: Subject) -> None:
     """Training mode gives logits too and changes no parameter; evaluation changes nothing.
 
@@ -101,15 +106,16 @@ def training_mode(subject: Subject) -> None:
     with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
     require_unchanged(given, images)
-    if not isinstance(logits, Tensor) or logits.shape != (5, 10) or logits.dtype != torch.float32:
+    expected = (5, len(subject.data.classes))
+    if not isinstance(logits, Tensor) or logits.shape != expected or logits.dtype != torch.float32:
         found = (
             f"{logits.dtype} {tuple(logits.shape)}"
             if isinstance(logits, Tensor)
             else type(logits).__name__
         )
         raise CheckFailed(
-            f"in training mode forward() returns {found}, expected logits torch.float32 (5, 10) "
-            "as in evaluation; return nothing besides them"
+            f"in training mode forward() returns {found}, expected logits torch.float32 "
+            f"{expected} as in evaluation; return nothing besides them"
         )
     parameters = {name for name, _ in model.named_parameters()}
     if changed := changed_tensor(model, {name: before[name] for name in parameters}):
@@ -121,7 +127,7 @@ def training_mode(subject: Subject) -> None:
     _require_mode(model, training=False)
 
 
-@check(deterministic)
+@check(deterministic, group="modules")
 def deep_copy(subject: Subject) -> None:
     """``copy.deepcopy`` gives an independent model with the same logits.
 
@@ -145,7 +151,7 @@ def deep_copy(subject: Subject) -> None:
         )
 
 
-@check(output)
+@check(output, group="modules")
 def device(subject: Subject) -> None:
     """The model computes on the device that it is moved to: CUDA, or where there is none torch's
     ``meta``, which overlooks a product with a tensor left behind.
@@ -193,6 +199,18 @@ def device(subject: Subject) -> None:
                     f"the tensor {f'{path}.{attribute}'.lstrip('.')} is no parameter and no "
                     "buffer; whether forward() moves it, only a CUDA device can tell"
                 )
+
+
+def _require_empty_logits(subject: Subject, model: nn.Module) -> None:
+    mend = "write flatten(1), not view(len(images), -1), or leave out empty_batch=True"
+    try:
+        with torch.no_grad(), subject.calling("forward() of a batch of 0"):
+            shape = tuple(model(subject.images(0)).shape)
+    except CheckFailed as error:
+        raise CheckFailed(f"{error}; {mend}") from error
+    expected = (0, len(subject.data.classes))
+    if shape != expected:
+        raise CheckFailed(f"forward() gives no images shape {shape}, expected {expected}; {mend}")
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

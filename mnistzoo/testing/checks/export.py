@@ -9,7 +9,7 @@ from mnistzoo.testing.checks.contract import batch_mates
 from mnistzoo.testing.subject import NotApplicable, Subject
 
 
-@check(batch_mates)
+@check(batch_mates, group="exportable")
 def onnx(subject: Subject) -> None:
     """The model exports to ONNX and computes the same there.
 
@@ -19,7 +19,12 @@ def onnx(subject: Subject) -> None:
         if find_spec(package) is None:
             raise NotApplicable(f"{package} is not installed; {INSTALL_ONNX}")
     convert(
-        subject.able(), subject.registration, own_weights=False, reference=subject.shipped_logits
+        subject.able(),
+        subject.registration,
+        own_weights=False,
+        reference=subject.shipped_logits,
+        data=subject.data,
+        test=subject.test,
     )
 
 

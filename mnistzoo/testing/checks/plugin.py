@@ -6,6 +6,7 @@ import sys
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from mnistzoo.classifier import count_parameters, is_module
 from mnistzoo.contract import CheckFailed
 from mnistzoo.registry import describe_conflict
 from mnistzoo.testing.checks.check import check
@@ -31,7 +32,7 @@ class Watch:
                     os._exit(3)
 
 sys.meta_path.insert(0, Watch())
-mnistzoo.plugins.call_hook(EntryPoint("plugin", sys.argv[1], mnistzoo.plugins.GROUP).load())
+mnistzoo.plugins.call_hooks(EntryPoint("plugin", sys.argv[1], mnistzoo.plugins.GROUP).load())
 """
 
 
@@ -116,10 +117,12 @@ def import_(subject: Subject) -> None:
 
 @check()
 def factory(subject: Subject) -> None:
-    """The factory is found and returns a ``torch.nn.Module``.
+    """The factory is found and returns a ``torch.nn.Module``, an estimator or an object with
+    ``logits()``; an ONNX file opens.
 
     Mend: correct ``factory``.
     """
+    subject.at_defaults()
     subject.created()
 
 
@@ -129,11 +132,16 @@ def parameters(subject: Subject) -> None:
 
     Mend: write the number in the message.
     """
-    found = sum(parameter.numel() for parameter in subject.created().parameters())
-    if found != subject.spec.num_params:
+    declared, model = subject.spec.num_params, subject.at_defaults()
+    if not is_module(model):
+        if subject.spec.weights is None:
+            raise NotApplicable("it has no parameters before it is trained")
+        model = subject.shipped()
+    found = count_parameters(model)
+    if found != declared:
         raise CheckFailed(
-            f"num_params is {subject.spec.num_params:,}, but the model has {found:,}; write "
-            f"num_params={found:_}"
+            f"num_params is {'None' if declared is None else f'{declared:,}'}, but the model has "
+            f"{found:,}; write num_params={found:_}"
         )
 
 

@@ -42,6 +42,7 @@ SPEC = ModelSpec(
     tags=("dense",),
     license="MIT",
     source="the published MNISTNet: 97.35 % after 5 epochs",
+    empty_batch=True,
 )
 
 

@@ -1,20 +1,18 @@
 """K nearest neighbours (Cover and Hart 1967) by scikit-learn, among images reduced by PCA."""
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
 
 # A share of the votes that each digit gets for nothing, so that the logarithm is always finite.
 _SMOOTHING = 1e-3
 
 
-class Neighbours(nn.Module):
+class Neighbours:
     """The nearest stored images vote for their digits, each by the inverse of its distance.
 
-    All that was learned is in the module's tensors, as in any net's, so it is saved, loaded and
-    copied as any net's is. No optimizer changes them: ``fit.py`` computes them.
+    All that was learned is in its arrays, so mnistzoo saves and loads it. ``fit.py`` computes them.
 
     Args:
         num_classes: how many logits an image gets.
@@ -30,20 +28,18 @@ class Neighbours(nn.Module):
         components: int = 50,
         neighbours: int = 8,
     ) -> None:
-        super().__init__()
         self.num_classes = num_classes
         self.neighbours = neighbours
-        # Until they are loaded: random, since of equal points none would be nearer than another.
-        self.mean = _fixed(torch.rand(28 * 28))
-        self.components = _fixed(torch.randn(28 * 28, components))
-        self.points = _fixed(torch.randint(-127, 128, (stored, components), dtype=torch.int8))
-        self.labels = _fixed(torch.randint(0, num_classes, (stored,), dtype=torch.uint8))
+        self.mean = np.zeros(28 * 28, np.float32)
+        self.components = np.zeros((28 * 28, components), np.float32)
+        self.points = np.zeros((stored, components), np.int8)
+        self.labels = np.zeros(stored, np.uint8)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits ``(N, num_classes)``: logarithms of votes.
 
         Args:
-            images: ``(N, 1, 28, 28)``, 0 to 1.
+            images: ``(N, 28, 28)``, 255 ink.
         """
         shares = np.zeros((len(images), self.num_classes))
         if len(images):  # scikit-learn takes no empty batch
@@ -51,29 +47,24 @@ class Neighbours(nn.Module):
             # spinning, it takes three times as long as with one.
             with threadpool_limits(1):
                 classifier = self.classifier()
-                votes = classifier.predict_proba(self.project(images).numpy(force=True))
-            shares[:, classifier.classes_] = votes
+                shares[:, classifier.classes_] = classifier.predict_proba(self.project(images))
         smoothed = (shares + _SMOOTHING) / (1 + self.num_classes * _SMOOTHING)
-        return torch.tensor(np.log(smoothed), dtype=torch.float32, device=images.device)
+        return np.log(smoothed).astype(np.float32)
 
-    def project(self, images: Tensor) -> Tensor:
+    def project(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the principal components ``(N, C)``, float64, in the unit of the stored points.
 
         In float32 the rounding would depend on the size of the batch, and with it, now and then,
         which of two images as near as each other is among the neighbours.
         """
-        return (images.flatten(1).double() - self.mean) @ self.components.double()
+        pixels = (images.reshape(len(images), -1) / np.float32(255)).astype(np.float64)
+        return (pixels - self.mean) @ self.components.astype(np.float64)
 
     def classifier(self) -> KNeighborsClassifier:
         """Return scikit-learn's estimator with the stored points.
 
         It is made for each batch: that takes some milliseconds, since without a search tree fitting
-        is no more than storing, and so it never differs from the tensors.
+        is no more than storing, and so it never differs from the arrays.
         """
         classifier = KNeighborsClassifier(self.neighbours, weights="distance", algorithm="brute")
-        return classifier.fit(self.points.double().numpy(force=True), self.labels.numpy(force=True))
-
-
-def _fixed(values: Tensor) -> nn.Parameter:
-    """Return a parameter that is stored and counted but has no gradient."""
-    return nn.Parameter(values, requires_grad=False)
+        return classifier.fit(self.points.astype(np.float64), self.labels)

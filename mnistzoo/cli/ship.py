@@ -1,0 +1,38 @@
+"""``mnistzoo ship``: weights into the plugin of their model."""
+
+import click
+
+from mnistzoo.cli.command import Command
+from mnistzoo.cli.options import FILE, FOLDER, check_writable, json_option
+
+
+@click.command("ship", cls=Command)
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE.safetensors...")
+@click.option(
+    "--folder",
+    type=FOLDER,
+    metavar="DIR",
+    help="Where the weights go.  [default: beside the module of the model's factory]",
+)
+@json_option
+def command(files: tuple[str, ...], folder: str | None, json_file: str | None) -> None:
+    """Put the weights that `train` saved into the plugin of their model.
+
+    Of several seeds that with the median validation accuracy. A model card is written beside them;
+    shown is what the plugin has to declare.
+    """
+    check_writable(json_file)
+
+    import dataclasses
+
+    from mnistzoo.output import say
+    from mnistzoo.report.json import write_json
+    from mnistzoo.shipping import as_code, ship
+
+    shipped = ship(files, folder)
+    if json_file:
+        facts = {"file": str(shipped.path), "card": str(shipped.card)}
+        write_json({**facts, "weights": dataclasses.asdict(shipped.weights)}, json_file)
+    if json_file != "-":
+        say(f"wrote {shipped.path} and {shipped.card}; the ModelSpec has to declare")
+        say(as_code(shipped.weights))

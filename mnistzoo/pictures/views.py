@@ -1,0 +1,161 @@
+"""The picture as it looks under one guess of its pen and paper; needs numpy and OpenCV.
+
+Pieces of ink are looked for at several levels of contrast, for dark ink and for light, for thin
+pens and for thick; the view with the best piece wins.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mnistzoo.pictures.lines import without_lines
+from mnistzoo.pictures.paper import (
+    Bytes,
+    Gray,
+    Weights,
+    closed,
+    contrast_with,
+    opened,
+    two_tones,
+    working,
+)
+from mnistzoo.pictures.pieces import Labels, Piece, largest_of, pieces_of
+
+LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
+_THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
+_BETTER = 1.08  # times the score, for which a higher level is taken
+_MATTERS = 0.4  # of the best view's score; what cannot reach it need not be looked for
+
+
+@dataclass
+class View:
+    """The picture under one guess: ink darker or lighter than paper, pen thin or thick."""
+
+    weights: Weights
+    light: bool
+    gray: Bytes
+    paper: Bytes
+    contrast: Gray
+    grain: float
+    labels: Labels
+    pieces: list[Piece] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        return self.pieces[0].score if self.pieces else 0
+
+
+def best_view(pixels: Bytes, weights: Weights) -> View:
+    """Return the view that shows the best digit, its pieces best first."""
+    gray = working(pixels, weights)
+    thin, thick = (part * max(gray.shape) for part in (_THIN, _THICK))
+    dark_paper, light_paper = closed(gray, thin), opened(gray, thin)
+    view = _look(weights, False, gray, dark_paper)
+    other = _look(weights, True, gray, light_paper, view.score)
+    views = [view, other]
+    view = max(views, key=lambda each: each.score)
+    if not view.pieces or not _beyond_question(view.pieces[0], thin, max(gray.shape)):
+        # What is thin and of the other kind, a digit on a sheet, must not cut what is wide.
+        dark_wide = np.maximum(closed(light_paper, thick), dark_paper)
+        light_wide = np.minimum(opened(dark_paper, thick), light_paper)
+        wider = [
+            _look(weights, False, gray, dark_wide, view.score),
+            _look(weights, True, gray, light_wide, view.score),
+        ]
+        # A tight crop has too little paper around the digit to be looked for locally.
+        light, dark = two_tones(gray)
+        plain = [
+            _look(weights, False, gray, np.full_like(gray, light), view.score),
+            _look(weights, True, gray, np.full_like(gray, dark), view.score),
+        ]
+        wider += [each for each in plain if each.pieces and each.pieces[0].fills(gray.shape)]
+        for other in wider:
+            if other.pieces and _is_better(other, view):
+                view = other
+        views += wider
+    for other in views:
+        if (
+            other.light != view.light
+            and other.score > _MATTERS * view.score
+            and _is_the_ink(other.pieces[0], view.pieces[0])
+        ):
+            return other
+    return view
+
+
+def _is_the_ink(piece: Piece, other: Piece) -> bool:
+    """Return whether a piece is ink, and another, of the opposite kind, the paper beside it."""
+    if piece.contrast > other.contrast + 0.1:
+        # A sheet on a table may look like a digit, but it differs less from the table than the ink
+        # on it does from the sheet.
+        return other.contains(piece) and piece.stroke < 0.5 * other.stroke and piece.edged > 0.9
+    if piece.contrast < other.contrast - 0.1:
+        return False
+    # The hole of a nought is a fine digit too.
+    surrounds = piece.contains(other) and piece.widest < 0.3 * piece.size
+    # So is what a digit leaves of its paper before a frame or the end of the sheet; but it ends
+    # where nothing does.
+    beside = (
+        piece.overlap(other) > 0.5
+        and piece.size > 0.4 * other.size
+        and piece.stroke < 0.7 * other.stroke
+        and piece.edged > 0.9 > other.edged
+    )
+    return surrounds or beside
+
+
+def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
+    # What is small may be the end or the corner of a stroke that is wider than the pen.
+    large = piece.size > 0.2 * longest
+    return large and piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
+
+
+def _is_better(wider: View, view: View) -> bool:
+    """Return whether a view for a thicker pen shows the better digit."""
+    if not view.pieces or wider.score > 1.25 * view.score:
+        return True
+    whole, bit = wider.pieces[0], view.pieces[0]
+    # Under a thin pen a thick stroke is seen in bits, or pale in its middle.
+    return (
+        wider.score > 0.6 * view.score
+        and whole.contrast > 0.8 * bit.contrast
+        and whole.contains(bit)
+        and whole.dense > 1.04 * bit.dense
+    )
+
+
+def _look(weights: Weights, light: bool, gray: Bytes, paper: Bytes, rival: float = 0) -> View:
+    """Return the view at the level that shows the best piece.
+
+    Args:
+        rival: the score of the best view so far; a view that cannot come near it may have none.
+    """
+    contrast, grain = contrast_with(paper, gray, light)
+    view = View(weights, light, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
+    for level in LEVELS:
+        if level < 2.2 * grain:
+            continue
+        labels, pieces = _pieces_at(level, contrast, gray, paper)
+        if not pieces:
+            break
+        if pieces[0].score > _BETTER * view.score:
+            view.labels, view.pieces = labels, pieces
+        most = largest_of(pieces, max(gray.shape))
+        if most < max(_BETTER * view.score, _MATTERS * rival):
+            break  # at higher levels there are parts of these pieces, and no others
+    return view
+
+
+def _pieces_at(
+    level: float, contrast: Gray, gray: Bytes, paper: Bytes
+) -> tuple[Labels, list[Piece]]:
+    """Return the connected pieces of ink of more contrast than a level, best first."""
+    mask = contrast > level
+    labels, pieces = pieces_of(mask, contrast, gray, paper)
+    if any(piece.touches > 1 and piece.size > 0.6 * max(mask.shape) for piece in pieces):
+        cleared = without_lines(mask)
+        if cleared is not mask:
+            others = pieces_of(cleared, contrast, gray, paper)
+            if others[1] and others[1][0].score > 0.4 * pieces[0].score:
+                return others
+    return labels, pieces

@@ -1,0 +1,248 @@
+"""Weights into a plugin: the file, a card beside it, and what the plugin has to declare."""
+
+import copy
+import hashlib
+import json
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnistzoo.classifier import is_module
+from mnistzoo.data import Dataset, load_dataset
+from mnistzoo.errors import MnistzooError
+from mnistzoo.evaluation import evaluate
+from mnistzoo.files import expanded, replacing
+from mnistzoo.mnist import DATASETS
+from mnistzoo.models import load_model, module_folder
+from mnistzoo.overrides import as_settings
+from mnistzoo.provenance import Provenance
+from mnistzoo.registry import dataset_registry, get_recipe, get_registration, get_spec
+from mnistzoo.spec import DEFAULT_DATASET, Weights
+from mnistzoo.weights import read_metadata, save_weights
+
+
+class ShippingError(MnistzooError):
+    """Weights cannot be shipped as they are."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What was put into a plugin.
+
+    Attributes:
+        path: of the weights.
+        card: of the model card beside them.
+        weights: what the plugin has to declare.
+    """
+
+    path: Path
+    card: Path
+    weights: Weights
+
+
+def ship(
+    paths: Sequence[str | os.PathLike[str]], folder: str | os.PathLike[str] | None = None
+) -> Shipped:
+    """Put the weights of a model's runs into its plugin.
+
+    Of several runs, one a seed, it is that with the median validation accuracy (of an even number
+    the lower of the two); of final runs, which have none, that of the first seed. Mean and standard
+    deviation over the seeds go into its metrics. A module's weights are stored in half precision
+    where that changes no prediction on the test set.
+
+    Args:
+        paths: what ``mnistzoo train`` saved for one model by one recipe.
+        folder: where the file goes; without it beside the factory's module, where it is looked for.
+
+    Raises:
+        ShippingError: if a file is no such run, was not trained to its end or is not evaluated, or
+            the files are of several kinds of runs.
+        ModelError: if the model is not installed.
+        WeightsError: if a file is damaged.
+        OSError: if a file cannot be read or written.
+    """
+    runs = {Path(path): run_of(path) for path in paths}
+    kinds = {
+        (run.model, run.recipe_name, run.dataset, run.training_images) for run in runs.values()
+    }
+    if len(kinds) > 1:
+        raise ShippingError(
+            f"the files are of several kinds of runs: {sorted(map(str, kinds))}; give those of one"
+        )
+    path, chosen = _chosen(runs)
+    run = runs[path]
+    found = [each.metrics["test_accuracy"] for each in runs.values()]
+    metrics = {**run.metrics, "test_accuracy_mean": statistics.mean(found)}
+    if len(found) > 1:
+        metrics["test_accuracy_sd"] = statistics.stdev(found)
+    else:
+        del metrics["test_accuracy_mean"]
+    spec = get_spec(run.model)
+    target = (module_folder(spec) if folder is None else expanded(folder)) / (
+        f"{spec.name}{'' if _serves(run.dataset) == DEFAULT_DATASET else f'-{run.dataset}'}"
+        ".safetensors"
+    )
+    seeds = [each.seed for each in runs.values()]
+    metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
+    data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
+    model = load_model(spec.name, path, data)
+    save_weights(_smallest(model, data), target, metadata)
+    weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
+    card = target.with_suffix(".md")
+    with replacing(card) as stream:
+        stream.write(model_card(run, weights).encode())
+    return Shipped(target, card, weights)
+
+
+def run_of(path: str | os.PathLike[str]) -> Provenance:
+    """Return what a run was whose weights may be shipped.
+
+    Raises:
+        ShippingError: if they may not, with the reason.
+    """
+    try:
+        run = Provenance.from_dict(read_metadata(path))
+    except ValueError as error:
+        raise ShippingError(f"{path} is of no run that is known, {error}; train it again") from None
+    if problem := _problem(run):
+        raise ShippingError(f"{path} {problem}")
+    return run
+
+
+def _problem(run: Provenance) -> str:
+    if run.training_images is None or run.train_threads is None:
+        return "does not say how many images it was trained on, or by how many threads"
+    if not run.recipe_name:
+        return "was not trained by a recipe of its plugin; register it, and train it again"
+    recipe = get_recipe(get_spec(run.model), run.recipe_name)
+    if recipe.replace(**run.recipe) != recipe.replace(seed=run.seed):
+        return f"was not trained by the recipe {run.recipe_name} as it is now; train it again"
+    if not run.complete:
+        return f"was stopped after epoch {run.epochs_completed}; train it to its end"
+    if run.dataset not in dataset_registry().registrations:
+        return f"was trained on {run.dataset}, which is no registered data set; register it first"
+    if not run.evaluated:
+        return "was not evaluated on the test set; train it again"
+    return ""
+
+
+def _chosen(runs: Mapping[Path, Provenance]) -> tuple[Path, str]:
+    """Return the file that is shipped, and why it is that one."""
+    if any(run.final for run in runs.values()):
+        return min(runs, key=lambda path: runs[path].seed), f"the first of {len(runs)}"
+    ranked = sorted(runs, key=lambda path: runs[path].metrics["validation_accuracy"])
+    middle = ranked[(len(ranked) - 1) // 2]
+    return middle, f"the median of {len(ranked)} by validation accuracy"
+
+
+def _smallest(model: Any, data: Dataset) -> Any:
+    """Return a module in half precision if it then predicts the same, else as it is."""
+    if not is_module(model):
+        return model
+    test = data.test
+    half = copy.deepcopy(model).half()
+    rounded = copy.deepcopy(half).float()
+    same = evaluate(rounded, test).predictions == evaluate(model, test).predictions
+    return half if same.all() else model
+
+
+def declared(
+    path: Path, run: Provenance, metrics: Mapping[str, float] | None = None, chosen: str = ""
+) -> Weights:
+    """Return what a plugin has to declare of a file with weights.
+
+    Args:
+        path: of the file.
+        run: that it is of.
+        metrics: of it, without them those of the run.
+        chosen: why it is this seed.
+    """
+    changed = f" with {', '.join(as_settings(run.overrides))}" if run.overrides else ""
+    told = run.environment
+    where = told["processor"] if told["device"] == "cpu" else told["device"]
+    seed = f"seed {run.seed}" + (f", {chosen}" if chosen else "")
+    return Weights(
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        metrics={
+            name: round(value, 6)
+            for name, value in (run.metrics if metrics is None else metrics).items()
+        },
+        measured=f"recipe {run.recipe_name}{changed}, {run.training_images} images of "
+        f"{run.dataset}, end of training; {seed}; torch {told['versions']['torch']}, {where}",
+        dataset=_serves(run.dataset),
+    )
+
+
+def _serves(dataset: str) -> str:
+    """Return the data set that weights count for: MNIST, if they were trained on a part of it."""
+    return DEFAULT_DATASET if dataset in {each.name for each in DATASETS} else dataset
+
+
+def as_code(weights: Weights) -> str:
+    """Return weights as they stand in a ``ModelSpec``."""
+    return (
+        f"weights=Weights(\n    file={json.dumps(weights.file)},\n"
+        f"    sha256={json.dumps(weights.sha256)},\n"
+        f"    metrics={dict(weights.metrics)!r},\n"
+        f"    measured={json.dumps(weights.measured, ensure_ascii=False)},\n"
+        + ("" if weights.dataset == DEFAULT_DATASET else f"    dataset={weights.dataset!r},\n")
+        + "),"
+    )
+
+
+def model_card(run: Provenance, weights: Weights) -> str:
+    """Return a model card as the Hugging Face Hub reads it: YAML, then Markdown.
+
+    Its texts are quoted as JSON quotes them, which is YAML too.
+    """
+    registration = get_registration(run.model)
+    spec, plugin = registration.spec, registration.plugin
+    accuracy = weights.metrics["test_accuracy"]
+    quoted = {
+        name: json.dumps(text, ensure_ascii=False)
+        for name, text in {
+            "license": spec.license.lower() or "unknown",
+            "name": spec.name,
+            "dataset": run.dataset,
+        }.items()
+    }
+    tags = "".join(f"\n- {json.dumps(tag)}" for tag in ("mnistzoo", *spec.tags))
+    return f"""---
+license: {quoted["license"]}
+library_name: mnistzoo
+pipeline_tag: image-classification
+tags:{tags}
+datasets:
+- {quoted["dataset"]}
+metrics:
+- accuracy
+model-index:
+- name: {quoted["name"]}
+  results:
+  - task:
+      type: image-classification
+    dataset:
+      name: {quoted["dataset"]}
+      type: {quoted["dataset"]}
+      split: test
+    metrics:
+    - type: accuracy
+      value: {accuracy}
+---
+
+# {spec.name}
+
+{spec.summary}. Source: {spec.source or "not said"}.
+
+Accuracy on the test set of {run.dataset}: {100 * accuracy:.2f} %. {weights.measured}.
+
+```python
+import mnistzoo  # with {plugin.provider}
+
+model = mnistzoo.load_model("{spec.name}")
+```
+"""

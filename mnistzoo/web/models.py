@@ -1,0 +1,208 @@
+"""The models that the page offers: under ONNX Runtime, exported once into the cache."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mnistzoo._version import __version__
+from mnistzoo.data.datasets import cache_dir
+from mnistzoo.errors import describe, suggestion
+from mnistzoo.files import replacing
+from mnistzoo.registry import (
+    ModelError,
+    Registration,
+    UnknownNameError,
+    get_registration,
+    get_spec,
+    list_models,
+)
+from mnistzoo.runtime import OnnxFileError, Predictor
+
+# Of a model that nobody asked for: proving larger ones takes minutes on a small machine.
+_MOST_PARAMS_UNASKED = 100_000
+
+_exporting = threading.Lock()  # torch.export cannot do two at a time
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model that can be chosen on the page.
+
+    Attributes:
+        name: of the model, or of its file without ``.onnx``.
+        summary: what it is, a line.
+        params: how many; None for a file, which does not say.
+        accuracy: declared, on the test set, 0 to 1; None if nothing is declared.
+        load: returns it under ONNX Runtime; may take a minute the first time.
+    """
+
+    name: str
+    summary: str
+    params: int | None
+    accuracy: float | None
+    load: Callable[[], Predictor]
+
+
+class Models:
+    """The models on offer; each is loaded once, in a thread of its own, when first asked for.
+
+    Attributes:
+        offers: by name.
+        chosen: the names of those that are loaded from the start.
+    """
+
+    def __init__(self, offers: Iterable[Offer], chosen: Sequence[str]) -> None:
+        self.offers = {each.name: each for each in offers}
+        self.chosen = list(chosen)
+        self._loading: dict[str, Future[Predictor]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Future[Predictor]:
+        """Return the model to come; one that is loaded is there already.
+
+        Raises:
+            UnknownNameError: if no model on offer has the name.
+        """
+        if name not in self.offers:
+            near = suggestion(name, self.offers) or f"take one of {', '.join(self.offers)}"
+            raise UnknownNameError(f"there is no model {name!r}; {near}")
+        with self._lock:
+            if name not in self._loading:
+                future = self._loading[name] = Future[Predictor]()
+                future.set_running_or_notify_cancel()  # a client that leaves cancels nothing
+                # A daemon: the server ends when it is told to, whatever is being exported.
+                threading.Thread(target=self._load, args=(name, future), daemon=True).start()
+            return self._loading[name]
+
+    def _load(self, name: str, future: Future[Predictor]) -> None:
+        try:
+            predictor = self.offers[name].load()
+        except Exception as error:
+            future.set_exception(error)
+        except BaseException as error:  # a plugin's SystemExit must not end the server
+            future.set_exception(ModelError(f"model {name!r} cannot be loaded: {describe(error)}"))
+        else:
+            future.set_result(predictor)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return what is known of each model, as JSON can hold it."""
+        return [
+            {
+                "name": each.name,
+                "summary": each.summary,
+                "params": each.params,
+                "accuracy": each.accuracy,
+                "chosen": each.name in self.chosen,
+                "ready": self._is_ready(each.name),
+            }
+            for each in self.offers.values()
+        ]
+
+    def _is_ready(self, name: str) -> bool:
+        future = self._loading.get(name)
+        return future is not None and future.done() and future.exception() is None
+
+
+def offered(names: Sequence[str]) -> Models:
+    """Return these models, all chosen; or every model with shipped weights, a small one chosen.
+
+    Args:
+        names: of models, their aliases, or paths of ``.onnx`` files.
+
+    Raises:
+        ModelError: if one of the models does not exist or ships no weights, or there is none.
+        OnnxFileError: if a file is no ONNX model of digits.
+        OSError: if a file cannot be read.
+    """
+    if names:
+        named = [_offer(name) for name in names]
+        chosen = [each.name for each in named]
+        if twice := next((name for name in chosen if chosen.count(name) > 1), None):
+            raise ModelError(f"two models would be called {twice!r}; name one, or rename a file")
+        return Models(named, chosen)
+    found = [registration for name in list_models() if _can(registration := get_registration(name))]
+    if not found:
+        raise ModelError(
+            "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
+            "name an .onnx file"
+        )
+    offers = {each.spec.name: _registered(each) for each in found}
+    small = [each for each in offers.values() if (each.params or 0) <= _MOST_PARAMS_UNASKED]
+    best = max(small or list(offers.values()), key=lambda each: each.accuracy or 0)
+    return Models(offers.values(), [best.name])
+
+
+def _can(registration: Registration) -> bool:
+    spec = registration.spec
+    has_weights = spec.weights is not None or bool(spec.members)
+    return has_weights and "onnx" not in spec.expected_failures
+
+
+def _offer(name: str) -> Offer:
+    if name.lower().endswith(".onnx"):
+        predictor = Predictor(name)
+        path = Path(name)
+        return Offer(path.stem, f"The file {path.name}", None, None, lambda: predictor)
+    registration = get_registration(name)
+    if not _can(registration):
+        declared = registration.spec.expected_failures.get("onnx", "it ships no weights")
+        raise ModelError(f"model {registration.spec.name!r} cannot be drawn for: {declared}")
+    return _registered(registration)
+
+
+def _registered(registration: Registration) -> Offer:
+    spec = registration.spec
+    return Offer(
+        name=spec.name,
+        summary=spec.summary,
+        params=spec.num_params,
+        accuracy=spec.declared_metrics.get("test_accuracy"),
+        load=lambda: _exported(registration),
+    )
+
+
+def _exported(registration: Registration) -> Predictor:
+    """Return the model from the cache, where it is put first if it is not there yet."""
+    path = cached_path(registration)
+    if found := _cached(path):
+        return found
+    # Imported late: torch takes seconds, and a model in the cache needs none.
+    from mnistzoo.conversion import convert
+    from mnistzoo.models import load_model
+
+    with _exporting:
+        if found := _cached(path):
+            return found
+        model = load_model(registration.spec.name)
+        content = convert(model, registration, own_weights=False).content
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as stream:
+            stream.write(content)
+        return Predictor(path)
+
+
+def _cached(path: Path) -> Predictor | None:
+    try:
+        return Predictor(path)
+    except (OSError, OnnxFileError):  # not there, or damaged
+        return None
+
+
+def cached_path(registration: Registration) -> Path:
+    """Return where the cache keeps a model, by all that its ONNX file depends on."""
+    spec = registration.spec
+    parts = [get_spec(member) for member in spec.members] or [spec]
+    made_of = {
+        "weights": [each.weights.sha256 for each in parts if each.weights],
+        "plugin": registration.plugin.provider,
+        "mnistzoo": __version__,
+        **{name: version(name) for name in ("torch", "onnx", "onnxscript")},
+    }
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    return cache_dir() / "onnx" / f"{spec.name}-{key}.onnx"

@@ -1,0 +1,222 @@
+"""The report as people see it: in a browser, without a network."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from browser import serious_findings, watched_page, width_to_scroll
+from comparisons import TEN, compared, row
+from playwright.sync_api import Browser, Page
+
+from mnistzoo import ModelSpec
+from mnistzoo.cli import main
+from mnistzoo.comparison import Comparison
+from mnistzoo.missing import MissingModuleError
+from mnistzoo.report.html import write_html
+from mnistzoo.rows import Row
+
+HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror='alert(2)'>\"'&--> {{ 7 }}"
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compared(TEN, 3, Row("broken", "mnistzoo-tests", "1.0", 10, error="no digit for you"))
+
+
+@pytest.fixture(scope="module")
+def report(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    comparison.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def short_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    compared(["one", "two", "three"], 2).save(path)
+    return path
+
+
+def column(page: Page, number: int) -> list[str]:
+    return page.locator(f"#table tbody tr > :nth-child({number})").all_inner_texts()
+
+
+def test_the_report_of_ten_models_is_one_file_of_less_than_2_mb(report: Path) -> None:
+    assert [path.name for path in report.parent.iterdir()] == [report.name]
+    assert report.stat().st_size < 2_000_000
+
+
+def test_it_shows_everything_offline(
+    report: Path, comparison: Comparison, chromium: Browser
+) -> None:
+    with watched_page(chromium, offline=True) as page:
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(report.as_uri())
+        assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+        assert column(page, 1) == [row.name for row in comparison.rows]
+        assert page.locator("#cost figure svg").count() == 3
+        assert page.locator("#differences figure svg").count() == 1
+        assert page.locator("#differences tbody tr").count() == 45
+        for number in range(10):
+            figures = page.locator(f"#model-{number} figure")
+            captions = figures.locator("figcaption").all_inner_texts()
+            assert [caption.split()[0] for caption in captions] == [
+                "Confusion",
+                "Reliability",
+                "Class",
+                "Learning",
+            ]
+        assert "no digit for you" in page.locator("#model-10").inner_text()
+        loaded = "[...document.images].every(image => image.naturalWidth === 28)"
+        assert page.evaluate(loaded) is True
+        provenance = page.locator("#provenance").inner_text()
+        assert f"{2:064x}" in provenance
+        assert all(sha256 in provenance for sha256 in comparison.dataset["checksums"].values())
+        assert "mnistzoo compare broken convnet" in provenance
+        assert "--train --recipe default --seeds 3 --dataset mnist-10k" in provenance
+
+
+def test_the_gallery_has_the_true_digit_and_each_answer(
+    report: Path, comparison: Comparison, chromium: Browser
+) -> None:
+    assert comparison.gallery is not None
+    missed = comparison.gallery["missed_by_all"]
+    index = missed["shown"][0]
+    image = comparison.gallery["images"][str(index)]
+    with watched_page(chromium) as page:
+        page.goto(report.as_uri())
+        gallery = page.locator("#gallery")
+        assert f"{missed['count']} test images that no model recognises" in gallery.inner_text()
+        card = gallery.locator("li").first
+        assert f"true {image['label']}" in card.inner_text()
+        answers = [cells.split() for cells in card.locator("tr").all_inner_texts()]
+        assert [(name, int(digit)) for name, digit, *_ in answers] == [
+            (name, digit) for name, (digit, _) in image["answers"].items()
+        ]
+
+
+def test_a_click_on_a_heading_sorts_the_table(report: Path, chromium: Browser) -> None:
+    with watched_page(chromium) as page:
+        page.goto(report.as_uri())
+        before = column(page, 1)
+        heading = page.get_by_role("button", name="accuracy %")
+        heading.click()
+        assert column(page, 1) == ["linear", *before[8::-1], "broken"]
+        assert page.locator("#table th[aria-sort]").inner_text().startswith("accuracy")
+        page.get_by_role("button", name="parameters").press("Enter")
+        params = [int(text.replace(",", "")) for text in column(page, 4)]
+        assert params == sorted(params)
+        page.get_by_role("button", name="model").press("Enter")
+        assert column(page, 1) == sorted(before)
+
+
+def test_it_fits_a_phone(report: Path, chromium: Browser) -> None:
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    with watched_page(chromium, **phone) as page:
+        page.goto(report.as_uri())
+        assert width_to_scroll(page) <= 0
+        plot = page.locator("#cost svg").first.bounding_box()
+        assert plot is not None and 280 < plot["width"] < 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_people_with_a_screen_reader_or_weak_eyes_can_use_it(
+    scheme: str, short_report: Path, chromium: Browser
+) -> None:
+    with watched_page(chromium, color_scheme=scheme) as page:
+        page.goto(short_report.as_uri())
+        assert serious_findings(page) == []
+
+
+def brightness(page: Page, script: str) -> float:
+    colour: str = page.evaluate(f"(() => {{ {script} }})()")
+    channels = [int(each) for each in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    return sum(channels) / 3
+
+
+def test_dark_mode_and_paper_change_the_plots_too(report: Path, chromium: Browser) -> None:
+    page_colour = "return getComputedStyle(document.body).backgroundColor"
+    text_colour = "return getComputedStyle(document.querySelector('#cost svg text')).fill"
+    with watched_page(chromium, color_scheme="dark") as page:
+        page.goto(report.as_uri())
+        assert brightness(page, page_colour) < 40
+        assert brightness(page, text_colour) > 200
+        page.emulate_media(media="print")
+        assert brightness(page, page_colour) == 255
+        assert brightness(page, text_colour) < 40
+        assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_hostile_texts_are_shown_and_not_run(tmp_path: Path, chromium: Browser) -> None:
+    hostile = {"provider": HOSTILE, "version": HOSTILE, "summary": HOSTILE, "error": HOSTILE}
+    named = row(1, f"<script>alert(3)</script>{HOSTILE}", 2, **hostile)
+    compared(["one"], 2, named).save(tmp_path / "hostile.html")
+    with watched_page(chromium) as page:  # which fails on a dialog, and on a refused script
+        page.goto((tmp_path / "hostile.html").as_uri())
+        assert page.locator("script").count() == 1
+        assert page.locator("img[src=x]").count() == 0
+        assert HOSTILE in page.locator("#models").inner_text()
+        assert page.title().startswith("2 models")
+        assert "<script>" in "".join(page.locator("#cost svg text").all_text_contents())
+        page.get_by_role("button", name="model").click()
+
+
+def test_a_single_model_has_a_report_of_its_own(tmp_path: Path, chromium: Browser) -> None:
+    compared(["only"]).save(tmp_path / "only.html")
+    with watched_page(chromium) as page:
+        page.goto((tmp_path / "only.html").as_uri())
+        assert page.locator("h1").inner_text() == "only"
+        assert page.locator("#cost, #differences").count() == 0
+        assert page.locator("#model-0 figure").count() == 4
+        assert "Missed by all" not in page.locator("#gallery").inner_text()
+
+
+def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("old")
+    facts = compared(["one"]).to_dict()
+    del facts["models"][0]["evaluation"]["confusion"]
+    with pytest.raises(KeyError):
+        write_html(facts, tmp_path / "report.html")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
+def test_without_the_extra_one_sentence_says_what_to_install(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingModuleError) as caught:
+        compared(["one"]).save(tmp_path / "report.html")
+    assert str(caught.value) == (
+        f"{tmp_path}/report.html: a report in HTML needs {module}; "
+        '`pip install ".[report]"` in a clone of mnistzoo installs it'
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["compare", "evaluate", "evaluate --weights"])
+def test_the_commands_write_it(
+    line: str,
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    linear_weights: Path,
+    linear_sha256: str,
+    tmp_path: Path,
+) -> None:
+    register(linear_spec("linear"))
+    command, *with_weights = line.split()
+    again = [command, "linear", *(each for flag in with_weights for each in (flag, linear_weights))]
+    again += ["--dataset", "mnist-10k"]
+    path = tmp_path / "report.html"
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, again), "--device", "cpu", "--html", str(path)])
+    assert caught.value.code == 0
+    page = path.read_text()
+    assert f"mnistzoo {shlex.join(map(str, again))}" in page
+    assert f"<code>{linear_sha256}</code>" in page
+    assert "11.35" in page
+    assert ("1 image" in page) == (command == "compare")
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]

@@ -1,0 +1,192 @@
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparisons import compared
+from matplotlib.text import Text
+from PIL import Image
+
+from mnistzoo.cli import main
+from mnistzoo.report.facts import ComparisonFileError, read_comparison
+from mnistzoo.report.plot_files import write_plots
+from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
+
+OF_EACH = ("confusion", "calibration", "classes", "learning")
+
+
+def test_the_pareto_front_is_what_nothing_beats() -> None:
+    dots = [Dot("dear", 9, 0.99), Dot("cheap", 1, 0.9), Dot("same", 1, 0.8), Dot("worse", 5, 0.85)]
+    assert [dot.name for dot in pareto_front(dots)] == ["cheap", "dear"]
+    assert [dot.name for dot in pareto_front([Dot("a", 2, 0.9), Dot("b", 1, 0.9)])] == ["b"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_name_covers_another_or_a_dot(seed: int) -> None:
+    chances = np.random.default_rng(seed)
+    dots = [
+        Dot(f"model_{i}", 10 ** chances.uniform(3, 3 + seed), chances.integers(9_800, 10_001) / 1e4)
+        for i in range(12)
+    ]
+    figure, names = accuracy_against(dots, "parameters", 10_000)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(name) for name in names]
+    assert len(boxes) > 6
+    for i, box in enumerate(boxes):
+        assert figure.bbox.fully_contains(*box.min) and figure.bbox.fully_contains(*box.max)
+        assert not box.count_overlaps(boxes[:i])
+    middles = figure.axes[0].transData.transform(
+        [(dot.cost, max(1 - dot.accuracy, 0.5 / 10_000)) for dot in dots]
+    )
+    assert not any(box.contains(x, y) for box in boxes for x, y in middles)
+
+
+def test_ten_models_close_together_all_have_their_names() -> None:
+    chances = np.random.default_rng(1)
+    dots = [
+        Dot(f"model_{i}", float(10 ** (4 + i / 5)), 0.99 + 0.0005 * i + 0.001 * chances.random())
+        for i in range(10)
+    ]
+    _, names = accuracy_against(dots, "parameters", 10_000)
+    assert {name.get_text() for name in names} == {dot.name for dot in dots}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plots") / "comparison.json"
+    compared(["one", "two", "three"], 2).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plotted(saved: Path) -> Path:
+    folder = saved.parent / "new" / "plots"
+    with pytest.raises(SystemExit) as caught:
+        main(["plot", str(saved), "--out", str(folder)])
+    assert caught.value.code == 0
+    return folder
+
+
+def test_plots_come_as_svg_and_png_from_the_json_alone(plotted: Path) -> None:
+    side_by_side = ["params", "multiply-adds", "latency"]
+    names = {"pairs", *(f"accuracy-{cost}" for cost in side_by_side)}
+    names |= {f"{model}-{plot}" for model in ("one", "two", "three") for plot in OF_EACH}
+    files = {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    assert {path.name for path in plotted.iterdir()} == files
+    for path in plotted.glob("*.png"):
+        with Image.open(path) as image:
+            assert min(image.size) > 500
+            assert len(np.unique(np.asarray(image.convert("L")))) > 5
+
+
+def texts(path: Path) -> list[str]:
+    root = ET.parse(path).getroot()
+    return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("}text")]
+
+
+def test_plots_show_the_figures(plotted: Path, saved: Path) -> None:
+    facts = json.loads(saved.read_text())
+    one = facts["models"][0]
+    counts = [str(count) for line in one["evaluation"]["confusion"] for count in line if count]
+    shown = texts(plotted / "one-confusion.svg")
+    assert all(shown.count(count) >= counts.count(count) for count in set(counts))
+    assert "one" in shown
+    error = one["evaluation"]["expected_calibration_error"]
+    assert f"expected calibration error {error:.4f}" in texts(plotted / "one-calibration.svg")
+    assert {"one", "two", "three"} <= set(texts(plotted / "accuracy-latency.svg"))
+    pair = facts["pairs"][0]
+    assert f"{pair['only_first']}:{pair['only_second']}" in texts(plotted / "pairs.svg")
+
+
+def test_the_same_facts_give_the_same_files(plotted: Path, saved: Path, tmp_path: Path) -> None:
+    facts = read_comparison(saved)
+    for path in write_plots(facts | {"models": facts["models"][:1], "pairs": []}, tmp_path):
+        assert path.read_bytes() == (plotted / path.name).read_bytes()
+
+
+def test_a_comparison_without_costs_has_its_other_plots(tmp_path: Path) -> None:
+    facts = compared(["one", "two", "three"]).to_dict()
+    for model in facts["models"]:
+        model |= {"latency_us": None, "multiply_adds": 0, "history": None}
+    names = {path.stem for path in write_plots(facts, tmp_path)}
+    assert {"accuracy-params", "pairs", "one-confusion"} <= names
+    assert not {"accuracy-latency", "accuracy-multiply-adds", "one-learning"} & names
+
+
+def test_a_name_leads_out_of_no_folder_and_hides_no_other(saved: Path, tmp_path: Path) -> None:
+    facts = json.loads(saved.read_text())
+    renamed = ["../../out/$x^2$.onnx", "<script>&", "_script_"]
+    for model, name in zip(facts["models"], renamed, strict=True):
+        model |= {"name": name, "history": None}
+    facts |= {"pairs": [], "gallery": None}
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    paths = list(write_plots(read_comparison(tmp_path / "facts.json"), tmp_path / "plots"))
+    assert {path.parent for path in paths} == {tmp_path / "plots"}
+    stems = {path.stem.removesuffix("-confusion") for path in paths if "confusion" in path.stem}
+    assert stems == {"out_x_2_.onnx", "script", "script-2"}
+    assert renamed[0] in texts(tmp_path / "plots" / "out_x_2_.onnx-confusion.svg")
+    assert renamed[1] in texts(tmp_path / "plots" / "accuracy-params.svg")
+
+
+def nonsense(facts: dict, change: str) -> str:  # type: ignore[type-arg]
+    first, gallery = facts["models"][0], facts["gallery"]
+    image = next(iter(gallery["images"].values()))
+    match change:
+        case "no object":
+            return "[1, 2]"
+        case "no JSON":
+            return "{"
+        case "NaN":
+            return json.dumps(facts | {"models": [first | {"latency_us": float("nan")}]})
+        case "nested":
+            return "[" * 100_000
+        case "accuracy":
+            first["accuracy"] = 1.5
+        case "half an accuracy":
+            first["accuracy_interval"] = None
+        case "confusion":
+            first["evaluation"]["confusion"].pop()
+        case "names":
+            facts["models"].append(first)
+        case "pair":
+            facts["pairs"][0]["first"] = "unknown"
+        case "pixels":
+            image["pixels"] = "AAAA"
+        case "base64":
+            image["pixels"] = "<>"
+        case "answers":
+            image["answers"].pop("one")
+        case "index":
+            gallery["missed_by_all"]["shown"].append(123_456)
+        case "name":
+            first["name"] = ""
+        case "count":
+            first["params"] = 10**40
+        case "bins":
+            first["evaluation"]["calibration_bins"][-1]["right"] = 10**6
+    return json.dumps(facts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("no object", "no JSON", "NaN", "nested", "accuracy", "half an accuracy", "confusion"),
+        *("names", "pair", "pixels", "base64", "answers", "index", "name", "count", "bins"),
+    ],
+)
+def test_what_is_no_comparison_is_one_sentence(
+    change: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nonsense.json"
+    path.write_text(nonsense(json.loads(saved.read_text()), change))
+    with pytest.raises(ComparisonFileError) as caught:
+        read_comparison(path)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{path} is not the JSON of a comparison: ")
+    assert len(sentence.splitlines()) == 1 and len(sentence) < 600
+    with pytest.raises(SystemExit) as left:
+        main(["plot", str(path), "--out", str(tmp_path / "plots")])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"mnistzoo: {sentence}"
+    assert not (tmp_path / "plots").exists()
