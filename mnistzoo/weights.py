@@ -87,7 +87,7 @@ class StoredWeights:
         Raises:
             SafetensorError: if it is none.
         """
-        safetensors.deserialize(self.content)
+        safetensors.torch.load(self.content)
 
     def to_bytes(self, told: str) -> bytes:
         """Return the content with another text of metadata under ``mnistzoo``."""

@@ -44,12 +44,11 @@ def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str
     from mnistzoo.testing.runner import count
 
     if isolated:
-        from mnistzoo.workers.checks import run_checks_apart as run
         from mnistzoo.workers.discovery import discovered
 
         known = registry(discovered())
     else:
-        run, known = _run_here, registry()
+        known = registry()
     contested = {each.spec.name for claimants in known.conflicts.values() for each in claimants}
     chosen = list(dict.fromkeys(models)) or sorted({*known.names(), *contested})
     if not chosen:
@@ -63,7 +62,7 @@ def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str
     for model in chosen:
         show(model)
         of_model = []
-        for result in run(model, quick=quick):
+        for result in (_run_apart if isolated else _run_here)(model, quick=quick):
             of_model.append(result)
             status = result.status.upper() if result.bad else result.status
             message = f": {result.message}" if result.message else ""
@@ -73,6 +72,12 @@ def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str
     if json_file:
         write_json([dataclasses.asdict(result) for result in found], json_file)
     return 1 if any(result.bad for result in found) else 0
+
+
+def _run_apart(model: str, *, quick: bool) -> Iterator["Result"]:
+    from mnistzoo.workers.checks import run_checks_apart
+
+    return run_checks_apart(model, quick=quick)
 
 
 def _run_here(model: str, *, quick: bool) -> Iterator["Result"]:

@@ -104,7 +104,8 @@ class Rows:
                         _log.info("evaluating and timing %s", name)
                     worker = until_timed.enter_context(self._worker(crew, registration, threads))
                     repeats = REPEATS if registration.spec.stochastic else 1
-                    task = {"task": "evaluate", "model": name, "device": str(self._device)}
+                    task: dict[str, Any] = {"task": "evaluate", "model": name}
+                    task |= {"device": str(self._device)}
                     task |= {"dataset": self._data.reference, "data_dir": self._data.data_dir}
                     worker.send(task | {"repeats": repeats}, self._data.test.images)
                     found = Measurement([self._evaluation(worker) for _ in range(repeats)])
@@ -284,11 +285,17 @@ def _with_origin(worker: Worker, found: Measurement) -> Measurement:
 
 def _with_size(worker: Worker, found: Measurement) -> Measurement:
     facts, _ = worker.receive()
-    counts = {
-        name: None if facts.get(name) is None else int(_figure(facts, name))
+    params, buffers, products = (
+        None if facts.get(name) is None else int(_figure(facts, name))
         for name in ("params", "buffers", "multiply_adds")
-    }
-    return dataclasses.replace(found, runtime=one_line(str(facts.get("runtime"))), **counts)
+    )
+    return dataclasses.replace(
+        found,
+        params=params,
+        buffers=buffers,
+        multiply_adds=products,
+        runtime=one_line(str(facts.get("runtime"))),
+    )
 
 
 def _timed(worker: Worker, found: Measurement) -> Iterator[Measurement]:
