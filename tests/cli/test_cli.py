@@ -263,6 +263,7 @@ def test_models_puts_pure_json_on_stdout(call: Call, capsys: pytest.CaptureFixtu
         "params": 7850,
         "recipes": ["default"],
         "metrics": {"test_accuracy": 0.1135},
+        "datasets": ["mnist"],
         "tags": ["dense"],
         "license": "",
         "source": "",
