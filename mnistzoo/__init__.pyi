@@ -40,3 +40,4 @@ from mnistzoo.weights import load_weights as load_weights
 from mnistzoo.weights import save_weights as save_weights
 
 __all__: list[str]
+from mnistzoo.workers.worker import Limits as Limits

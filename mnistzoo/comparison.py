@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +13,27 @@ import torch
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
-from mnistzoo.evaluation import Evaluation
+from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import is_file
 from mnistzoo.provenance import environment
-from mnistzoo.registry import ModelError, Registration, get_registration
+from mnistzoo.registry import (
+    ModelError,
+    Registration,
+    Registry,
+    UnknownNameError,
+    find,
+    registry,
+)
 from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 from mnistzoo.statistics import holm, mcnemar
+from mnistzoo.workers.crew import INTERRUPTED
+from mnistzoo.workers.discovery import discovered
+from mnistzoo.workers.rows import Outcome, Rows
+from mnistzoo.workers.worker import Limits, can_isolate
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
 
@@ -177,9 +189,15 @@ def compare(
     train: TrainingPlan | None = None,
     device: str | torch.device = "auto",
     out: str | os.PathLike[str] | None = None,
+    limits: Limits | None = None,
     show_progress: bool = False,
 ) -> Comparison:
     """Evaluate models on the data set's test images and measure them.
+
+    Each model of an installed plugin runs in a process of its own; what it does there, and how it
+    ends, costs its own row at most. A model of a plugin that was registered in this process
+    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it; so do files, and
+    every model where the system is not Linux.
 
     Args:
         names: of the models, or aliases; one named twice appears once. Without a plan also files:
@@ -189,6 +207,8 @@ def compare(
         device: as :func:`mnistzoo.inference.resolve_device` takes it.
         out: a folder; with a plan each run's weights are saved there when it ends, as ``mnistzoo
             train`` saves them. It is created if it is not there.
+        limits: of each process; by default ten minutes without a sign of progress, and half of the
+            machine's memory.
         show_progress: on stderr, each training run's.
 
     Returns:
@@ -197,7 +217,8 @@ def compare(
 
     Raises:
         ValueError: if the names are not in a list, or the data is no data set.
-        ModelError: if a name is unknown.
+        UnknownNameError: if no model has one of the names; that several claim it is the error of
+            its row.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
         OSError: if the folder cannot be written.
@@ -206,7 +227,9 @@ def compare(
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
     where = resolve_device(device)
-    chosen = _chosen(names, train)
+    limits = limits or Limits()
+    known = registry(discovered(limits))
+    chosen, conflicts = _chosen(names, train, known)
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
@@ -214,13 +237,19 @@ def compare(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         check_replaceable(folder / "weights.safetensors")
-    rows: list[Row] = []
+    outcomes = {name: Outcome() for name in chosen}
+    apart = (
+        {name: each for name, each in chosen.items() if each and each.plugin.installed}
+        if can_isolate()
+        else {}
+    )
+    measuring = Rows(known, data, device=where, limits=limits, show_progress=show_progress)
     interrupted = False
-    for name, registration in chosen.items():
-        measurement = None
-        error = "interrupted" if interrupted else None
-        try:
-            if not interrupted:
+    try:
+        if train is None:
+            measuring.evaluated(list(apart.values()), [outcomes[name] for name in apart])
+        for name in chosen:
+            if name not in apart:
                 steps = measurements(
                     name,
                     data,
@@ -229,37 +258,95 @@ def compare(
                     folder=folder,
                     show_progress=show_progress,
                 )
-                for measurement in steps:  # noqa: B007 (the last one is kept)
-                    pass
-        except KeyboardInterrupt:
-            if not rows and (measurement is None or not measurement.evaluations):
-                raise
-            interrupted = True
-            error = "interrupted"
-            ended = len(measurement.seeds or ()) if measurement else 0
-            if train is not None and 0 < ended < train.seeds:
-                error = f"interrupted after {ended} of {train.seeds} seeds"
-        except BaseException as failure:  # SystemExit too: a model must not end the comparison
-            _log.debug("model %s failed", name, exc_info=True)
-            error = reason(failure)
-        rows.append(row(name, registration, measurement, error))
+            elif train is not None:
+                steps = measuring.trained(apart[name], train, folder)
+            else:
+                continue
+            _fill(outcomes[name], steps)
+    except KeyboardInterrupt:
+        if not any(each.measurement and each.measurement.evaluations for each in outcomes.values()):
+            raise
+        interrupted = True
+    rows = list(conflicts)
+    for name, registration in chosen.items():
+        outcome = outcomes[name]
+        if interrupted and not _is_done(outcome):
+            outcome.error = _interrupted(outcome, train)
+        if train is None and registration is not None:
+            _warn_of_another_accuracy(registration.spec, outcome, data)
+        rows.append(row(name, registration, outcome.measurement, outcome.error))
     return Comparison.of(rows, data, where, train, interrupted)
 
 
-def _chosen(names: Iterable[str], train: TrainingPlan | None) -> dict[str, Registration | None]:
-    """Return the models by name, and the files by path."""
+def _chosen(
+    names: Iterable[str], train: TrainingPlan | None, known: Registry[Registration]
+) -> tuple[dict[str, Registration | None], list[Row]]:
+    """Return the models by name and the files by path; and rows of names that several claim."""
     chosen: dict[str, Registration | None] = {}
+    conflicts: list[Row] = []
     for name in names:
-        if not is_file(name):
-            found = get_registration(name)
-            chosen[found.spec.name] = found
+        if is_file(name):
+            if train is not None:
+                raise ModelError(f"{name} is a file and is not trained; name its model")
+            if not expanded(name).is_file():
+                raise FileNotFoundError(2, "there is no such file", name)
+            chosen[name] = None
             continue
-        if train is not None:
-            raise ModelError(f"{name} is a file and is not trained; name its model")
-        if not expanded(name).is_file():
-            raise FileNotFoundError(2, "there is no such file", name)
-        chosen[name] = None
-    return chosen
+        try:
+            found = find(known, name)
+        except UnknownNameError:
+            raise
+        except ModelError as error:  # several claim it
+            conflicts.append(row(name, None, None, reason(error)))
+            continue
+        chosen[found.spec.name] = found
+    return chosen, conflicts
+
+
+def _fill(outcome: Outcome, steps: Iterator[Measurement]) -> None:
+    """Keep what is known of a model, and why it is not all.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
+    """
+    try:
+        for measurement in steps:
+            outcome.measurement = measurement
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # SystemExit too: a model must not end the comparison
+        _log.debug("a model failed", exc_info=True)
+        outcome.error = reason(failure)
+
+
+def _is_done(outcome: Outcome) -> bool:
+    found = outcome.measurement
+    return outcome.error not in (None, INTERRUPTED) or (
+        found is not None and found.latency_256_us is not None
+    )
+
+
+def _interrupted(outcome: Outcome, plan: TrainingPlan | None) -> str:
+    ended = len(outcome.measurement.seeds or ()) if outcome.measurement else 0
+    if plan is not None and 0 < ended < plan.seeds:
+        return f"interrupted after {ended} of {plan.seeds} seeds"
+    return INTERRUPTED
+
+
+def _warn_of_another_accuracy(spec: ModelSpec, outcome: Outcome, data: Dataset) -> None:
+    """Say so where a model has another accuracy on the test images than its plugin declares."""
+    official = data.name == "mnist-10k"  # its test images are MNIST's
+    trained_on = DEFAULT_DATASET if official else data.name
+    declared = spec.metrics_on(trained_on).get("test_accuracy")
+    measured = outcome.measurement.accuracy if outcome.measurement else None
+    if declared is None or measured is None:
+        return
+    if abs(measured - declared) > DECLARED_TOLERANCE:
+        _log.warning(
+            "%s has a test accuracy of %.2f %%, but its plugin declares %.2f %%; `mnistzoo check "
+            "%s` shows more",
+            *(spec.name, 100 * measured, 100 * declared, spec.name),
+        )
 
 
 def _differences(

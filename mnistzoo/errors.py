@@ -63,12 +63,12 @@ def format_traceback(error: BaseException) -> str:
         lines = "".join(traceback.format_exception(error))
     except BaseException:  # what an exception may hold is the plugin's own
         return f"{describe(error)} (its traceback cannot be shown)"
-    return _printable(lines)
+    return printable(lines)
 
 
 def one_line(text: str) -> str:
     """Return the text as one printable line."""
-    return _printable(" ".join(text.split()))
+    return printable(" ".join(text.split()))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -88,6 +88,6 @@ def _text(error: BaseException) -> str:
         return "(its text cannot be shown)"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return the text without control characters and lone surrogates, which harm a terminal."""
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

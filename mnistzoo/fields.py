@@ -130,10 +130,12 @@ def _fits(value: object, field: "Field[Any]") -> bool:
         return isinstance(value, str) and (
             value in field.metadata["names"] or PATH.fullmatch(value) is not None
         )
+    # Exactly these types: of numpy's numbers JSON can hold some, and others only look alike.
     if "interval" not in field.metadata:
-        return isinstance(value, kinds)
-    number = int if int in kinds else (int, float)
-    return isinstance(value, number) and value in field.metadata["interval"]
+        scalar = isinstance(value, str | int | float)
+        return type(value) in kinds if scalar else isinstance(value, kinds)
+    numbers = (int,) if int in kinds else (int, float)
+    return type(value) in numbers and value in field.metadata["interval"]
 
 
 def _kinds(field: "Field[Any]") -> tuple[Any, ...]:
@@ -144,7 +146,8 @@ def _kinds(field: "Field[Any]") -> tuple[Any, ...]:
 
 def is_line(text: object) -> bool:
     """Say whether it is a text without line breaks and control characters."""
-    return isinstance(text, str) and text.isprintable()
+    # Exactly: a class of the plugin's own may answer differently each time.
+    return type(text) is str and text.isprintable()
 
 
 def require(condition: bool, message: str) -> None:

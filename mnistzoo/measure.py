@@ -42,18 +42,22 @@ def multiply_adds(model: Any) -> int | None:
     return int(counter.get_total_flops()) // 2
 
 
-def latency_us(model: Any, images: Tensor, *, repeatable: bool = True) -> float:
+def latency_us(
+    model: Any, images: Tensor, *, repeatable: bool = True, expected: Tensor | None = None
+) -> float:
     """Return how long a model takes for one batch, in us; see :func:`median_us`.
 
     It computes with ``LATENCY_THREADS``, one thread.
 
-    The timed calls' logits must agree with those of :func:`predict_logits`. Of what is no module
+    The timed calls' logits must agree with the expected ones. Of what is no module
     the call of ``logits()`` is timed, which begins with bytes.
 
     Args:
         model: on the device of the images.
         images: uint8 ``(N, 1, 28, 28)``, the batch.
         repeatable: False for a model that draws random numbers, whose logits never agree.
+        expected: the logits ``(N, C)`` of these images; None computes them by
+            :func:`predict_logits`.
 
     Raises:
         MnistzooError: if the logits disagree.
@@ -81,7 +85,8 @@ def latency_us(model: Any, images: Tensor, *, repeatable: bool = True) -> float:
         microseconds = median_us(call, lambda: _wait(images.device))
     if not repeatable:
         return microseconds
-    expected = predict_logits(model, images)
+    if expected is None:
+        expected = predict_logits(model, images)
     if not torch.allclose(logits.float(), expected, rtol=1e-3, atol=1e-3):
         raise MnistzooError("the timed calls gave other logits than the evaluation")
     return microseconds

@@ -4,9 +4,11 @@ Each plugin gets a pluggy manager of its own: an exception in one hook cannot st
 what a plugin registered counts only once its hook has returned.
 """
 
+import copy
 import dataclasses
 import email
 import importlib.metadata
+import inspect
 import logging
 import os
 import re
@@ -73,7 +75,13 @@ class Plugin:
         """Distribution and version, as messages name it."""
         return f"{self.distribution} {self.version}".rstrip()
 
+    @property
+    def installed(self) -> bool:
+        """Whether another process finds it too; not so an object registered in this one."""
+        return self.entry_point != _IN_PROCESS
 
+
+_IN_PROCESS = "registered in this process"
 _registered: list[Plugin] = []
 
 
@@ -95,9 +103,7 @@ def register_plugin(plugin: object, name: str) -> None:
     except Exception as error:
         raise PluginError(f"plugin {name} failed: {describe(error)}") from error
     unregister_plugin(name)
-    _registered.append(
-        Plugin(one_line(name), "", "registered in this process", **registered._asdict())
-    )
+    _registered.append(Plugin(one_line(name), "", _IN_PROCESS, **registered._asdict()))
 
 
 def unregister_plugin(name: str) -> None:
@@ -118,16 +124,37 @@ def load_plugins() -> tuple[Plugin, ...]:
     return (*_load_installed(), *_registered)
 
 
+def registered() -> tuple[Plugin, ...]:
+    """Return those of :func:`register_plugin`."""
+    return tuple(_registered)
+
+
+def are_loaded() -> bool:
+    """Say whether :func:`load_plugins` has been called in this process."""
+    return bool(_load_installed.cache_info().currsize)
+
+
 @cache
 def _load_installed() -> tuple[Plugin, ...]:
     selection = _Selection.from_environment()
-    plugins = tuple(_discover(selection))
+    plugins = tuple(
+        plugin
+        for distribution in _installed_distributions()
+        for plugin in _plugins_of(distribution, selection)
+    )
     selection.warn_of_unknown({plugin.distribution for plugin in plugins})
     return plugins
 
 
-def _discover(selection: "_Selection") -> Iterator[Plugin]:
-    """Yield the plugins of the installed distributions, in the order of the distributions' names.
+def selected_distributions() -> list[importlib.metadata.Distribution]:
+    """Return the distributions that have plugins and are not switched off, unloaded."""
+    selection, found = _Selection.from_environment(), _installed_distributions()
+    selection.warn_of_unknown(set(map(_name, found)))
+    return [each for each in found if selection.admits(_name(each))]
+
+
+def _installed_distributions() -> list[importlib.metadata.Distribution]:
+    """Return the distributions that have plugins, in the order of their names.
 
     Distribution by distribution, since one malformed ``entry_points.txt`` makes
     ``importlib.metadata.entry_points()`` fail for all.
@@ -139,16 +166,21 @@ def _discover(selection: "_Selection") -> Iterator[Plugin]:
         if f"[{GROUP}]" in text:
             # The first on the path counts, as for imports; later ones are stray copies.
             distributions.setdefault(canonicalize_name(_name(distribution)), distribution)
-    for _, distribution in sorted(distributions.items()):
-        try:
-            entry_points = sorted(distribution.entry_points.select(group=GROUP))
-        except Exception as error:
-            if selection.admits(_name(distribution)):
-                problem = f"its entry_points.txt is malformed ({describe(error)})"
-                yield _failed(distribution, "", error, problem)
-            continue
-        for entry_point in entry_points:
-            yield _load(distribution, entry_point, selection)
+    return [distribution for _, distribution in sorted(distributions.items())]
+
+
+def _plugins_of(
+    distribution: importlib.metadata.Distribution, selection: "_Selection"
+) -> Iterator[Plugin]:
+    try:
+        entry_points = sorted(distribution.entry_points.select(group=GROUP))
+    except Exception as error:
+        if selection.admits(_name(distribution)):
+            problem = f"its entry_points.txt is malformed ({describe(error)})"
+            yield _failed(distribution, "", error, problem)
+        return
+    for entry_point in entry_points:
+        yield _load(distribution, entry_point, selection)
 
 
 def _load(
@@ -231,10 +263,21 @@ def _failed(
     )
     if os.environ.get("MNISTZOO_STRICT") == "1":
         raise PluginError(f"plugin {plugin.provider} failed to load: {reason}") from error
-    _log.warning(
-        "plugin %s failed to load: %s (`mnistzoo plugins` shows more)", plugin.provider, reason
-    )
+    log_failure(plugin)
     return plugin
+
+
+def log_failure(plugin: Plugin) -> None:
+    """Log in one line that a plugin failed, and why."""
+    _log.warning(
+        "plugin %s failed to load: %s (`mnistzoo plugins` shows more)",
+        *(plugin.provider, plugin.error),
+    )
+
+
+def unloaded(distribution: importlib.metadata.Distribution) -> Plugin:
+    """Return what its metadata say of a distribution's plugin."""
+    return _plugin(distribution, "")
 
 
 class Registered(NamedTuple):
@@ -264,18 +307,18 @@ def call_hooks(plugin: object) -> Registered:
     logs: dict[str, str] = {}
 
     def register_model(spec: ModelSpec) -> None:
-        if not isinstance(spec, ModelSpec):
+        if type(spec) is not ModelSpec:  # what a class of the plugin's own answers may change
             raise TypeError(f"register() takes a ModelSpec, not {type(spec).__name__}")
         _require_new(spec.names, {name for known in models for name in known.names})
-        models.append(spec)
+        models.append(copy.deepcopy(spec))  # the plugin may go on changing its own
 
     def register_dataset(spec: DatasetSpec) -> None:
-        if not isinstance(spec, DatasetSpec):
+        if type(spec) is not DatasetSpec:
             raise TypeError(f"register() takes a DatasetSpec, not {type(spec).__name__}")
         if spec.name in (own := [each.name for each in DATASETS]):
             raise ValueError(f"the data sets {' and '.join(own)} are mnistzoo's own")
         _require_new((spec.name,), {known.name for known in datasets})
-        datasets.append(spec)
+        datasets.append(copy.deepcopy(spec))
 
     def register_log(kind: str, factory: str) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
@@ -290,9 +333,18 @@ def call_hooks(plugin: object) -> Registered:
             raise ValueError(f"it registers the log {kind!r} twice")
         logs[kind] = factory
 
-    manager.hook.register_models(register=register_model)
-    manager.hook.register_datasets(register=register_dataset)
-    manager.hook.register_logs(register=register_log)
+    for hook, function in (
+        ("register_models", register_model),
+        ("register_datasets", register_dataset),
+        ("register_logs", register_log),
+    ):
+        for returned in getattr(manager.hook, hook)(register=function):
+            if inspect.iscoroutine(returned):
+                returned.close()
+            raise TypeError(
+                f"its {hook} returns a {type(returned).__name__}; write a plain function that "
+                "calls register() and returns nothing"
+            )
     return Registered(tuple(models), tuple(datasets), logs)
 
 

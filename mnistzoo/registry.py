@@ -49,19 +49,33 @@ class Registry(Generic[R]):
     Attributes:
         registrations: by name and alias.
         conflicts: a name to all who claim it.
+        failed: the plugins that failed to load.
     """
 
     registrations: Mapping[str, R]
     conflicts: Mapping[str, list[R]]
+    failed: Sequence[str] = ()
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the sorted names, no aliases, that match a shell pattern such as ``"res*"``."""
+        return sorted(
+            name
+            for name, registration in self.registrations.items()
+            if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
+        )
 
 
-def registry() -> Registry[Registration]:
-    """Return the models that the plugins that are loaded now have registered."""
+def registry(plugins: Sequence[Plugin] | None = None) -> Registry[Registration]:
+    """Return the models of plugins; by default of all, which are loaded in this process."""
+    found = load_plugins() if plugins is None else plugins
     return _registry(
-        (name, Registration(spec, plugin))
-        for plugin in load_plugins()
-        for spec in plugin.specs
-        for name in spec.names
+        (
+            (name, Registration(spec, plugin))
+            for plugin in found
+            for spec in plugin.specs
+            for name in spec.names
+        ),
+        [plugin.provider for plugin in found if plugin.error],
     )
 
 
@@ -75,7 +89,7 @@ def dataset_registry() -> Registry[DatasetRegistration]:
     )
 
 
-def _registry(claims: Iterable[tuple[str, R]]) -> Registry[R]:
+def _registry(claims: Iterable[tuple[str, R]], failed: Sequence[str] = ()) -> Registry[R]:
     by_name: dict[str, list[R]] = {}
     for name, claimant in claims:
         by_name.setdefault(name, []).append(claimant)
@@ -85,16 +99,12 @@ def _registry(claims: Iterable[tuple[str, R]]) -> Registry[R]:
         for name, claimants in by_name.items()
         if name not in conflicts and claimants[0].spec.name not in conflicts
     }
-    return Registry(registrations, conflicts)
+    return Registry(registrations, conflicts, failed)
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return the sorted names of the models that match a shell pattern such as ``"res*"``."""
-    return sorted(
-        name
-        for name, registration in registry().registrations.items()
-        if name == registration.spec.name and fnmatch.fnmatchcase(name, pattern)
-    )
+    return registry().names(pattern)
 
 
 def all_models(*, trainable: bool = False) -> list[str]:
@@ -103,7 +113,14 @@ def all_models(*, trainable: bool = False) -> list[str]:
     Raises:
         ModelError: if there is none.
     """
-    names = [name for name in list_models() if get_spec(name).recipes or not trainable]
+    return trainable_or_all(registry(), trainable=trainable)
+
+
+def trainable_or_all(known: Registry[Registration], *, trainable: bool) -> list[str]:
+    """Return what :func:`all_models` does, of these models."""
+    names = [
+        name for name in known.names() if known.registrations[name].spec.recipes or not trainable
+    ]
     if not names:
         raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
     return names
@@ -145,14 +162,19 @@ def get_registration(name: str) -> Registration:
         UnknownNameError: if no model has the name.
         ModelError: if more than one has it.
     """
-    known = registry()
+    return find(registry(), name)
+
+
+def find(known: Registry[Registration], name: str) -> Registration:
+    """Return what :func:`get_registration` does, of these models."""
     if name in known.registrations:
         return known.registrations[name]
     for contested, claimants in known.conflicts.items():
         if any(name in claimant.spec.names for claimant in claimants):
             raise ModelError(describe_conflict(contested, claimants))
+    because = f" ({', '.join(known.failed)} failed to load)" if known.failed else ""
     raise UnknownNameError(
-        f"there is no model {name!r}{because_of_failures()}; {hint(name, known.registrations)}"
+        f"there is no model {name!r}{because}; {hint(name, known.registrations)}"
         "`mnistzoo models` lists those installed"
     )
 

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnistzoo.classifier import count_buffers, count_parameters, runtime_of
+from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
+from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
 from mnistzoo.files import expanded
+from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
@@ -29,11 +31,18 @@ from mnistzoo.registry import Registration, get_recipe, get_registration, get_sp
 from mnistzoo.run_files import file_name
 from mnistzoo.spec import ModelSpec, Recipe
 from mnistzoo.statistics import wilson_interval
-from mnistzoo.training import Epoch, TrainingInterrupted, TrainingJob, TrainingResult
-from mnistzoo.training.jobs import run_jobs
+from mnistzoo.training import (
+    Epoch,
+    TrainingInterrupted,
+    TrainingJob,
+    TrainingResult,
+    run_training,
+)
+from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.weights import read_metadata, save_weights, to_bytes
 
-_BATCH = 256
+LARGE_BATCH = 256
+FEW_IMAGES = 5  # which show whether a model keeps the contract
 _log = logging.getLogger("mnistzoo")
 
 
@@ -46,7 +55,8 @@ class TrainingPlan:
         overrides: fields of the recipe that get another value.
         seeds: how many runs; their seeds count up from the recipe's.
         final: train on the validation split too.
-        cores: to use side by side; see :func:`mnistzoo.training.jobs.run_jobs`.
+        cores: of the CPU that runs of several seeds may use side by side, where models run in
+            processes of their own; see :func:`mnistzoo.compare`.
     """
 
     recipe: str = "default"
@@ -250,6 +260,7 @@ def measurements(
             _log.info("evaluating and timing %s", name)
         of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
         stochastic = bool(of) and get_spec(of).stochastic
+        _require_contract(model, data, device, repeatable=not stochastic)
         found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
         yield found
         found = with_origin(found, name, data=data)
@@ -268,12 +279,21 @@ def measurements(
     )
     yield found
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
-    images = data.test[:_BATCH].tensors()[0].to(device)
+    if train is not None:  # now: hours of training should not end without an accuracy
+        _require_contract(model, data, device, repeatable=not stochastic)
+    images = data.test[:LARGE_BATCH].tensors()[0].to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)
     one = latency(images[:1])
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
     yield dataclasses.replace(found, latency_256_us=latency(images))
+
+
+def _require_contract(model: Any, data: Dataset, device: torch.device, *, repeatable: bool) -> None:
+    if is_module(model):
+        model.to(device)
+    images = to_input(data.test[:FEW_IMAGES].tensors()[0].to(device))
+    require_contract(model, images, len(data.classes), repeatable=repeatable)
 
 
 def _evaluations(
@@ -342,35 +362,20 @@ def _trained(
     show_progress: bool,
 ) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
     """Yield the measurement after each run; return the model of one of the runs, and the last."""
-    recipes = plan.recipes(registration.spec)
-    jobs = [
-        TrainingJob(
-            model=registration.spec.name,
-            recipe=plan.recipe,
-            overrides=plan.overrides | {"seed": recipe.seed},
-            dataset=data.reference,
-            data_dir=data.data_dir,
-            final=plan.final,
-            device=str(device),
-        )
-        for recipe in recipes
-    ]
     runs: dict[int, tuple[TrainingResult, Evaluation]] = {}
     found = Measurement()
-    save = functools.partial(_save, registration, plan, folder)
-    threads = recipes[0].threads or plan.cores
     try:
-        for result in run_jobs(
-            jobs, threads=threads, cores=plan.cores, show_progress=show_progress
-        ):
-            save(result)  # before an evaluation that could be interrupted
+        for recipe in plan.recipes(registration.spec):
+            job = job_of(registration, plan, recipe, data, device)
+            result = run_training(job, [TrainingProgress()] if show_progress else [])
+            save_run(registration, plan, folder, result)  # before an evaluation that may fail
             evaluation = evaluate(result.model, data.test, device=device)
-            save(result.with_test(evaluation))
-            runs[result.recipe.seed] = result, evaluation
-            yield (found := _of_runs(runs))
+            save_run(registration, plan, folder, result.with_test(evaluation))
+            runs[recipe.seed] = result, evaluation
+            yield (found := of_runs(runs))
     except KeyboardInterrupt as stop:
         if isinstance(stop, TrainingInterrupted) and stop.result.history:
-            save(stop.result)
+            save_run(registration, plan, folder, stop.result)
         raise
     except Exception:
         if runs:
@@ -379,7 +384,26 @@ def _trained(
     return result.model, found
 
 
-def _of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
+def job_of(
+    registration: Registration,
+    plan: TrainingPlan,
+    recipe: Recipe,
+    data: Dataset,
+    device: torch.device,
+) -> TrainingJob:
+    """Return the run of a plan that follows this recipe."""
+    return TrainingJob(
+        model=registration.spec.name,
+        recipe=plan.recipe,
+        overrides=plan.overrides | {"seed": recipe.seed},
+        dataset=data.reference,
+        data_dir=data.data_dir,
+        final=plan.final,
+        device=str(device),
+    )
+
+
+def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
     """Return what runs came to, in the order of their seeds."""
     ordered = [runs[seed] for seed in sorted(runs)]
     return Measurement(
@@ -409,9 +433,10 @@ def _provenance(weights: Path) -> dict[str, Any] | None:
         return None
 
 
-def _save(
+def save_run(
     registration: Registration, plan: TrainingPlan, folder: Path | None, result: TrainingResult
 ) -> None:
+    """Save the weights of a run, as ``mnistzoo train`` names them; where that fails, log it."""
     if folder is None:
         return
     told = result.provenance

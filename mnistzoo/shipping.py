@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,11 +185,15 @@ def _serves(dataset: str) -> str:
 
 def as_code(weights: Weights) -> str:
     """Return weights as they stand in a ``ModelSpec``."""
+    words = textwrap.wrap(weights.measured, 76, break_long_words=False, break_on_hyphens=False)
+    measured = "\n    ".join(
+        json.dumps(line if line is words[-1] else f"{line} ", ensure_ascii=False) for line in words
+    )
     return (
         f"weights=Weights(\n    file={json.dumps(weights.file)},\n"
         f"    sha256={json.dumps(weights.sha256)},\n"
-        f"    metrics={dict(weights.metrics)!r},\n"
-        f"    measured={json.dumps(weights.measured, ensure_ascii=False)},\n"
+        f"    metrics={json.dumps(dict(weights.metrics))},\n"
+        f"    measured={measured},\n"
         + ("" if weights.dataset == DEFAULT_DATASET else f"    dataset={weights.dataset!r},\n")
         + "),"
     )

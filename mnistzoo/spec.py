@@ -6,7 +6,7 @@ Standard library only: importing a plugin must not import torch.
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -272,6 +272,8 @@ class Weights:
     dataset: str = DEFAULT_DATASET
 
     def __post_init__(self) -> None:
+        _copy_mappings(self, "metrics")
+        _require(type(self.file) is str, f"weights file {self.file!r} must be a string")
         path = PurePosixPath(self.file)
         inside = not path.is_absolute() and ".." not in path.parts and "\\" not in self.file
         _require(
@@ -280,11 +282,11 @@ class Weights:
         )
         _require(_is_line(self.measured), f"weights measured {self.measured!r} must be one line")
         _require(
-            isinstance(self.dataset, str) and DATASET_NAME.fullmatch(self.dataset) is not None,
+            type(self.dataset) is str and DATASET_NAME.fullmatch(self.dataset) is not None,
             f"weights dataset {self.dataset!r} must be the name of a data set",
         )
         _require(
-            _SHA256.fullmatch(self.sha256) is not None,
+            type(self.sha256) is str and _SHA256.fullmatch(self.sha256) is not None,
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
         )
         _require_metrics(self.metrics, "of the weights")
@@ -356,10 +358,11 @@ class ModelSpec:
     empty_batch: bool = False
 
     def __post_init__(self) -> None:
+        _copy_mappings(self, "recipes", "metrics", "expected_failures")
         _require(isinstance(self.aliases, tuple), f"aliases {self.aliases!r} must be a tuple")
         for name in self.names:
             _require(
-                isinstance(name, str) and _NAME.fullmatch(name) is not None,
+                type(name) is str and _NAME.fullmatch(name) is not None,
                 f"model name {name!r} must match [a-z][a-z0-9_]*",
             )
         where = f"of model {self.name!r}"
@@ -371,7 +374,7 @@ class ModelSpec:
             )
         is_onnx = isinstance(self.weights, Weights) and self.weights.file.endswith(".onnx")
         _require(
-            isinstance(self.factory, str)
+            type(self.factory) is str
             and (MODULE if is_onnx else PATH).fullmatch(self.factory) is not None,
             f"factory {self.factory!r} {where} must be a string "
             + (
@@ -381,7 +384,7 @@ class ModelSpec:
             ),
         )
         _require(
-            self.num_params is None or (isinstance(self.num_params, int) and self.num_params >= 0),
+            self.num_params is None or (type(self.num_params) is int and self.num_params >= 0),
             f"num_params {where} is {self.num_params!r}, it must be a whole number from 0",
         )
         _require(
@@ -398,14 +401,14 @@ class ModelSpec:
         _require(
             isinstance(self.recipes, Mapping)
             and all(
-                isinstance(k, str) and _NAME.fullmatch(k) and isinstance(v, Recipe)
+                type(k) is str and _NAME.fullmatch(k) and type(v) is Recipe
                 for k, v in self.recipes.items()
             ),
             f"recipes {where} must map names, [a-z][a-z0-9_]*, to Recipe objects",
         )
         _require(
             isinstance(self.members, tuple)
-            and all(isinstance(each, str) and _NAME.fullmatch(each) for each in self.members)
+            and all(type(each) is str and _NAME.fullmatch(each) for each in self.members)
             and not set(self.members) & set(self.names),
             f"members {where} must be a tuple of names of other models",
         )
@@ -426,7 +429,7 @@ class ModelSpec:
         _require_metrics(self.metrics, where)
         _require(_is_line(self.measured), f"measured {where} must be one line")
         _require(
-            self.weights is None or isinstance(self.weights, Weights),
+            self.weights is None or type(self.weights) is Weights,
             f"weights {where} must be a Weights object or None",
         )
         _require(
@@ -488,6 +491,45 @@ class ModelSpec:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> "ModelSpec":
+        """Build it from what :meth:`to_dict` returned, also after JSON made lists of tuples.
+
+        Raises:
+            TypeError: if something is missing, or there is more.
+            ValueError: if a value breaks a rule.
+        """
+        values = dict(facts)
+        values["recipes"] = {name: _recipe(each) for name, each in values["recipes"].items()}
+        if values["weights"] is not None:
+            values["weights"] = Weights(**values["weights"])
+        values["further_weights"] = tuple(Weights(**each) for each in values["further_weights"])
+        for name in ("members", "tags", "aliases"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def _recipe(facts: Mapping[str, Any]) -> Recipe:
+    facts = {name: _with_tuples(value) for name, value in facts.items()}
+    distillation = facts["distillation"]
+    groups = {
+        "augmentation": Augmentation(**facts["augmentation"]),
+        "distillation": None if distillation is None else Distillation(**distillation),
+    }
+    return Recipe(**{**facts, **groups})
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_with_tuples, value))
+    if isinstance(value, dict):
+        return {name: _with_tuples(each) for name, each in value.items()}
+    return value
+
 
 def _require_optimizer_arguments(optimizer: str, given: Mapping[str, Any]) -> None:
     known = OPTIMIZERS[optimizer]
@@ -520,7 +562,19 @@ def _below_one(value: object) -> bool:
 def _require_metrics(metrics: Mapping[str, float], where: str) -> None:
     for name, value in metrics.items():
         _require(_is_line(name), f"metric {name!r} {where} must be one line")
-        _require(0 <= value <= 1, f"metric {name!r} {where} is {value}, it must be from 0 to 1")
+        # Exactly: numpy's and torch's numbers look alike, and JSON cannot hold them.
+        _require(
+            type(value) in (int, float) and 0 <= value <= 1,
+            f"metric {name!r} {where} is {value!r}, it must be an int or a float from 0 to 1",
+        )
+
+
+def _copy_mappings(instance: object, *names: str) -> None:
+    """Put dicts of its own in place of a frozen dataclass's mappings, which others may change."""
+    for name in names:
+        value = getattr(instance, name)
+        if isinstance(value, Mapping):
+            object.__setattr__(instance, name, dict(value))
 
 
 # Stands where a function of the plugin's own trains a model and asks for no recipe.

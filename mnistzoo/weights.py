@@ -7,6 +7,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -63,6 +64,8 @@ def to_bytes(model: Any, metadata: Provenance | Mapping[str, Any]) -> bytes:
     told = metadata.to_dict() if isinstance(metadata, Provenance) else metadata
     # Other libraries refuse a file that does not say whose tensors it holds.
     facts = {"format": "pt", _METADATA_KEY: json.dumps(told, sort_keys=True)}
+    if isinstance(model, StoredWeights):
+        return model.to_bytes(facts[_METADATA_KEY])
     if not is_module(model):
         return estimators.to_bytes(model, facts | {"format": "np"})
     state = {
@@ -70,6 +73,33 @@ def to_bytes(model: Any, metadata: Provenance | Mapping[str, Any]) -> bytes:
         for name, tensor in unwrapped(model).state_dict().items()
     }
     return safetensors.torch.save(state, metadata=facts)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """The weights of a model whose code this process does not run: the content of their file."""
+
+    content: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what is no safetensors file.
+
+        Raises:
+            SafetensorError: if it is none.
+        """
+        safetensors.torch.load(self.content)
+
+    def to_bytes(self, told: str) -> bytes:
+        """Return the content with another text of metadata under ``mnistzoo``."""
+        length = int.from_bytes(self.content[:8], "little")
+        header = json.loads(self.content[8 : 8 + length])
+        metadata = header.setdefault("__metadata__", {})
+        if metadata.get(_METADATA_KEY) == told:
+            return self.content
+        metadata[_METADATA_KEY] = told
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text + self.content[8 + length :]
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

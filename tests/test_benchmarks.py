@@ -1,5 +1,6 @@
 """``compare --benchmarks`` joins what pytest-benchmark measured; the baseline finds mistakes."""
 
+import contextlib
 import csv
 import json
 import runpy
@@ -131,6 +132,35 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, sentence
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(BenchmarkError, match=rf"result\.json {sentence}"):
         read_benchmarks(tmp_path / "result.json")
+
+
+def one_benchmark(median: str, *, model: str = "net", extra: str = "1") -> str:
+    return (
+        '{"benchmarks": [{"name": "test_creation", "params": null, "extra_info": {"model": '
+        f'"{model}", "extra": {extra}}}, "stats": {{"median": {median}}}}}], "machine_info": {{}}}}'
+    )
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1" + 400 * "0", "[1]", '"1"', "1e308"])
+def test_figures_that_json_cannot_hold_are_refused_before_the_measuring(
+    number: str, tmp_path: Path
+) -> None:
+    for text in (one_benchmark(number), one_benchmark("1", extra=number)):
+        (tmp_path / "result.json").write_text(text)
+        with contextlib.suppress(BenchmarkError):
+            json.dumps(read_benchmarks(tmp_path / "result.json").figures, allow_nan=False)
+
+
+def test_deep_nesting_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(one_benchmark("1", extra="[" * 10**5 + "]" * 10**5))
+    with pytest.raises(BenchmarkError, match="is no result of pytest-benchmark"):
+        read_benchmarks(tmp_path / "result.json")
+
+
+def test_names_are_one_printable_line(tmp_path: Path) -> None:
+    hostile = r"net\u001b[2J\nmnistzoo: \ud800"
+    (tmp_path / "result.json").write_text(one_benchmark("1", model=hostile))
+    assert list(read_benchmarks(tmp_path / "result.json").figures) == ["net?[2J mnistzoo: ?"]
 
 
 def regressions(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -36,7 +36,7 @@ from mnistzoo.report.markdown import as_markdown
 from mnistzoo.report.text import comparison_notes, comparison_table
 from mnistzoo.rows import measurements
 from mnistzoo.statistics import holm, mcnemar
-from mnistzoo.weights import read_metadata
+from mnistzoo.weights import read_metadata, save_weights
 
 RECIPE = Recipe(epochs=1, batch_size=100, optimizer="adam", learning_rate=0.003)
 DATA = load_dataset("mnist-10k")
@@ -262,15 +262,19 @@ def test_csv_and_markdown_hold_the_same_figures(shipped: Comparison, tmp_path: P
     assert f"{100 * (shipped.rows[0].accuracy or 0):.2f}" in lines[2]
 
 
-def test_a_failed_latency_leaves_the_accuracy_of_a_finished_training(tmp_path: Path) -> None:
+def test_a_breach_of_the_contract_leaves_the_accuracy_of_a_finished_training(
+    tmp_path: Path,
+) -> None:
     comparison = compare(["batchwise"], DATA, train=TrainingPlan())
     (row,) = comparison.rows
     assert row.accuracy is not None and row.accuracy > 0.8
     had = measured(row)
     assert had.accuracies == [row.accuracy]
     assert (had.seeds, had.train_threads) == ([0], torch.get_num_threads())
-    assert had.latency_us is not None and had.latency_256_us is None
-    assert row.error == "the timed calls gave other logits than the evaluation"
+    assert had.multiply_adds is not None and had.latency_us is None
+    assert row.error is not None
+    assert row.error.startswith("an image's logits differ by up to ")
+    assert row.error.endswith("compute nothing over the batch's dimension in evaluation mode")
     assert comparison.failed
     cells = [column.value(row) for column in comparison_table(comparison).columns]
     assert f"{100 * row.accuracy:.2f}" in cells and cells[-1] == "-"
@@ -428,3 +432,33 @@ def test_another_suffix_is_refused_in_one_sentence(
     with pytest.raises(ReportError, match=says):
         shipped.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_ones_own_runs_stand_beside_the_zoos(tmp_path: Path) -> None:
+    spec = get_spec("good")
+    model, file = load_model("good"), tmp_path / "mine.safetensors"
+    save_weights(model, file, {"model": "good"})
+    zoos, mine = sorted(
+        compare(["good", str(file)], DATA, device="cpu").rows, key=lambda r: -len(r.provider)
+    )
+    assert zoos.accuracy == mine.accuracy and zoos.params == mine.params == spec.num_params
+    assert (mine.name, mine.provider) == (str(file), "")
+    nameless = tmp_path / "nameless.safetensors"
+    save_file(model.state_dict(), nameless)
+    (row,) = compare([str(nameless)], DATA, device="cpu").rows
+    assert "does not say which model it is of; `mnistzoo evaluate MODEL" in (row.error or "")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        compare([str(tmp_path / "none.onnx")], DATA)
+    with pytest.raises(ModelError, match="is a file and is not trained; name its model"):
+        compare([str(file)], DATA, train=TrainingPlan())
+
+
+def test_evaluate_takes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_weights(load_model("good"), file, {"model": "good"})
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", str(file), "--dataset", "mnist-10k", "--json", "-"])
+    assert caught.value.code == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["model"] == str(file)
+    assert facts["accuracy"] == evaluate(load_model("good"), DATA.test).accuracy

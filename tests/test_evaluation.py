@@ -24,6 +24,8 @@ from mnistzoo import (
     write_idx,
 )
 from mnistzoo.data import DataError
+from mnistzoo.errors import MnistzooError
+from mnistzoo.evaluation import evaluate_repeatedly
 from mnistzoo.inference import predict_logits, resolve_device
 from mnistzoo.modules import ModelFailed
 
@@ -269,3 +271,70 @@ def test_the_index_of_a_device_is_kept(name: str, monkeypatch: pytest.MonkeyPatc
         assert resolve_device(device) == torch.device(name)
     with pytest.raises(inference.DeviceError, match="cuda:2 is not there"):
         resolve_device("cuda:2")
+
+
+class Drawing(nn.Module):
+    """Dropout that stays on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(nn.functional.dropout(images.flatten(1), 0.5, training=True))
+
+
+def test_a_model_that_draws_random_numbers_is_evaluated_from_seeds() -> None:
+    torch.manual_seed(0)
+    model, data = Drawing(), load_dataset("mnist-10k").test[:300]
+    before = torch.get_rng_state()
+    found = evaluate_repeatedly(model, data, device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    again = evaluate_repeatedly(model, data, device="cpu")
+    accuracies = [each.accuracy for each in found.evaluations]
+    assert accuracies == [each.accuracy for each in again.evaluations]
+    assert len(set(accuracies)) > 1 and len(accuracies) == 5
+    assert found.accuracy == pytest.approx(np.mean(accuracies))
+    assert found.accuracy_sd == pytest.approx(np.std(accuracies, ddof=1))
+    entropy = found.predictive_entropy
+    assert entropy.shape == (300,) and (entropy > 0).all() and (entropy < np.log(10)).all()
+    of_one = [
+        evaluate_repeatedly(model, data, repeats=2, seed=each, device="cpu") for each in (0, 1)
+    ]
+    assert of_one[0].evaluations[1].accuracy == of_one[1].evaluations[0].accuracy
+    with pytest.raises(ValueError, match="repeats is 1, it must be at least 2"):
+        evaluate_repeatedly(model, data, repeats=1)
+
+
+class Ink:
+    """A classifier without torch: the darker the image, the higher the digit."""
+
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert images.dtype == np.uint8 and images.shape[1:] == (28, 28)
+        ink = images.reshape(len(images), -1).mean(1) / 25.5
+        return -np.abs(np.arange(10) - ink[:, None]).astype(np.float32)
+
+
+def test_any_object_with_logits_is_evaluated_on_any_data() -> None:
+    data = load_dataset("mnist-10k").test[:50]
+    expected = evaluate(Ink(), data).predictions
+    assert (Ink().logits(data.images).argmax(1) == expected).all()
+    for other in (DataLoader(data, batch_size=7), TensorDataset(*data.tensors())):
+        assert (evaluate(Ink(), other).predictions == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (np.zeros((3, 10), np.float32), r"Wrong: logits\(\) of 5 images returns \(3, 10\)"),
+        ([1, 2], r"Wrong: logits\(\) of 5 images returns list"),
+        (np.zeros((5, 7), np.float32), r"the logits have shape \(5, 7\)"),
+    ],
+)
+def test_logits_of_another_kind_are_one_sentence(returned: Any, says: str) -> None:
+    class Wrong:
+        def logits(self, images: NDArray[np.uint8]) -> Any:
+            return returned
+
+    with pytest.raises(MnistzooError, match=says):
+        evaluate(Wrong(), load_dataset("mnist-10k").test[:5])

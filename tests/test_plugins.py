@@ -4,9 +4,9 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -112,7 +112,7 @@ def test_a_registered_plugin_counts_until_it_is_unregistered(
 ) -> None:
     spec = linear_spec("registered_here")
     register(spec, plugin="tests")
-    assert mnistzoo.get_spec("registered_here") is spec
+    assert mnistzoo.get_spec("registered_here") == spec
     (plugin,) = [plugin for plugin in load_plugins() if plugin.distribution == "tests"]
     assert plugin.specs == (spec,) and plugin.provider == "tests" and not plugin.error
     unregister_plugin("tests")
@@ -212,3 +212,39 @@ def test_looking_at_models_leaves_torch_unimported(
     install_plugin("good")
     result = run_python("-c", f"{code}\nimport sys; sys.exit('torch' in sys.modules)")
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_what_a_plugin_changes_after_registering_changes_nothing(
+    linear_spec: Spec, register: Register
+) -> None:
+    metrics = {"test_accuracy": 0.5}
+    spec = linear_spec("changed_later", recipes={}, weights=None, members=("x",), metrics=metrics)
+    register(spec)
+    metrics["test_accuracy"] = 0.9
+    cast(dict[str, float], spec.metrics)["test_accuracy"] = float("nan")
+    assert mnistzoo.get_spec("changed_later").metrics == {"test_accuracy": 0.5}
+
+
+class _Coroutine:
+    @hookimpl
+    async def register_models(self, register: Register) -> None:
+        raise AssertionError
+
+
+class _Generator:
+    @hookimpl
+    def register_models(self, register: Register) -> Iterator[None]:
+        yield
+
+
+class _Returning:
+    @hookimpl
+    def register_models(self, register: Register) -> list[str]:
+        return ["a model"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("plugin", [_Coroutine, _Generator, _Returning])
+def test_a_hook_that_returns_something_is_told_to_register(plugin: type) -> None:
+    with pytest.raises(PluginError, match=r"its register_models returns a \w+; write a plain func"):
+        mnistzoo.register_plugin(plugin(), "returning")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,10 @@ from mnistzoo import Augmentation, DataFile, DatasetSpec, Distillation, ModelSpe
 from mnistzoo.spec import recipe_fields
 
 Spec = Callable[..., ModelSpec]
+
+
+class Text(str):
+    __slots__ = ()
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -175,6 +180,31 @@ def test_a_weights_file_may_lie_in_a_folder_of_the_plugin() -> None:
 def test_a_checksum_that_is_no_sha256_is_refused(sha256: str) -> None:
     with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
         weights(sha256=sha256)
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(0.5), np.float64(0.5), np.int64(1), True, "1", None, float("nan")]
+)
+def test_a_metric_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"it must be an int or a float from 0 to 1"):
+        weights(metrics={"test_accuracy": value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: Text("net")} for name in ("name", "summary", "license", "source")),
+        {"factory": Text("my_model.model:Net")},
+        *({name: (Text("net"),)} for name in ("tags", "aliases")),
+        {"num_params": np.int64(3)},
+        {"num_params": True},
+    ],
+)
+def test_a_class_of_the_plugins_own_is_no_text_and_no_number(
+    change: dict[str, Any], linear_spec: Spec
+) -> None:
+    with pytest.raises(ValueError, match="must"):
+        linear_spec(**{"name": "model"} | change)
 
 
 @pytest.mark.parametrize("value", [-0.001, 1.001, 99.7, float("nan"), float("inf")])

@@ -29,6 +29,7 @@ from mnistzoo.cli.stopping import StopSignals
 
 if TYPE_CHECKING:
     from mnistzoo.comparison import Comparison
+    from mnistzoo.registry import Registration, Registry
 
 
 @click.command("compare", cls=Command)
@@ -72,6 +73,20 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Join what `pytest benchmarks/ --benchmark-json FILE` measured.",
 )
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=600,
+    show_default=True,
+    help="End a model's process that makes no progress for so long.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(min=1),
+    metavar="GIB",
+    help="End a model's process that takes more.  [default: half of the machine's]",
+)
 @wide_option
 @click.pass_context
 def command(
@@ -92,6 +107,8 @@ def command(
     markdown_file: str | None,
     html_file: str | None,
     benchmarks_file: str | None,
+    patience: float,
+    memory: int | None,
     wide: bool,
 ) -> int:
     """Put MODELs side by side on the test set.
@@ -114,13 +131,12 @@ def command(
         check_plotting("--html")
 
     from mnistzoo.benchmarks import read_benchmarks
-    from mnistzoo.registry import all_models, describe_conflict, registry
+    from mnistzoo.registry import describe_conflict, registry, trainable_or_all
+    from mnistzoo.workers.discovery import discovered
+    from mnistzoo.workers.worker import Limits, prepare
 
     benchmarks = read_benchmarks(benchmarks_file) if benchmarks_file else None
-    if not models:
-        for name, claimants in registry().conflicts.items():
-            click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
-    names = list(models) or all_models(trainable=train_now)
+    prepare()
 
     import torch
 
@@ -131,15 +147,29 @@ def command(
     from mnistzoo.report.markdown import write_markdown
     from mnistzoo.report.text import show_comparison
 
+    limits = Limits(patience, None if memory is None else memory * 2**30)
+    known = registry(discovered(limits))
+    if not models:
+        for name, claimants in known.conflicts.items():
+            click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
+    names = list(models) or trainable_or_all(known, trainable=train_now)
     plan = None
     if train_now:
         changes = overrides(settings, epochs=epochs)
-        _check_overrides(names, recipe, changes)
+        _check_overrides(known, names, recipe, changes)
         # Torch counts the cores that this process may use.
         plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
     data = load_dataset(dataset, data_dir)
     with StopSignals() as stop_signals:
-        comparison = compare(names, data, train=plan, device=device, out=out, show_progress=True)
+        comparison = compare(
+            names,
+            data,
+            train=plan,
+            device=device,
+            out=out,
+            limits=limits,
+            show_progress=True,
+        )
         stop_signals.put_off()
         if benchmarks is not None:
             comparison = comparison.joined(benchmarks)
@@ -176,10 +206,10 @@ def _refuse_without_train(context: click.Context) -> None:
             raise click.UsageError(f"--{option} needs --train")
 
 
-def _check_overrides(names: list[str], recipe: str, changes: dict[str, Any]) -> None:
+def _check_overrides(
+    known: "Registry[Registration]", names: list[str], recipe: str, changes: dict[str, Any]
+) -> None:
     """Refuse a wrong value as wrong usage; else it would be a failure of each row."""
-    from mnistzoo.registry import get_spec
-
-    for spec in map(get_spec, names):
-        if recipe in spec.recipes:
-            with_overrides(spec.recipes[recipe], changes)
+    for name in names:
+        if (found := known.registrations.get(name)) and recipe in found.spec.recipes:
+            with_overrides(found.spec.recipes[recipe], changes)

@@ -85,13 +85,12 @@ def command(
         click.echo(f"mnistzoo: {one_line(path)} is skipped: not a picture file", err=True)
     data = load_dataset(dataset)
     model = model or best_model(data.spec.name)
-    read = _reader(model, weights, data)
+    read, runtime = _reader(model, weights, data)
     predictions, errors = _predict(files, read, one=one, explain_dir=explain_dir)
     if json_file:
         facts = {"model": model, "predictions": predictions, "errors": errors}
         write_json({**facts, "passed_over": files.passed_over}, json_file)
     if json_file != "-" and predictions:
-        runtime = "ONNX Runtime" if _is_file(model) else "PyTorch"
         show_predictions(predictions, f"{model}, under {runtime}")
     for each in predictions:
         _say_doubts(each)
@@ -153,18 +152,25 @@ def _is_file(model: str) -> bool:
     return model.lower().endswith(".onnx")
 
 
-def _reader(model: str, weights: str | None, data: "Dataset") -> "Callable[[str], Reading]":
-    """Return the function that reads a picture."""
+def _reader(
+    model: str, weights: str | None, data: "Dataset"
+) -> "tuple[Callable[[str], Reading], str]":
+    """Return the function that reads a picture, and what computes it."""
     from mnistzoo.prediction import read
 
     if _is_file(model):
         from mnistzoo.runtime import Predictor
 
         predictor = Predictor(model)
-        return functools.partial(read, classify=predictor.probabilities, labels=predictor.labels)
+        labels = predictor.labels
+        return functools.partial(
+            read, classify=predictor.probabilities, labels=labels
+        ), "ONNX Runtime"
 
+    from mnistzoo.classifier import runtime_of
     from mnistzoo.inference import predict_probabilities
     from mnistzoo.models import load_model
 
-    classify = functools.partial(predict_probabilities, load_model(model, weights, data))
-    return functools.partial(read, classify=classify, labels=data.classes)
+    loaded = load_model(model, weights, data)
+    classify = functools.partial(predict_probabilities, loaded)
+    return functools.partial(read, classify=classify, labels=data.classes), runtime_of(loaded)

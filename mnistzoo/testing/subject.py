@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.classifier import as_classifier, is_module
+from mnistzoo.contract import CheckFailed, logits_of
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
 from mnistzoo.evaluation import evaluate
@@ -30,10 +31,6 @@ TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
-
-
-class CheckFailed(MnistzooError):
-    """Says what was expected, what was found, and how to mend it."""
 
 
 class NotApplicable(MnistzooError):
@@ -269,15 +266,8 @@ class Subject:
             raise CheckFailed(describe_failure(what, error, {package})) from error
 
     def logits(self, model: Any, images: Tensor) -> Tensor:
-        """Return what the model returns for a copy of the images; no gradient.
-
-        Random numbers are those of the same seed every time: that a model draws some in evaluation
-        mode is a fault of its own.
-        """
-        seeded = torch.random.fork_rng(devices=[])
-        with seeded, torch.no_grad(), self.calling(f"forward() of a batch of {len(images)}"):
-            torch.manual_seed(0)
-            return self.call(model, images.clone())
+        """Return what the model returns for a copy of the images; see :func:`logits_of`."""
+        return logits_of(model, images)
 
 
 def data_of(weights: Weights | None) -> Dataset:

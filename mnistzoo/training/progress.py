@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,9 +24,14 @@ class TrainingProgress(Callback):
     """A bar and a line an epoch; without ``bar`` or a terminal at stderr, the lines alone.
 
     Where they can no longer be written, as to a terminal that was closed, the training goes on.
+
+    Args:
+        bar: whether to show one.
+        say: takes each line; None prints it on stderr.
     """
 
-    def __init__(self, *, bar: bool = True) -> None:
+    def __init__(self, *, bar: bool = True, say: Callable[[str], None] | None = None) -> None:
+        self._say = say or self._print
         self._console = _Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar = Bars(
             TextColumn("{task.description}", markup=False),
@@ -61,11 +67,14 @@ class TrainingProgress(Callback):
         accuracy = epoch.validation_accuracy
         validation = "" if accuracy is None else f"validation {100 * accuracy:.2f} %  "
         left = epoch.seconds / epoch.number * (self._epochs - epoch.number)
+        self._say(
+            f"{self._title}  epoch {epoch.number}/{self._epochs}  loss {epoch.loss:.4f}  "
+            f"{validation}{epoch.seconds:.1f} s, {left:.0f} s left"
+        )
+
+    def _print(self, line: str) -> None:
         with contextlib.suppress(OSError):
-            self._console.print(
-                f"{self._title}  epoch {epoch.number}/{self._epochs}  loss {epoch.loss:.4f}  "
-                f"{validation}{epoch.seconds:.1f} s, {left:.0f} s left"
-            )
+            self._console.print(line)
 
     def on_train_end(self, result: TrainingResult | None) -> None:
         """Take the bar away."""

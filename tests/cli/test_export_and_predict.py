@@ -257,3 +257,19 @@ def test_a_predictor_takes_a_path_bytes_a_pillow_image_and_an_array(cli: Run, wo
     left, right = predictor.predict_all(two)
     assert left.box[0] < right.box[0]
     assert predictor.predict(two).doubt
+
+
+def test_a_file_name_cannot_forge_a_line_or_command_the_terminal(cli: Run, work: Path) -> None:
+    write_digits(work / "pictures", 1)
+    hostile = work / "pictures" / "\x1b[2J\nmnistzoo: all is well.png"
+    (work / "pictures" / "0.png").rename(hostile)
+    hostile.with_suffix(".txt").touch()
+    hostile.with_name("\x1b[2J\nmnistzoo: damaged.png").touch()
+    done = cli("predict", "pictures", "--model", "linear", "--json", "facts.json")
+    assert "?[2J mnistzoo: all is well.png" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    for line in (done.stdout + done.stderr).splitlines():
+        assert not line.startswith(("mnistzoo: all", "mnistzoo: damaged"))
+    assert json.loads((work / "facts.json").read_text())["predictions"][0]["file"].endswith(
+        "\x1b[2J\nmnistzoo: all is well.png"
+    )

@@ -309,7 +309,7 @@ def test_an_existing_checkpoint_is_not_replaced_unasked(tmp_path: Path) -> None:
         ({"optimizer": "sgd"}, "recipe has optimizer adam, not sgd"),
         (
             {"optimizer_arguments": {"betas": (0.9, 0.95)}},
-            r"optimizer_arguments has betas None, not \[0.9, 0.95\]",
+            r"recipe has optimizer_arguments has betas None, not \[0.9, 0.95\]",
         ),
         ({"ema_decay": 0}, "recipe has ema_decay 0.9, not 0"),
         ({"threads": None}, "recipe has threads 1, not None"),

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 from processes import read_until
 
 from mnistzoo.weights import read_metadata
@@ -173,56 +175,34 @@ def test_an_interrupted_comparison_shows_writes_and_saves_what_is_finished(
     assert [each["metrics"]["test_accuracy"] for each in evaluated] == row["accuracies"]
 
 
-_SEEDS = """\
-import json
-import torch
-from mnistzoo import TrainingJob
-from mnistzoo.training.jobs import run_jobs
-
-if __name__ == "__main__":
-    jobs = [
-        TrainingJob(
-            model="twin",
-            overrides={"batch_size": 512, "epochs": 2, "threads": 1, "seed": seed},
-            dataset="mnist-10k",
-            device="cpu",
-        )
-        for seed in (3, 0, 2)
-    ]
-    told = []
-    for cores in (1, 2):
-        torch.set_num_threads(cores)
-        results = run_jobs(jobs, threads=1, cores=cores, show_progress=cores == 2)
-        told.append(
-            [
-                {
-                    "seed": result.recipe.seed,
-                    "losses": [epoch.loss for epoch in result.history],
-                    "validation": [epoch.validation_accuracy for epoch in result.history],
-                    "weights": {k: v.tolist() for k, v in result.model.state_dict().items()},
-                    "training": result.model.training,
-                }
-                for result in results
-            ]
-        )
-    print(json.dumps(told))
-"""
-
-
 def test_runs_side_by_side_end_bit_for_bit_as_one_after_the_other(
-    run_python: Run, tmp_path: Path
+    run_cli: Run, tmp_path: Path
 ) -> None:
-    script = tmp_path / "seeds.py"
-    script.write_text(_SEEDS)
-    done = run_python(str(script), env=CORES)
-    assert done.returncode == 0, done.stderr
-    one_by_one, together = json.loads(done.stdout)
-    # Those side by side end in any order.
-    assert sorted(together, key=lambda run: [3, 0, 2].index(run["seed"])) == one_by_one
-    assert [run["seed"] for run in one_by_one] == [3, 0, 2]
-    assert len({str(run["weights"]) for run in together}) == 3
-    assert not any(run["training"] for run in together)
-    lines = sorted(line.split("  ")[:2] for line in done.stderr.splitlines())
-    assert lines == [
-        [f"twin seed {seed}", f"epoch {epoch}/2"] for seed in (0, 2, 3) for epoch in (1, 2)
+    options = "--train --seeds 3 --set threads=1 --epochs 2 --device cpu --dataset mnist-10k"
+    told, lines = [], []
+    for cores in ("1", "2"):
+        words = ["compare", "twin", *options.split(), "--out", f"out{cores}", "--json", "-"]
+        done = run_cli(*words, env=CORES | {"OMP_NUM_THREADS": cores})
+        assert done.returncode == 0, done.stderr
+        lines.append(sorted(each for each in done.stderr.splitlines() if "  epoch " in each))
+        (twin,) = json.loads(done.stdout)["models"]
+        told.append(
+            (twin["seeds"], twin["accuracies"], [_losses(each) for each in twin["history"]])
+        )
+    assert told[0] == told[1]
+    assert [line.split("  ")[:2] for line in lines[1]] == [
+        [f"twin seed {seed}", f"epoch {epoch}/2"] for seed in (0, 1, 2) for epoch in (1, 2)
     ]
+    names = sorted(path.name for path in (tmp_path / "work" / "out1").iterdir())
+    states = [
+        [safetensors.torch.load_file(tmp_path / "work" / folder / name) for name in names]
+        for folder in ("out1", "out2")
+    ]
+    for one, other in zip(*states, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert len(names) == 3
+
+
+def _losses(history: list[dict[str, float]]) -> list[float]:
+    return [epoch["loss"] for epoch in history]

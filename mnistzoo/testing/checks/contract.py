@@ -9,10 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from mnistzoo.classifier import is_module
+from mnistzoo.contract import (
+    CheckFailed,
+    require_independence,
+    require_logits,
+    require_repeatable,
+    require_unchanged,
+)
 from mnistzoo.errors import describe
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject
+from mnistzoo.testing.subject import NotApplicable, Subject
 from mnistzoo.weights import load_weights, save_weights
 
 
@@ -25,34 +32,7 @@ def output(subject: Subject) -> None:
     """
     model, classes = subject.ready(), len(subject.data.classes)
     for count in (5, 1):
-        images = subject.images(count)
-        given = images.clone()
-        with torch.no_grad(), subject.calling(f"forward() of a batch of {count}"):
-            logits = subject.call(model, given)
-        if not isinstance(logits, Tensor):
-            raise CheckFailed(
-                f"forward() returns {type(logits).__name__}, expected one tensor of logits (N, C)"
-            )
-        if logits.shape != (count, classes):
-            raise CheckFailed(
-                f"forward() gives {count} images shape {tuple(logits.shape)}, expected "
-                f"{(count, classes)}; one logit a class"
-            )
-        if logits.dtype != torch.float32:
-            raise CheckFailed(
-                f"forward() returns {logits.dtype}, expected torch.float32; end with .float()"
-            )
-        if not logits.isfinite().all():
-            raise CheckFailed(
-                "forward() gives NaN or infinite logits for real images; look for log(0), a "
-                "division by 0 or weights that were never set"
-            )
-        _require_unchanged(given, images)
-        if (logits > 0).all() and torch.allclose(logits.sum(1), torch.ones(count)):
-            raise CheckFailed(
-                "forward() returns probabilities, expected logits; leave softmax out, since the "
-                "loss and the evaluation apply it"
-            )
+        require_logits(model, subject.images(count), classes)
     if subject.spec.empty_batch:
         _require_empty_logits(subject, model)
 
@@ -63,15 +43,7 @@ def deterministic(subject: Subject) -> None:
 
     Mend: draw random numbers only while ``self.training``.
     """
-    model, images = subject.ready(), subject.images(5)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), subject.calling("forward()"):
-        first, second = (subject.call(model, images.clone()) for _ in range(2))
-    same = torch.equal(first, second)
-    if not same:
-        raise CheckFailed(
-            "in evaluation mode the same images give other logits the second time; draw random "
-            "numbers in training only, as nn.Dropout or F.dropout(x, training=self.training) do"
-        )
+    require_repeatable(subject.ready(), subject.images(5))
 
 
 @check(deterministic, group="repeatable")
@@ -80,17 +52,7 @@ def batch_mates(subject: Subject) -> None:
 
     Mend: compute nothing over the batch's dimension.
     """
-    model, images = subject.ready(), subject.images(5)
-    together = subject.logits(model, images)
-    alone = torch.cat([subject.logits(model, image) for image in images.split(1)])
-    turned = subject.logits(model, images.flip(0)).flip(0)
-    for other, how in ((alone, "alone"), (turned, "in another order")):
-        difference = float((other - together).abs().max())
-        if not torch.allclose(other, together, rtol=1e-4, atol=1e-5):
-            raise CheckFailed(
-                f"an image's logits differ by up to {difference:.2g} {how} from those among "
-                "others; compute nothing over the batch's dimension in evaluation mode"
-            )
+    require_independence(subject.ready(), subject.images(5))
 
 
 @check(deterministic, group="created")
@@ -143,7 +105,7 @@ def training_mode(subject: Subject) -> None:
     given = images.clone()
     with torch.no_grad(), subject.calling("forward() of a batch of 5 in training mode"):
         logits = model(given)
-    _require_unchanged(given, images)
+    require_unchanged(given, images)
     expected = (5, len(subject.data.classes))
     if not isinstance(logits, Tensor) or logits.shape != expected or logits.dtype != torch.float32:
         found = (
@@ -249,14 +211,6 @@ def _require_empty_logits(subject: Subject, model: nn.Module) -> None:
     expected = (0, len(subject.data.classes))
     if shape != expected:
         raise CheckFailed(f"forward() gives no images shape {shape}, expected {expected}; {mend}")
-
-
-def _require_unchanged(given: Tensor, images: Tensor) -> None:
-    if not torch.equal(given, images):
-        raise CheckFailed(
-            "forward() changes the images that it is given; use operations without a trailing "
-            "underscore on them"
-        )
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:

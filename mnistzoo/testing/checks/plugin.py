@@ -7,9 +7,10 @@ import sys
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from mnistzoo.classifier import count_parameters, is_module
+from mnistzoo.contract import CheckFailed
 from mnistzoo.registry import describe_conflict
 from mnistzoo.testing.checks.check import check
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject
+from mnistzoo.testing.subject import NotApplicable, Subject
 
 _IMPORT_SECONDS = 120
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mnistzoo.classifier import is_module
+from mnistzoo.contract import CheckFailed
 from mnistzoo.estimators import arrays_of
 from mnistzoo.modules import training_loss
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import state_dict, tensors, training_mode
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, loss_of_guessing
+from mnistzoo.testing.subject import NotApplicable, Subject, loss_of_guessing
 
 _REPEATED_IMAGES, _REPEATED_STEPS = 200, 8  # in batches of 64 two epochs, the last batch smaller
 

@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.classifier import as_classifier
+from mnistzoo.contract import CheckFailed
 from mnistzoo.data import Split
-from mnistzoo.evaluation import Evaluation, evaluate_repeatedly
+from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation, evaluate_repeatedly
 from mnistzoo.models import weights_path
 from mnistzoo.spec import DEFAULT_DATASET, Weights
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.plugin import factory
-from mnistzoo.testing.subject import CheckFailed, NotApplicable, Subject, data_of
+from mnistzoo.testing.subject import NotApplicable, Subject, data_of
 from mnistzoo.weights import read_metadata
 
-# Other versions of torch and other processors round differently, and may flip a few images.
-_METRIC_TOLERANCE = 0.0005
 _SPREADS = 4  # of a share of fewer images than were declared for; chance goes further one in 16,000
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"}
 
@@ -113,10 +112,10 @@ def _accuracy(
     model = subject.shipped(shipped)
     if subject.spec.stochastic:
         repeated = evaluate_repeatedly(model, test, device="cpu")
-        return repeated.accuracy, _METRIC_TOLERANCE + 3 * repeated.accuracy_sd, None
+        return repeated.accuracy, DECLARED_TOLERANCE + 3 * repeated.accuracy_sd, None
     logits = as_classifier(model).logits(test.images)
     evaluation = Evaluation.from_logits(logits, test.labels, test.classes)
-    return evaluation.accuracy, _METRIC_TOLERANCE, logits
+    return evaluation.accuracy, DECLARED_TOLERANCE, logits
 
 
 def _is_pickle(path: Path) -> bool:

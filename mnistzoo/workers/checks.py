@@ -1,0 +1,66 @@
+"""The checks of a model, run in a worker."""
+
+from collections.abc import Iterator
+
+from mnistzoo.errors import MnistzooError, one_line, reason
+from mnistzoo.registry import find, registry
+from mnistzoo.testing.checks import CHECKS
+from mnistzoo.testing.runner import Result
+from mnistzoo.testing.side_effects import NAME
+from mnistzoo.workers.discovery import discovered
+from mnistzoo.workers.rows import plugins_of
+from mnistzoo.workers.worker import Limits, Worker, can_isolate
+
+_STATUSES = {
+    *("passed", "failed", "failed as expected", "passed unexpectedly", "not applicable"),
+    "not reached",
+}
+
+
+class CannotIsolate(MnistzooError):
+    """A model cannot run in a process of its own here."""
+
+
+def run_checks_apart(
+    model: str, *, quick: bool = False, limits: Limits | None = None
+) -> Iterator[Result]:
+    """Run every check of a registered model in a process of its own, and look for side effects.
+
+    Args:
+        model: its name, or an alias.
+        quick: look at 1,000 of the 10,000 test images only.
+        limits: of the process.
+
+    Yields:
+        The results, as they come; if the process ends, why is the next check's failure.
+
+    Raises:
+        CannotIsolate: if the system is not Linux, or the model was registered in this process.
+        ModelError: if no model has the name, or several.
+    """
+    known = registry(discovered(limits))
+    registration = find(known, model)
+    if not (can_isolate() and registration.plugin.installed):
+        raise CannotIsolate(
+            f"model {model!r} cannot be checked in a process of its own: that takes Linux, and an "
+            "installed plugin; leave --isolated out"
+        )
+    waiting = [NAME, *CHECKS]
+    try:
+        with Worker(plugins_of(registration, known), limits=limits) as worker:
+            worker.send({"task": "check", "model": model, "quick": quick})
+            while waiting:
+                facts, _ = worker.receive()
+                yield _result(model, waiting.pop(0), facts.get("result"))
+    except MnistzooError as error:
+        failed, *others = waiting
+        yield Result(model, failed, "failed", reason(error))
+        for check in others:
+            yield Result(model, check, "not reached", "its process had ended")
+
+
+def _result(model: str, check: str, facts: object) -> Result:
+    status = facts.get("status") if isinstance(facts, dict) else None
+    if not isinstance(facts, dict) or status not in _STATUSES:
+        return Result(model, check, "failed", "its process answered with no result of a check")
+    return Result(model, check, status, one_line(str(facts.get("message"))))

@@ -1,0 +1,211 @@
+"""What runs in a worker: one task, told and answered through its channel.
+
+Each answers with facts and arrays alone. ``{"alive": true}`` is a sign of progress, ``{"line":
+text}`` one for people, and ``{"failure": text}`` the end.
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mnistzoo.classifier import (
+    as_classifier,
+    count_buffers,
+    count_parameters,
+    is_module,
+    runtime_of,
+)
+from mnistzoo.contract import require_contract
+from mnistzoo.data import load_dataset
+from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.inference import BATCH_SIZE, predict_batches
+from mnistzoo.inputs import to_input
+from mnistzoo.measure import latency_us, multiply_adds
+from mnistzoo.models import load_model
+from mnistzoo.plugins import load_plugins
+from mnistzoo.registry import get_spec
+from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin
+from mnistzoo.seeding import seeded
+from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, run_training
+from mnistzoo.training.progress import TrainingProgress
+from mnistzoo.weights import to_bytes
+from mnistzoo.workers.channel import Channel
+
+T = TypeVar("T")
+
+_MOST_IMAGES = 2**30  # bytes
+_MANY = 1_000  # images at once for what is no module
+_SIGN_SECONDS = 1.0
+
+
+def run(channel: Channel) -> None:
+    """Run the task that the next message names, and end the process.
+
+    At once: what a plugin has registered for its exit, or still runs in threads, does not matter.
+    """
+    code = 1
+    try:
+        facts, arrays = channel.receive(_MOST_IMAGES)
+        _TASKS[facts["task"]](channel, facts, arrays)
+        code = 0
+    except BaseException as error:  # SystemExit too: a model must not end the zoo
+        channel.send({"failure": reason(error)})
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):  # the model may have closed or replaced it
+                stream.flush()
+        os._exit(code)
+
+
+def _discover(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with what the plugins register."""
+    found = [
+        {
+            **{name: getattr(each, name) for name in ("version", "entry_point", "location")},
+            **{name: getattr(each, name) for name in ("error", "traceback")},
+            "specs": [spec.to_dict() for spec in each.specs],
+        }
+        for each in load_plugins()
+    ]
+    channel.send({"plugins": found})
+
+
+def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the logits of images, then with figures, then, once told to, with timings."""
+    # Not its labels: they are read only when they are asked for, and nobody here asks.
+    data = load_dataset(facts["dataset"], facts["data_dir"])
+    stochastic = get_spec(facts["model"]).stochastic
+    test = _Test(arrays[0], len(data.classes), torch.device(facts["device"]), not stochastic)
+    model = load_model(facts["model"], dataset=data)
+    test.require_contract(model)
+    for seed in range(facts["repeats"]):
+        with seeded(seed, test.device) if stochastic else contextlib.nullcontext():
+            logits = test.logits(model, channel)
+        channel.send({}, logits)
+    told = with_origin(Measurement(), facts["model"], data=data)
+    origin = ("file_bytes", "weights_sha256", "provenance")
+    channel.send({name: getattr(told, name) for name in origin})
+    _time(channel, model, test, logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Test:
+    """The images, uint8 ``(N, 28, 28)``, and how a model is used on them."""
+
+    pixels: NDArray[np.uint8]
+    classes: int
+    device: torch.device
+    repeatable: bool
+
+    def images(self, count: int | None = None) -> Tensor:
+        return torch.from_numpy(self.pixels[:count]).unsqueeze(1)
+
+    def require_contract(self, model: Any) -> None:
+        if is_module(model):
+            model.to(self.device)
+        few = to_input(self.images(FEW_IMAGES).to(self.device))
+        require_contract(model, few, self.classes, repeatable=self.repeatable)
+
+    def logits(self, model: Any, channel: Channel) -> NDArray[np.float32]:
+        if is_module(model):
+            batches = _signing(self.images().split(BATCH_SIZE), channel)
+            return predict_batches(model.to(self.device), batches, self.device).cpu().numpy()
+        classifier = as_classifier(model)
+        places = range(0, len(self.pixels), _MANY)
+        parts = _signing([self.pixels[place : place + _MANY] for place in places], channel)
+        return np.concatenate([classifier.logits(part) for part in parts])
+
+
+def _time(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+    params = None
+    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
+        params = count_parameters(model)
+    channel.send(
+        {"params": params, "buffers": count_buffers(model), "runtime": runtime_of(model)}
+        | {"multiply_adds": multiply_adds(model)}
+    )
+    channel.receive()  # it is this model's turn
+    torch.set_num_threads(1)
+    for name, count in (("latency_us", 1), ("latency_256_us", LARGE_BATCH)):
+        images, expected = test.images(count).to(test.device), torch.tensor(logits[:count])
+        latency = latency_us(
+            model, images, repeatable=test.repeatable, expected=expected.to(test.device)
+        )
+        channel.send({name: latency})
+
+
+def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the weights and what became of the run, then as for an evaluation."""
+    job = TrainingJob(**facts["job"])
+    callbacks: list[Callback] = [_Signs(channel)]
+    if facts["show_progress"]:
+        tell = TrainingProgress(bar=False, say=lambda line: channel.send({"line": line}))
+        callbacks.append(tell)
+    stopped = ""
+    try:
+        result = run_training(job, callbacks)
+    except TrainingInterrupted as stop:
+        result, stopped = stop.result, str(stop)
+    told = {
+        "provenance": result.provenance.to_dict(),
+        "history": [dataclasses.asdict(epoch) for epoch in result.history],
+        "stopped": stopped,
+    }
+    channel.send(told, np.frombuffer(to_bytes(result.model, {}), np.uint8))
+    if stopped:
+        return
+    classes, stochastic = len(result.provenance.classes), get_spec(job.model).stochastic
+    test = _Test(arrays[0], classes, torch.device(job.device), not stochastic)
+    logits = test.logits(result.model, channel)
+    channel.send({}, logits)
+    channel.receive()  # this run's model is to be timed
+    test.require_contract(result.model)
+    _time(channel, result.model, test, logits)
+
+
+def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the result of each check, that of the side effects first."""
+    from mnistzoo.testing.checks import CHECKS
+    from mnistzoo.testing.runner import run_check
+    from mnistzoo.testing.side_effects import side_effects
+
+    model = facts["model"]
+    channel.send({"result": dataclasses.asdict(side_effects(model))})
+    for check in CHECKS:
+        channel.send({"result": dataclasses.asdict(run_check(model, check, quick=facts["quick"]))})
+
+
+def _signing(parts: Iterable[T], channel: Channel) -> Iterator[T]:
+    for part in parts:
+        channel.send({"alive": True})
+        yield part
+
+
+class _Signs(Callback):
+    """Tells that a training goes on."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel, self._last = channel, 0.0
+
+    def on_step(self, step: Step) -> None:
+        now = time.monotonic()
+        if now - self._last >= _SIGN_SECONDS:
+            self._last = now
+            self._channel.send({"alive": True})
+
+
+_TASKS: dict[str, Callable[[Channel, Mapping[str, Any], list[NDArray[Any]]], None]] = {
+    "discover": _discover,
+    "evaluate": _evaluate,
+    "train": _train,
+    "check": _check,
+}

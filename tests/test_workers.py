@@ -1,0 +1,164 @@
+"""Workers: their limits, what comes back from them, and that none outlives the zoo."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from mnistzoo import Limits
+
+Install = Callable[..., Path]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., AbstractContextManager[subprocess.Popen[str]]]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+SECONDS = 120
+
+# Tells the number of its process, and that of one that it starts, and sleeps.
+_SLEEPING = """\
+import os, subprocess, time
+from torch import nn
+
+
+class Sleeping(nn.Sequential):
+    def forward(self, images):
+        daemon = subprocess.Popen(["sleep", "100000"], start_new_session=True)
+        with open(os.environ["TELL"], "w") as stream:
+            stream.write(f"{os.getpid()} {daemon.pid}")
+        time.sleep(100_000)
+
+
+def linear():
+    return Sleeping(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+@contextlib.contextmanager
+def watched(numbers: list[int]) -> Iterator[None]:
+    """Require that processes which run now have ended soon after the block."""
+    ends = [os.pidfd_open(number) for number in numbers]
+    try:
+        yield
+        for end in ends:
+            assert select.select([end], [], [], SECONDS)[0], "a process was left behind"
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_of_a_model_outlives_the_command(
+    number: signal.Signals, install_plugin: Install, start_cli: Start, tmp_path: Path
+) -> None:
+    install_plugin("sleeping", model_code=_SLEEPING)
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    words = ["compare", "sleeping", "--dataset", "mnist-10k"]
+    with start_cli(*words, env={"TELL": str(told)}) as process:
+        numbers = [int(each) for each in told.read_text().split()]
+        with watched(numbers):
+            process.send_signal(number)
+            process.communicate(timeout=SECONDS)
+    assert process.returncode == (-number if number == signal.SIGKILL else 1)
+
+
+_SCRIPT = """\
+import mnistzoo
+from mnistzoo import compare, load_dataset
+
+class Here:
+    @mnistzoo.hookimpl
+    def register_models(self, register):
+        register(mnistzoo.ModelSpec(
+            name="here", summary="", factory="linear.model:linear", num_params=7850,
+            recipes={"default": mnistzoo.Recipe(
+                epochs=1, batch_size=500, optimizer="adam", learning_rate=0.01
+            )},
+        ))
+
+mnistzoo.register_plugin(Here(), "a script")
+data = load_dataset("mnist-10k")
+print([(row.name, row.accuracy, row.error) for row in compare(["linear"], data).rows])
+plan = mnistzoo.TrainingPlan(seeds=2, cores=2)
+rows = compare(["linear", "here"], data, train=plan).rows
+print([(row.name, row.accuracy > 0.8, row.error) for row in rows])
+print(rows[0].accuracy == rows[1].accuracy, "torch" in str(rows[0].measurement.seeds))
+"""
+
+
+def test_a_script_compares_without_a_guard_and_its_own_models_run_in_it(
+    install_plugin: Install, run_python: Run, tmp_path: Path
+) -> None:
+    install_plugin(
+        "linear",
+        "@hookimpl\ndef register_models(register):\n"
+        "    fast = Recipe(epochs=1, batch_size=500, optimizer='adam', learning_rate=0.01)\n"
+        "    register(linear('linear', recipes={'default': fast}))\n",
+    )
+    script = tmp_path / "script.py"
+    script.write_text(_SCRIPT)
+    done = run_python(str(script), env={"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "[('linear', 0.1135, None)]",
+        "[('here', True, None), ('linear', True, None)]",
+        "True False",
+    ]
+
+
+def test_a_measured_accuracy_that_is_not_the_declared_is_a_warning(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    code = (
+        "import dataclasses\n@hookimpl\ndef register_models(register):\n"
+        "    spec = linear('boasting')\n"
+        "    weights = dataclasses.replace(spec.weights, metrics={'test_accuracy': 0.99})\n"
+        "    register(dataclasses.replace(spec, weights=weights))\n"
+    )
+    install_plugin("boasting", code)
+    done = run_cli("compare", "boasting", "--dataset", "mnist-10k")
+    assert done.returncode == 0
+    assert (
+        "mnistzoo: boasting has a test accuracy of 11.35 %, but its plugin declares 99.00 %; "
+        "`mnistzoo check boasting` shows more"
+    ) in done.stderr
+
+
+_MESSY = """\
+import os, threading
+import torch
+from torch import nn
+
+
+def linear():
+    torch.set_default_dtype(torch.float64)
+    os.environ["MESSY"] = "1"
+    threading.Thread(target=threading.Event().wait, name="messy", daemon=True).start()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    return model.float()
+"""
+
+
+def test_an_isolated_check_finds_side_effects(install_plugin: Install, run_cli: Run) -> None:
+    install_plugin("messy", model_code=_MESSY)
+    install_plugin("tidy")
+    done = run_cli("check", "--isolated", "messy", "tidy")
+    first, _, second = done.stdout.partition("tidy\n")
+    line = next(each for each in first.splitlines() if "side_effects" in each)
+    assert line.split()[0] == "FAILED"
+    for each in ("torch's default dtype", "the environment", "the threads that run"):
+        assert each in line
+    assert second.splitlines()[0].split() == ["passed", "side_effects"]
+
+
+@pytest.mark.parametrize("limits", [{"seconds": 0}, {"seconds": float("inf")}, {"memory": 0}])
+def test_limits_that_limit_nothing_or_all_are_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Limits(**limits)  # type: ignore[arg-type]
