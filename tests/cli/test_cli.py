@@ -264,6 +264,8 @@ def test_models_puts_pure_json_on_stdout(call: Call, capsys: pytest.CaptureFixtu
         "recipes": ["default"],
         "metrics": {"test_accuracy": 0.1135},
         "datasets": ["mnist"],
+        "arguments": {},
+        "stochastic": False,
         "tags": ["dense"],
         "license": "",
         "source": "",
