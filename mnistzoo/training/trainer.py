@@ -153,7 +153,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     images, labels = (tensor.to(state.device) for tensor in data.tensors())
     held_out = None if validation is None else validation.tensors()[0].to(state.device)
-    recipe, amount, classes = start.recipe, start.recipe.augmentation, 10
+    recipe, amount, classes = start.recipe, start.recipe.augmentation, len(data.classes)
     parameters = list(state.model.parameters())
     all_steps = recipe.epochs * start.steps
     step = start.epochs_done * start.steps
