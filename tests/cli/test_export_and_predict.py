@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mnistzoo import Predictor, load_dataset
+from mnistzoo.missing import install_command
 from mnistzoo.pictures.decode import SUFFIXES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -147,8 +148,7 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
     assert failed.returncode == 1
     assert failed.stderr == (
         "mnistzoo: this needs the Python module torch, which is not installed; `pip install torch` "
-        "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs (--debug "
-        "shows where)\n"
+        f"installs it, and `{install_command()}` all that mnistzoo needs (--debug shows where)\n"
     )
 
 

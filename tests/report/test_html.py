@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 from mnistzoo import ModelSpec
 from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison
-from mnistzoo.missing import MissingModuleError
+from mnistzoo.missing import MissingModuleError, install_command
 from mnistzoo.report.html import write_html
 from mnistzoo.rows import Row
 
@@ -192,7 +192,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(
         compared(["one"]).save(tmp_path / "report.html")
     assert str(caught.value) == (
         f"{tmp_path}/report.html: a report in HTML needs {module}; "
-        '`pip install ".[report]"` in a clone of mnistzoo installs it'
+        f"`{install_command('report')}` installs it"
     )
     assert list(tmp_path.iterdir()) == []
 
