@@ -122,7 +122,7 @@ def command(
     files = (json_file, csv_file, markdown_file, html_file)
     if files.count("-") > 1:
         raise click.UsageError("only one of --json, --csv, --markdown and --html can go to stdout")
-    check_distinct(files, inputs=(benchmarks_file,))
+    check_distinct(files, inputs=(benchmarks_file, *models))
     check_writable(*files)
 
     from mnistzoo.report import check_plotting
