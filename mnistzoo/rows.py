@@ -20,7 +20,7 @@ from torch import nn
 from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, describe_os_error
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
 from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
@@ -447,4 +447,4 @@ def save_run(
         else:
             _log.info("saved %s", result.save(folder / name))
     except OSError as error:  # its accuracy counts all the same, and the seeds after it
-        _log.warning("%s is not saved: %s", error.filename, error.strerror)
+        _log.warning("the weights are not saved: %s", describe_os_error(error))

@@ -26,6 +26,7 @@ from mnistzoo.cli.options import (
     with_overrides,
 )
 from mnistzoo.cli.stopping import StopSignals
+from mnistzoo.errors import describe_os_error
 
 if TYPE_CHECKING:
     from mnistzoo.comparison import Comparison
@@ -188,7 +189,7 @@ def command(
                 if file:
                     write(file)
             except OSError as error:  # the others are written all the same
-                click.echo(f"mnistzoo: {error.filename}: {error.strerror}", err=True)
+                click.echo(f"mnistzoo: {describe_os_error(error)}", err=True)
                 failed = True
     return 1 if failed else 0
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.dataset_spec import DIGITS
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import MnistzooError, describe_os_error, reason
 from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model, load_model, takes
@@ -57,10 +57,9 @@ class TrainingFailed(MnistzooError):
     """
 
     def __init__(self, result: TrainingResult, error: MnistzooError | OSError) -> None:
-        why = str(error)
-        if isinstance(error, OSError):
-            why = f"{error.filename}: {error.strerror}"
-        super().__init__(f"failed in epoch {len(result.history) + 1}: {why}")
+        why = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        # In the epoch that follows, or in a callback at the end of this one.
+        super().__init__(f"failed after epoch {len(result.history)}: {why}")
         self.result = result
 
 

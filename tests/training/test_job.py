@@ -301,11 +301,33 @@ def test_a_model_that_fails_late_leaves_the_epochs_before() -> None:
                     raise RuntimeError("too late")
             return super().forward(images)
 
-    with pytest.raises(TrainingFailed, match=r"failed in epoch 3: .*too late") as caught:
+    with pytest.raises(TrainingFailed, match=r"failed after epoch 2: .*too late") as caught:
         train(Late, DATA.train[:512], RECIPE, epochs=4)
     expected = train(Linear, DATA.train[:512], RECIPE, epochs=2)
     assert torch.equal(weights(caught.value.result.model), weights(expected.model))
     assert (len(caught.value.result.history), caught.value.result.complete) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError("disk gone"), "disk gone"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "x: No such file or directory"),
+    ],
+)
+def test_a_callback_that_fails_at_the_end_of_an_epoch_says_why_and_after_which(
+    error: OSError, why: str
+) -> None:
+    class Fail(Callback):
+        def on_epoch_end(self, epoch: Epoch) -> None:
+            if epoch.number == 2:
+                raise error
+
+    with pytest.raises(TrainingFailed) as caught:
+        train(Linear, DATA.train[:256], RECIPE, epochs=2, callbacks=[Fail()])
+    assert str(caught.value) == f"failed after epoch 2: {why}"
+    assert len(caught.value.result.history) == 2
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_training(
