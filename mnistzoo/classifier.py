@@ -129,6 +129,11 @@ def as_classifier(model: Any, device: "torch.device | None" = None) -> Classifie
         return _OwnClassifier(model)
     if is_estimator(model):
         return EstimatorClassifier(model)
+    if isinstance(model, str):
+        loader = "Predictor" if model.lower().endswith(".onnx") else "load_model"
+        raise ClassifierError(
+            f"{model!r} is a name, not a model; mnistzoo.{loader}({model!r}) loads it"
+        )
     raise ClassifierError(
         f"{type(model).__name__} is no torch.nn.Module, no estimator with predict_proba() or "
         "decision_function(), and has no logits(); give it logits(images)"
