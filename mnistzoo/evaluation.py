@@ -112,6 +112,9 @@ class Evaluation:
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
 
+    def __repr__(self) -> str:
+        return f"Evaluation({100 * self.accuracy:.2f} % of {len(self.labels):,} images)"
+
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
         """The most probable class of each image, ``(N,)``."""

@@ -57,6 +57,11 @@ def test_counts_of_a_small_example() -> None:
     assert full.confidence == pytest.approx(0.95, abs=1e-6)
 
 
+def test_a_notebook_shows_an_evaluation_in_one_line() -> None:
+    found = evaluation([0, 0, 1, 1, 1, 7], [0, 1, 1, 1, 2, 7], confidence=0.95)
+    assert repr(found) == "Evaluation(66.67 % of 6 images)"
+
+
 @pytest.mark.parametrize(("confidence", "band"), [(0.995, 0), (0.98, 1), (0.5, 2)])
 def test_confidence_falls_into_its_band(confidence: float, band: int) -> None:
     bands = evaluation([3, 4], [3, 3], confidence).confidence_bands

@@ -37,6 +37,14 @@ class TrainingResult:
     provenance: Provenance
     test: Evaluation | None = None
 
+    def __repr__(self) -> str:
+        told = f"{self.provenance.model!r}, epochs: {len(self.history)}"
+        if self.validation_accuracy is not None:
+            told += f", validation {100 * self.validation_accuracy:.2f} %"
+        if self.test is not None:
+            told += f", test {100 * self.test.accuracy:.2f} %"
+        return f"TrainingResult({told}{'' if self.complete else ', not complete'})"
+
     @property
     def complete(self) -> bool:
         """Whether the run went through every epoch of its recipe."""

@@ -279,6 +279,21 @@ def test_a_run_that_was_interrupted_is_saved_beside_the_path_of_a_complete_one(
     assert (tmp_path / "w.safetensors").read_bytes() == finished
 
 
+def test_a_notebook_shows_a_result_in_one_line() -> None:
+    result = train(Linear, DATA.train[:256], RECIPE)
+    assert repr(result) == "TrainingResult('Linear', epochs: 1)"
+    watched = train(Linear, DATA.train[:256], RECIPE, validation=DATA.validation[:50])
+    shown = f"'Linear', epochs: 1, validation {100 * watched.history[0].validation_accuracy:.2f} %"
+    assert repr(watched) == f"TrainingResult({shown})"
+    test = evaluate(watched.model, DATA.test[:50])
+    shown += f", test {100 * test.accuracy:.2f} %"
+    assert repr(watched.with_test(test)) == f"TrainingResult({shown})"
+    stopped = dataclasses.replace(
+        result, provenance=dataclasses.replace(result.provenance, complete=False)
+    )
+    assert repr(stopped) == "TrainingResult('Linear', epochs: 1, not complete)"
+
+
 def test_metadata_of_other_weights_are_no_provenance() -> None:
     result = train(Linear, DATA.train[:256], RECIPE)
     told = result.provenance.to_dict()
