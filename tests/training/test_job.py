@@ -23,6 +23,7 @@ from mnistzoo import (
     Recipe,
     TrainingJob,
     TrainingPlan,
+    TrainingProgress,
     TrainingResult,
     compare,
     evaluate,
@@ -277,6 +278,18 @@ def test_a_run_that_was_interrupted_is_saved_beside_the_path_of_a_complete_one(
     assert path.name == "w-epoch1of4.safetensors"
     assert not read_metadata(path)["complete"]
     assert (tmp_path / "w.safetensors").read_bytes() == finished
+
+
+def test_progress_is_shown_to_those_who_ask_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    train(Linear, DATA.train[:256], RECIPE, epochs=2)
+    assert capsys.readouterr() == ("", "")
+    train(Linear, DATA.train[:256], RECIPE, epochs=2, callbacks=[TrainingProgress()])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition("  loss")[0] for line in err.splitlines()] == [
+        "Linear seed 0  epoch 1/2",
+        "Linear seed 0  epoch 2/2",
+    ]
 
 
 def test_a_notebook_shows_a_result_in_one_line() -> None:
