@@ -53,7 +53,7 @@ def test_a_recipe_is_found_by_name(register: Register, linear_spec: Spec) -> Non
     register(dataclasses.replace(spec, aliases=("zooalias",)))
     assert mnistzoo.get_recipe("zootest") == mnistzoo.get_recipe("zooalias") == default
     assert mnistzoo.get_recipe("zootest", "reference") == reference
-    with pytest.raises(ModelError, match="no model 'zoo_test'.*did you mean 'zootest'"):
+    with pytest.raises(ModelError, match=r"no model 'zoo_test'.*did you mean 'zootest'"):
         mnistzoo.get_recipe("zoo_test")
     with pytest.raises(ModelError, match="no recipe 'fast'; it has: default, reference"):
         mnistzoo.get_recipe(spec, "fast")
