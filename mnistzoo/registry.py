@@ -10,7 +10,8 @@ from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
 from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
-from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Recipe
+from mnistzoo.recipe import Recipe
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 
 
 class ModelError(MnistzooError):

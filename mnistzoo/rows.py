@@ -27,9 +27,10 @@ from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
 from mnistzoo.run_files import file_name
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import (
     Epoch,

@@ -24,8 +24,9 @@ from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
+from mnistzoo.recipe import NO_RECIPE, Recipe
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import DEFAULT_DATASET, NO_RECIPE, Recipe
+from mnistzoo.spec import DEFAULT_DATASET
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
 from mnistzoo.training.own import fit_by

@@ -11,8 +11,8 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.files import expanded
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.run_files import unfinished
-from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Epoch
 from mnistzoo.weights import save_weights
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mnistzoo import Split, load_dataset
 from mnistzoo.inputs import to_input
 from mnistzoo.paths import PathError
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 from mnistzoo.training.optimizer import SHORT_RUN, FusedKernels, TorchOptim, make_optimizer
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
