@@ -17,7 +17,7 @@ from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.dataset_spec import DIGITS
-from mnistzoo.errors import MnistzooError, describe_os_error, reason
+from mnistzoo.errors import reason
 from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model, load_model, takes
@@ -29,48 +29,13 @@ from mnistzoo.registry import ModelError, get_recipe, get_registration
 from mnistzoo.spec import DEFAULT_DATASET
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
+from mnistzoo.training.errors import TrainingDiverged, TrainingFailed, TrainingInterrupted
 from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
 from mnistzoo.weights import load_weights
 
 _log = logging.getLogger("mnistzoo")
-
-
-class TrainingDiverged(MnistzooError):
-    """The loss or a weight became NaN or infinite.
-
-    ``result`` is that of the complete epochs before.
-    """
-
-    def __init__(self, result: TrainingResult, step: int) -> None:
-        super().__init__(
-            f"the loss or a weight became NaN or infinite in epoch {len(result.history) + 1}, step "
-            f"{step}; try a lower learning rate"
-        )
-        self.result = result
-
-
-class TrainingFailed(MnistzooError):
-    """The model failed, or a callback, after some complete epochs.
-
-    ``result`` is that of these epochs; the cause is the error itself.
-    """
-
-    def __init__(self, result: TrainingResult, error: MnistzooError | OSError) -> None:
-        why = describe_os_error(error) if isinstance(error, OSError) else str(error)
-        # In the epoch that follows, or in a callback at the end of this one.
-        super().__init__(f"failed after epoch {len(result.history)}: {why}")
-        self.result = result
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C came; ``result`` is that of the complete epochs before."""
-
-    def __init__(self, result: TrainingResult) -> None:
-        where = "after the last epoch" if result.complete else f"in epoch {len(result.history) + 1}"
-        super().__init__(f"interrupted {where}")
-        self.result = result
 
 
 @dataclass(frozen=True, kw_only=True)
