@@ -133,6 +133,12 @@ class Comparison:
             interrupted,
         )
 
+    def __repr__(self) -> str:
+        told = f"{self.dataset['name']!r}, models: {len(self.rows)}"
+        if self.rows and self.rows[0].accuracy is not None:
+            told += f", best: {self.rows[0].name!r}"
+        return f"Comparison({told})"
+
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
         """Return it with what pytest-benchmark measured of each model."""
         rows = [

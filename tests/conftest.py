@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 from mnistzoo.cpu import computing_threads
+from mnistzoo.inputs import to_input
 from mnistzoo.plugins import unregister_plugin
 
 processes.restore_signals()
@@ -281,7 +282,7 @@ def classify() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits = model(torch.from_numpy(images[:, None].astype(np.float32) / 255))
+            logits = model(to_input(torch.from_numpy(images[:, None])))
         return np.asarray(logits.softmax(1))
 
     return classify

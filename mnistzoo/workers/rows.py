@@ -19,9 +19,9 @@ from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.evaluation import REPEATS, Evaluation
 from mnistzoo.measure import LATENCY_THREADS
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, find
 from mnistzoo.rows import Measurement, TrainingPlan, job_of, of_runs, save_run
-from mnistzoo.spec import Recipe
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew

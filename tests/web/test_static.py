@@ -17,6 +17,7 @@ from documents import ROOT
 from drawing import DIGITS, SIDE, write_linear_model
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
+from processes import LIMIT
 
 from mnistzoo import Predictor
 from mnistzoo.prediction import read_by_all
@@ -53,7 +54,7 @@ class hosting:  # noqa: N801 (a context manager)
     def __init__(self, folder: Path) -> None:
         handler = functools.partial(_Quiet, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> str:
         self._thread.start()
@@ -61,7 +62,7 @@ class hosting:  # noqa: N801 (a context manager)
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
-        self._thread.join()
+        self._thread.join(LIMIT)  # one that hangs ends with pytest
         self._server.server_close()
 
 
