@@ -4,8 +4,10 @@ Standard library only.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from mnistzoo.fields import DATASET_NAME, PATH, is_line, require
 
@@ -160,3 +162,22 @@ class DatasetSpec:
             not self.decode or PATH.fullmatch(self.decode) is not None,
             f"decode {self.decode!r} {where} must be a string 'package.module:callable'",
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> "DatasetSpec":
+        """Build it from what :meth:`to_dict` returned, also after JSON made lists of tuples.
+
+        Raises:
+            TypeError: if something is missing, or there is more.
+            ValueError: if a value breaks a rule.
+        """
+        values = dict(facts)
+        for name in ("train", "test"):
+            values[name] = tuple(DataFile(**each) for each in values[name])
+        for name in ("classes", "sources", "folders", "subfolders"):
+            values[name] = tuple(values[name])
+        return cls(**values)

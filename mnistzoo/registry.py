@@ -80,13 +80,19 @@ def registry(plugins: Sequence[Plugin] | None = None) -> Registry[Registration]:
     )
 
 
-def dataset_registry() -> Registry[DatasetRegistration]:
-    """Return mnistzoo's own data sets and those that the plugins that are loaded now registered."""
+def dataset_registry(
+    plugins: Sequence[Plugin] | None = None,
+) -> Registry[DatasetRegistration]:
+    """Return mnistzoo's own data sets and those of plugins; by default of all, loaded here."""
     own = Plugin("mnistzoo", __version__, "mnistzoo.mnist", datasets=DATASETS)
+    found = load_plugins() if plugins is None else plugins
     return _registry(
-        (spec.name, DatasetRegistration(spec, plugin))
-        for plugin in (own, *load_plugins())
-        for spec in plugin.datasets
+        (
+            (spec.name, DatasetRegistration(spec, plugin))
+            for plugin in (own, *found)
+            for spec in plugin.datasets
+        ),
+        [plugin.provider for plugin in found if plugin.error],
     )
 
 
@@ -173,10 +179,9 @@ def find(known: Registry[Registration], name: str) -> Registration:
     for contested, claimants in known.conflicts.items():
         if any(name in claimant.spec.names for claimant in claimants):
             raise ModelError(describe_conflict(contested, claimants))
-    because = f" ({', '.join(known.failed)} failed to load)" if known.failed else ""
     raise UnknownNameError(
-        f"there is no model {name!r}{because}; {hint(name, known.registrations)}"
-        "`mnistzoo models` lists those installed"
+        f"there is no model {name!r}{because_of_failures(known.failed)}; "
+        f"{hint(name, known.registrations)}`mnistzoo models` lists those installed"
     )
 
 
@@ -185,9 +190,8 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f"{near} " if (near := suggestion(name, known)) else ""
 
 
-def because_of_failures() -> str:
+def because_of_failures(failed: Sequence[str]) -> str:
     """Return in brackets which plugins failed to load; empty if none did."""
-    failed = [plugin.provider for plugin in load_plugins() if plugin.error]
     return f" ({', '.join(failed)} failed to load)" if failed else ""
 
 

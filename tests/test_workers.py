@@ -1,6 +1,7 @@
 """Workers: their limits, what comes back from them, and that none outlives the zoo."""
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import small_data
 
 from mnistzoo import Limits
 
@@ -162,3 +164,42 @@ def test_an_isolated_check_finds_side_effects(install_plugin: Install, run_cli: 
 def test_limits_that_limit_nothing_or_all_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Limits(**limits)  # type: ignore[arg-type]
+
+
+_DIGITS = """\
+from mnistzoo import DataFile, DatasetSpec
+
+@hookimpl
+def register_datasets(register):
+    files = tuple(DataFile(name, checksum) for name, checksum in {files!r})
+    register(DatasetSpec(
+        name="more-digits", summary="", classes=tuple("0123456789"), train=files[:2],
+        test=files[2:], train_images=100, test_images=50, validation_size=20,
+        folders=("digits:data",), weights_from="mnist",
+    ))
+"""
+
+
+def install_digits(install_plugin: Install) -> Path:
+    """Install the data set ``more-digits``; return the folder with its files."""
+    content = small_data.plain(small_data.arrays(100, 50, 10))
+    files = [(name, small_data.checksum(each)) for name, each in content.items()]
+    folder = install_plugin("digits", _DIGITS.format(files=files)).with_name("digits") / "data"
+    folder.mkdir()
+    for name, each in content.items():
+        (folder / name).write_bytes(each)
+    return folder
+
+
+@pytest.mark.parametrize("words", [(), ("--train",)])
+def test_a_data_set_of_a_plugin_is_compared_on_and_no_plugin_runs_in_the_command(
+    words: tuple[str, ...], install_plugin: Install, run_cli: Run
+) -> None:
+    folder = install_digits(install_plugin)
+    install_plugin("linear")
+    install_plugin("leaving", "import os\nos._exit(0)\n")
+    for dataset in ("more-digits", str(folder)):
+        done = run_cli("compare", "linear", "--dataset", dataset, *words, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        (row,) = json.loads(done.stdout)["models"]
+        assert row["error"] is None and row["evaluation"]["images"] == 50

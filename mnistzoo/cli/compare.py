@@ -149,7 +149,8 @@ def command(
     from mnistzoo.report.text import show_comparison
 
     limits = Limits(patience, None if memory is None else memory * 2**30)
-    known = registry(discovered(limits))
+    plugins = discovered(limits)
+    known = registry(plugins)
     if not models:
         for name, claimants in known.conflicts.items():
             click.echo(f"mnistzoo: {describe_conflict(name, claimants)}", err=True)
@@ -160,7 +161,7 @@ def command(
         _check_overrides(known, names, recipe, changes)
         # Torch counts the cores that this process may use.
         plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(dataset, data_dir, plugins=plugins)
     with StopSignals() as stop_signals:
         comparison = compare(
             names,

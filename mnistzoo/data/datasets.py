@@ -4,11 +4,11 @@ import logging
 import os
 import pkgutil
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,14 @@ from mnistzoo.data.sources import DataError, download, find, read_verified
 from mnistzoo.data.split import Split
 from mnistzoo.dataset_spec import DataFile, DatasetSpec
 from mnistzoo.errors import MnistzooError, one_line, reason
+from mnistzoo.fields import DATASET_NAME
 from mnistzoo.files import expanded
 from mnistzoo.missing import MissingModuleError, why_not_imported
 from mnistzoo.mnist import DATASETS
 from mnistzoo.spec import DEFAULT_DATASET
+
+if TYPE_CHECKING:
+    from mnistzoo.plugins import Plugin
 
 _log = logging.getLogger("mnistzoo")
 
@@ -101,6 +105,17 @@ class Dataset:
     def data_dir(self) -> str | None:
         """The folder in which alone its files are looked for, if one was given beside the name."""
         return None if self._data_dir is None or not self.verified else str(self._data_dir)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what another process needs to open it, without its plugin, as JSON can hold it."""
+        folder = self.data_dir if self.verified else self.reference
+        return {"spec": self.spec.to_dict(), "data_dir": folder, "verified": self.verified}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> "Dataset":
+        """Open it from what :meth:`to_dict` returned."""
+        spec = DatasetSpec.from_dict(facts["spec"])
+        return cls(spec, facts["data_dir"], verified=facts["verified"])
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -284,6 +299,8 @@ def list_datasets() -> list[str]:
 def load_dataset(
     name: str | os.PathLike[str] = DEFAULT_DATASET,
     data_dir: str | os.PathLike[str] | None = None,
+    *,
+    plugins: "Sequence[Plugin] | None" = None,
 ) -> Dataset:
     """Return a data set; see :class:`Dataset`.
 
@@ -291,6 +308,8 @@ def load_dataset(
         name: of one that is registered, or else a folder with IDX files of one's own; see
             :func:`mnistzoo.data.folder.describe_folder`.
         data_dir: where the files of one that is registered lie.
+        plugins: whose data sets are known; by default those of all, which are loaded in this
+            process, but for a name that only a folder can have.
 
     Raises:
         UnknownDatasetError: if there is neither.
@@ -299,11 +318,11 @@ def load_dataset(
         IdxError: for a file in the folder that is no IDX file.
         OSError: if the folder cannot be read.
     """
-    if isinstance(name, str) and (spec := _spec(name)) is not None:
+    if isinstance(name, str) and (spec := _spec(name, plugins)) is not None:
         return Dataset(spec, data_dir)
     folder = expanded(name)
     if not folder.is_dir():
-        raise _unknown(os.fspath(name))
+        raise _unknown(os.fspath(name), plugins)
     if data_dir is not None:
         raise DataError(f"{folder} is a folder of its own; leave --data-dir out")
     from mnistzoo.data.folder import describe_folder
@@ -311,28 +330,31 @@ def load_dataset(
     return Dataset(describe_folder(folder), folder, verified=False)
 
 
-def _spec(name: str) -> DatasetSpec | None:
+def _spec(name: str, plugins: "Sequence[Plugin] | None") -> DatasetSpec | None:
     """Return the data set that is registered by this name, if there is one."""
     # mnistzoo's own are had without any plugin, and where there is nothing but numpy.
     for spec in DATASETS:
         if spec.name == name:
             return spec
+    if not DATASET_NAME.fullmatch(name):
+        return None
     from mnistzoo.registry import dataset_registry, describe_conflict
 
-    known = dataset_registry()
+    known = dataset_registry(plugins)
     if name in known.conflicts:
         raise DataError(describe_conflict(name, known.conflicts[name]))
     return known.registrations[name].spec if name in known.registrations else None
 
 
-def _unknown(name: str) -> DataError:
+def _unknown(name: str, plugins: "Sequence[Plugin] | None") -> DataError:
     from mnistzoo.registry import because_of_failures, dataset_registry, hint
 
     if os.path.exists(name):
         return DataError(f"{name} is a file; name the folder that holds it")
+    known = dataset_registry(plugins)
     return UnknownDatasetError(
-        f"there is no data set and no folder {name!r}{because_of_failures()}; "
-        f"{hint(name, dataset_registry().registrations)}`mnistzoo datasets` lists those installed"
+        f"there is no data set and no folder {name!r}{because_of_failures(known.failed)}; "
+        f"{hint(name, known.registrations)}`mnistzoo datasets` lists those installed"
     )
 
 

@@ -67,8 +67,15 @@ class TrainingJob:
     weights: str | None = None
 
 
-def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> TrainingResult:
+def run_training(
+    job: TrainingJob, callbacks: Sequence[Callback] = (), data: Dataset | None = None
+) -> TrainingResult:
     """Run a job as :func:`train` does.
+
+    Args:
+        job: the run.
+        callbacks: as :func:`train` takes them.
+        data: the job's data set, where it is open already.
 
     Raises:
         DataError: if the data cannot be had.
@@ -77,7 +84,7 @@ def run_training(job: TrainingJob, callbacks: Sequence[Callback] = ()) -> Traini
     """
     return train(
         _factory(job.model) if ":" in job.model else job.model,
-        load_dataset(job.dataset, job.data_dir),
+        data or load_dataset(job.dataset, job.data_dir),
         job.recipe,
         final=job.final,
         device=job.device,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from mnistzoo.errors import MnistzooError, one_line, reason
-from mnistzoo.registry import find, registry
+from mnistzoo.plugins import Plugin
+from mnistzoo.registry import Registration, find, registry
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.runner import Result
 from mnistzoo.testing.side_effects import NAME
@@ -38,7 +39,8 @@ def run_checks_apart(
         CannotIsolate: if the system is not Linux, or the model was registered in this process.
         ModelError: if no model has the name, or several.
     """
-    known = registry(discovered(limits))
+    plugins = discovered(limits)
+    known = registry(plugins)
     registration = find(known, model)
     if not (can_isolate() and registration.plugin.installed):
         raise CannotIsolate(
@@ -47,7 +49,8 @@ def run_checks_apart(
         )
     waiting = [NAME, *CHECKS]
     try:
-        with Worker(plugins_of(registration, known), limits=limits) as worker:
+        needed = plugins_of(registration, known) | _plugins_of_data(registration, plugins)
+        with Worker(needed, limits=limits) as worker:
             worker.send({"task": "check", "model": model, "quick": quick})
             while waiting:
                 facts, _ = worker.receive()
@@ -57,6 +60,12 @@ def run_checks_apart(
         yield Result(model, failed, "failed", reason(error))
         for check in others:
             yield Result(model, check, "not reached", "its process had ended")
+
+
+def _plugins_of_data(registration: Registration, plugins: tuple[Plugin, ...]) -> set[str]:
+    """Return who registers the data sets that the model's weights were trained on."""
+    names = {each.dataset for each in registration.spec.all_weights}
+    return {each.distribution for each in plugins if names & {data.name for data in each.datasets}}
 
 
 def _result(model: str, check: str, facts: object) -> Result:

@@ -7,6 +7,7 @@ from importlib.metadata import Distribution
 from typing import Any
 
 from mnistzoo import plugins
+from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, one_line, printable, reason
 from mnistzoo.plugins import Plugin, PluginError
 from mnistzoo.spec import ModelSpec
@@ -84,4 +85,6 @@ def _plugin(nothing: Plugin, facts: dict[str, Any]) -> Plugin:
         error=one_line(facts["error"]),
         traceback=printable(facts["traceback"]),
         specs=tuple(map(ModelSpec.from_dict, facts["specs"])),
+        datasets=tuple(map(DatasetSpec.from_dict, facts["datasets"])),
+        logs={one_line(kind): one_line(factory) for kind, factory in facts["logs"].items()},
     )

@@ -105,8 +105,7 @@ class Rows:
                     worker = until_timed.enter_context(self._worker(crew, registration, threads))
                     repeats = REPEATS if registration.spec.stochastic else 1
                     task: dict[str, Any] = {"task": "evaluate", "model": name}
-                    task |= {"device": str(self._device)}
-                    task |= {"dataset": self._data.reference, "data_dir": self._data.data_dir}
+                    task |= {"device": str(self._device), "data": self._data.to_dict()}
                     worker.send(task | {"repeats": repeats}, self._data.test.images)
                     found = Measurement([self._evaluation(worker) for _ in range(repeats)])
                     outcome.measurement = found
@@ -185,7 +184,7 @@ class Rows:
     ) -> Run:
         """Have a model trained, save its weights, and evaluate it."""
         job = job_of(registration, plan, recipe, self._data, self._device)
-        task = {"task": "train", "job": dataclasses.asdict(job)}
+        task = {"task": "train", "job": dataclasses.asdict(job), "data": self._data.to_dict()}
         worker.send(task | {"show_progress": self._show_progress}, self._data.test.images)
         most = 64 * (registration.spec.num_params or _MOST_UNKNOWN) + _MOST_BESIDE_PARAMETERS
         facts, arrays = worker.receive(most)

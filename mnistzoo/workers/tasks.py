@@ -25,7 +25,7 @@ from mnistzoo.classifier import (
     runtime_of,
 )
 from mnistzoo.contract import require_contract
-from mnistzoo.data import load_dataset
+from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.inputs import to_input
@@ -73,6 +73,8 @@ def _discover(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
             **{name: getattr(each, name) for name in ("version", "entry_point", "location")},
             **{name: getattr(each, name) for name in ("error", "traceback")},
             "specs": [spec.to_dict() for spec in each.specs],
+            "datasets": [spec.to_dict() for spec in each.datasets],
+            "logs": dict(each.logs),
         }
         for each in load_plugins()
     ]
@@ -82,7 +84,7 @@ def _discover(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
 def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
     """Answer with the logits of images, then with figures, then, once told to, with timings."""
     # Not its labels: they are read only when they are asked for, and nobody here asks.
-    data = load_dataset(facts["dataset"], facts["data_dir"])
+    data = Dataset.from_dict(facts["data"])
     stochastic = get_spec(facts["model"]).stochastic
     test = _Test(arrays[0], len(data.classes), torch.device(facts["device"]), not stochastic)
     model = load_model(facts["model"], dataset=data)
@@ -152,7 +154,7 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
         callbacks.append(tell)
     stopped = ""
     try:
-        result = run_training(job, callbacks)
+        result = run_training(job, callbacks, Dataset.from_dict(facts["data"]))
     except TrainingInterrupted as stop:
         result, stopped = stop.result, str(stop)
     told = {
