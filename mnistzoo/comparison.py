@@ -12,12 +12,12 @@ import torch
 
 from mnistzoo.benchmarks import Benchmarks
 from mnistzoo.data import Dataset
-from mnistzoo.errors import reason
+from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
-from mnistzoo.models import is_file
+from mnistzoo.models import is_file, model_of_file
 from mnistzoo.provenance import environment
 from mnistzoo.registry import (
     ModelError,
@@ -32,7 +32,7 @@ from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.workers.crew import INTERRUPTED
 from mnistzoo.workers.discovery import discovered
-from mnistzoo.workers.rows import Outcome, Rows
+from mnistzoo.workers.rows import Outcome, Rows, Subject
 from mnistzoo.workers.worker import Limits, can_isolate
 
 __all__ = ["Comparison", "Difference", "Measurement", "Row", "TrainingPlan", "compare"]
@@ -202,8 +202,9 @@ def compare(
 
     Each model of an installed plugin runs in a process of its own; what it does there, and how it
     ends, costs its own row at most. A model of a plugin that was registered in this process
-    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it; so do files, and
-    every model where the system is not Linux.
+    (:func:`mnistzoo.register_plugin`) runs here, since no other process has it; so does every model
+    where the system is not Linux. A file runs where its model would, an ``.onnx`` file without any
+    plugin.
 
     Args:
         names: of the models, or aliases; one named twice appears once. Without a plan also files:
@@ -223,8 +224,8 @@ def compare(
 
     Raises:
         ValueError: if the names are not in a list, or the data is no data set.
-        UnknownNameError: if no model has one of the names; that several claim it is the error of
-            its row.
+        UnknownNameError: if no model has one of the names; that several claim it, or that it may
+            be of a plugin that failed to load, is the error of its row.
         DataError: if the data cannot be had.
         DeviceError: if the device is not there.
         OSError: if the folder cannot be written.
@@ -244,17 +245,24 @@ def compare(
         folder.mkdir(parents=True, exist_ok=True)
         check_replaceable(folder / "weights.safetensors")
     outcomes = {name: Outcome() for name in chosen}
-    apart = (
-        {name: each for name, each in chosen.items() if each and each.plugin.installed}
-        if can_isolate()
-        else {}
-    )
+    apart = {}
+    if can_isolate():
+        for name, registration in chosen.items():
+            try:
+                subject = _subject(name, registration, known)
+            except (MnistzooError, OSError) as error:  # a file that says of no model
+                outcomes[name].error = reason(error)
+                continue
+            if subject.registration is None or subject.registration.plugin.installed:
+                apart[name] = subject
     measuring = Rows(known, data, device=where, limits=limits, show_progress=show_progress)
     interrupted = False
     try:
         if train is None:
             measuring.evaluated(list(apart.values()), [outcomes[name] for name in apart])
-        for name in chosen:
+        for name, registration in chosen.items():
+            if outcomes[name].error:
+                continue
             if name not in apart:
                 steps = measurements(
                     name,
@@ -264,8 +272,8 @@ def compare(
                     folder=folder,
                     show_progress=show_progress,
                 )
-            elif train is not None:
-                steps = measuring.trained(apart[name], train, folder)
+            elif train is not None and registration is not None:
+                steps = measuring.trained(registration, train, folder)
             else:
                 continue
             _fill(outcomes[name], steps)
@@ -287,7 +295,7 @@ def compare(
 def _chosen(
     names: Iterable[str], train: TrainingPlan | None, known: Registry[Registration]
 ) -> tuple[dict[str, Registration | None], list[Row]]:
-    """Return the models by name and the files by path; and rows of names that several claim."""
+    """Return the models by name and the files by path; and rows of names that stand for none."""
     chosen: dict[str, Registration | None] = {}
     conflicts: list[Row] = []
     for name in names:
@@ -300,13 +308,28 @@ def _chosen(
             continue
         try:
             found = find(known, name)
-        except UnknownNameError:
-            raise
-        except ModelError as error:  # several claim it
+        except ModelError as error:  # several claim it, or a plugin that failed may have had it
+            if isinstance(error, UnknownNameError) and not known.failed:
+                raise
             conflicts.append(row(name, None, None, reason(error)))
             continue
         chosen[found.spec.name] = found
     return chosen, conflicts
+
+
+def _subject(
+    name: str, registration: Registration | None, known: Registry[Registration]
+) -> Subject:
+    """Return a model, or a file with the model that it is of.
+
+    Raises:
+        ModelError: if a file says of none, or of one that is not there.
+        WeightsError: if it is not what it should be.
+        OSError: if it cannot be read.
+    """
+    if registration is None and (model := model_of_file(name)[0]):
+        registration = find(known, model)
+    return Subject(name, registration)
 
 
 def _fill(outcome: Outcome, steps: Iterator[Measurement]) -> None:

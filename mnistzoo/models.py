@@ -218,8 +218,19 @@ def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
         OnnxFileError: likewise.
         OSError: if the file cannot be read.
     """
-    if os.fspath(path).lower().endswith(".onnx"):
+    name, classes = model_of_file(path)
+    if not name:
         return "", _open_onnx(path)
+    return name, _evaluating(_load_own(name, path, classes))
+
+
+def model_of_file(path: str | os.PathLike[str]) -> tuple[str, int]:
+    """Return the name of the model that a file is of, and its classes, as :func:`load_file` does.
+
+    Of an ``.onnx`` file the name is empty; nothing is loaded.
+    """
+    if os.fspath(path).lower().endswith(".onnx"):
+        return "", _CLASSES
     if not os.fspath(path).lower().endswith(".safetensors"):
         raise ModelError(
             f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
@@ -234,8 +245,7 @@ def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
             f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
             "takes it"
         )
-    count = len(classes) if isinstance(classes, list) else _CLASSES
-    return name, _evaluating(_load_own(name, path, count))
+    return name, len(classes) if isinstance(classes, list) else _CLASSES
 
 
 def is_file(model: str) -> bool:

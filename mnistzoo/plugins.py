@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
@@ -129,6 +129,18 @@ def registered() -> tuple[Plugin, ...]:
     return tuple(_registered)
 
 
+def load_only(distributions: Iterable[str]) -> None:
+    """Have :func:`load_plugins` load those of these alone, whatever ``MNISTZOO_PLUGINS`` says.
+
+    By exact names, which may be such as no selection could express.
+    """
+    global _alone
+    _alone = frozenset(distributions)
+
+
+_alone: frozenset[str] | None = None
+
+
 def are_loaded() -> bool:
     """Say whether :func:`load_plugins` has been called in this process."""
     return bool(_load_installed.cache_info().currsize)
@@ -136,7 +148,7 @@ def are_loaded() -> bool:
 
 @cache
 def _load_installed() -> tuple[Plugin, ...]:
-    selection = _Selection.from_environment()
+    selection = _Selection.current()
     plugins = tuple(
         plugin
         for distribution in _installed_distributions()
@@ -148,7 +160,7 @@ def _load_installed() -> tuple[Plugin, ...]:
 
 def selected_distributions() -> list[importlib.metadata.Distribution]:
     """Return the distributions that have plugins and are not switched off, unloaded."""
-    selection, found = _Selection.from_environment(), _installed_distributions()
+    selection, found = _Selection.current(), _installed_distributions()
     selection.warn_of_unknown(set(map(_name, found)))
     return [each for each in found if selection.admits(_name(each))]
 
@@ -359,7 +371,9 @@ class _Selection:
     without: frozenset[str]
 
     @classmethod
-    def from_environment(cls) -> "_Selection":
+    def current(cls) -> "_Selection":
+        if _alone is not None:
+            return cls(frozenset(map(canonicalize_name, _alone)), frozenset())
         words = os.environ.get("MNISTZOO_PLUGINS")
         if words is None:
             return cls(None, frozenset())

@@ -118,6 +118,7 @@ class Predictor:
             [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", _INPUT_SHAPE)]
             or [(each.type, len(each.shape)) for each in outputs] != [("tensor(float)", 2)]
             or not isinstance(outputs[0].shape[1], int)
+            or outputs[0].shape[1] < 1
             or isinstance(inputs[0].shape[0], int)
         ):
             raise OnnxFileError(

@@ -87,6 +87,9 @@ KINDS: Mapping[str, Kind] = {
     "alarm": forward(f"{KILLED} SIGALRM", "signal.alarm(1); time.sleep(60)"),
     "kills_its_group": forward(f"{KILLED} SIGTERM", "os.kill(0, signal.SIGTERM); time.sleep(60)"),
     "kills_itself": forward(f"{KILLED} SIGKILL", "os.kill(os.getpid(), signal.SIGKILL)"),
+    "ends_by_signal_40": forward(f"{KILLED} signal 40", "os.kill(os.getpid(), 40)"),
+    "ends_the_server": forward("has ended; try again", "os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"),
+    "stops_the_server": forward(FINE, "os.kill(os.getppid(), signal.SIGSTOP)"),
     # It raises what others let through.
     "exits_politely": factory("SystemExit: 0", "sys.exit(0)"),
     "exits_in_eval": factory("SystemExit", "Net.eval = lambda self: sys.exit(0)"),
@@ -146,6 +149,10 @@ KINDS: Mapping[str, Kind] = {
     "replaces_stdout": at_import(FINE, "sys.stdout = sys.stderr = None"),
     "closes_all_files": forward("it closed its connection|ended by itself", "os.closerange(0, 1000)"),
     "answers_garbage": forward("is no message|bytes of facts", "[suppressed(os.write, file, b'\\0' * 6 + b'\\xff' * 100) for file in range(3, 50)]"),
+    "tells_a_huge_figure": factory("answered with no buffers", "import mnistzoo.workers.tasks as tasks; tasks.count_buffers = lambda model: 10**400"),
+    "tells_nan": factory("is no message", "dumps = json.dumps; json.dumps = lambda each, **_: dumps(each).replace('\"provenance\": null', '\"provenance\": NaN')"),
+    "tells_signs_for_ever": forward("more signs of progress", "while True: channel().send({'alive': True})"),
+    "tells_byte_by_byte": forward(SLOW, "channel().connection.send(bytes([0, 0, 0, 0, 0, 1, 0, 0]))\n        while True: time.sleep(0.1); channel().connection.send(bytes(1))"),
     "reads_stdin": forward("EOFError", "input()"),
     "looks_for_labels": forward(FINE, "hasattr(self, 'looked') or looks_for_labels(); self.looked = 1"),
     # It answers something else than logits.
@@ -238,6 +245,10 @@ def suppressed(function, *arguments):
         return function(*arguments)
     except OSError:
         pass
+
+
+def channel():
+    return next(each for each in gc.get_objects() if type(each).__name__ == "Channel")
 
 
 def count(model):

@@ -26,6 +26,8 @@ KINDS = (
     *("another_folder", "prints_by_descriptor", "replaces_stdout", "closes_all_files"),
     *("answers_garbage", "looks_for_labels", "float64", "a_tuple", "nine_logits", "nan"),
     *("probabilities", "changes_its_input", "batch_mates", "random_logits"),
+    *("ends_by_signal_40", "ends_the_server", "stops_the_server", "tells_a_huge_figure"),
+    *("tells_nan", "tells_signs_for_ever", "tells_byte_by_byte"),
     *("turns_after_a_while", "wrong_count", "absent_member", "asynchronous", "numpy_metrics"),
 )
 MARK = f"1{os.getpid():09}"  # seconds that what a model starts would sleep

@@ -1,6 +1,7 @@
 """Workers: their limits, what comes back from them, and that none outlives the zoo."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import select
@@ -11,8 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+import safetensors.torch
 import small_data
+from onnx import helper, numpy_helper
 
 from mnistzoo import Limits
 
@@ -72,6 +77,7 @@ def test_no_process_of_a_model_outlives_the_command(
 
 
 _SCRIPT = """\
+import pathlib, sys
 import mnistzoo
 from mnistzoo import compare, load_dataset
 
@@ -86,6 +92,7 @@ class Here:
         ))
 
 mnistzoo.register_plugin(Here(), "a script")
+sys.path.append(pathlib.Path("/nowhere"))  # importlib passes over it
 data = load_dataset("mnist-10k")
 print([(row.name, row.accuracy, row.error) for row in compare(["linear"], data).rows])
 plan = mnistzoo.TrainingPlan(seeds=2, cores=2)
@@ -203,3 +210,96 @@ def test_a_data_set_of_a_plugin_is_compared_on_and_no_plugin_runs_in_the_command
         assert done.returncode == 0, done.stderr
         (row,) = json.loads(done.stdout)["models"]
         assert row["error"] is None and row["evaluation"]["images"] == 50
+
+
+_LEAVING = """\
+import os
+from torch import nn
+
+
+class Leaving(nn.Sequential):
+    def forward(self, images):
+        os._exit(0)
+
+
+def linear():
+    return Leaving(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+def endless() -> onnx.ModelProto:
+    """Return a graph that computes for ever."""
+    images, logits = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("images", ["n", 1, 28, 28]), ("logits", ["n", 10]))
+    )
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["goes"]),
+            helper.make_node("Add", ["state", "state"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("round", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", onnx.TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", onnx.TensorProto.FLOAT, None),
+        ],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"]),
+            helper.make_node("Loop", ["rounds", "yes", "flat"], ["looped"], body=body),
+            helper.make_node("MatMul", ["looped", "columns"], ["logits"]),
+        ],
+        "graph",
+        [images],
+        [logits],
+        initializer=[
+            numpy_helper.from_array(np.array(2**62), "rounds"),
+            numpy_helper.from_array(np.array(True), "yes"),
+            numpy_helper.from_array(np.zeros((784, 10), np.float32), "columns"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_file_costs_its_own_row_and_a_loss_of_memory_bounds_or_of_the_folder_none(
+    install_plugin: Install, run_python: Run, linear_weights: Path, tmp_path: Path
+) -> None:
+    install_plugin("linear")
+    install_plugin("leaving", model_code=_LEAVING)
+    files = [tmp_path / name for name in ("endless.onnx", "leaving.safetensors")]
+    onnx.save(endless(), files[0])
+    state = safetensors.torch.load_file(linear_weights)
+    safetensors.torch.save_file(state, files[1], {"mnistzoo": json.dumps({"model": "leaving"})})
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "json.py").write_text("import os; os._exit(9)")
+    words = ["compare", "linear", *map(str, files), "--dataset", "mnist-10k", "--json", "-"]
+    words += ["--patience", "15", "--memory", "99999999999"]
+    done = run_python("-P", "-m", "mnistzoo", *words)
+    assert done.returncode == 1, done.stderr
+    errors = {row["name"]: row["error"] for row in json.loads(done.stdout)["models"]}
+    assert errors["linear"] is None
+    assert "it made no progress for 15 seconds" in errors[str(files[0])]
+    assert "its process ended by itself, with exit code 0" in errors[str(files[1])]
+
+
+def test_a_distribution_whose_name_is_a_selection_has_its_own_models_alone(
+    install_plugin: Install, run_cli: Run
+) -> None:
+    install_plugin("-x", "@hookimpl\ndef register_models(register):\n    register(linear('x'))\n")
+    install_plugin("linear")
+    install_plugin("broken", "raise RuntimeError", version="0.3")
+    others = importlib.metadata.entry_points(group="mnistzoo")
+    switched_off = ",".join(f"-{each.dist.name}" for each in others if each.dist) or "-none"
+    words = ("compare", "x", "linear", "lost", "--dataset", "mnist-10k", "--json", "-")
+    done = run_cli(*words, env={"MNISTZOO_PLUGINS": switched_off})
+    assert done.returncode == 1, done.stderr
+    errors = {row["name"]: row["error"] for row in json.loads(done.stdout)["models"]}
+    assert errors["x"] is None and errors["linear"] is None
+    assert "no model 'lost' (broken 0.3 failed to load)" in errors["lost"]

@@ -4,6 +4,7 @@ import json
 import math
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +25,16 @@ class ChannelError(MnistzooError):
 
 
 class Channel:
-    """One end of a connection; closing it ends the other's waiting."""
+    """One end of a connection; closing it ends the other's waiting.
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
+    Args:
+        connection: a stream.
+        seconds: in which a whole message must have come, or gone; None: for ever.
+    """
+
+    def __init__(self, connection: socket.socket, seconds: float | None = None) -> None:
+        self.connection, self._seconds = connection, seconds
+        connection.settimeout(seconds)
 
     def send(self, facts: Mapping[str, Any], *arrays: NDArray[Any]) -> None:
         """Send a message.
@@ -55,14 +62,23 @@ class Channel:
         Raises:
             ChannelError: if it is malformed or too long.
             EOFError: if the other end is closed.
-            TimeoutError: if nothing came within the connection's timeout.
+            TimeoutError: if it has not come within the channel's seconds.
             OSError: if the connection broke off.
         """
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+        deadline = None if self._seconds is None else time.monotonic() + self._seconds
+        try:
+            return self._received(most, deadline)
+        finally:
+            self.connection.settimeout(self._seconds)
+
+    def _received(self, most: int, deadline: float | None) -> Message:
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size, deadline))
         if length > _MOST_FACTS:
             raise ChannelError(f"it answered with {length:,} bytes of facts")
         try:
-            message = json.loads(bytes(self._exactly(length)))
+            message = json.loads(
+                bytes(self._exactly(length, deadline)), parse_constant=_finite, parse_float=_finite
+            )
             facts, kinds = (
                 dict(message["facts"]),
                 [(str(dtype), tuple(map(_size, shape))) for dtype, shape in message["arrays"]],
@@ -75,19 +91,29 @@ class Channel:
         if sum(sizes) > most:
             raise ChannelError(f"it answered with {sum(sizes):,} bytes, at most {most:,} are taken")
         arrays = [
-            np.frombuffer(self._exactly(size), dtype).reshape(shape)
+            np.frombuffer(self._exactly(size, deadline), dtype).reshape(shape)
             for size, (dtype, shape) in zip(sizes, kinds, strict=True)
         ]
         return facts, arrays
 
-    def _exactly(self, size: int) -> bytearray:
+    def _exactly(self, size: int, deadline: float | None) -> bytearray:
         content = bytearray(size)
         view, had = memoryview(content), 0
         while had < size:
+            if deadline is not None:
+                if (left := deadline - time.monotonic()) <= 0:
+                    raise TimeoutError
+                self.connection.settimeout(left)
             if not (came := self.connection.recv_into(view[had:])):
                 raise EOFError("the other end is closed")
             had += came
         return content
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number
 
 
 def _size(number: object) -> int:

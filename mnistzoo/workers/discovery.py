@@ -12,7 +12,7 @@ from mnistzoo.errors import MnistzooError, one_line, printable, reason
 from mnistzoo.plugins import Plugin, PluginError
 from mnistzoo.spec import ModelSpec
 from mnistzoo.workers.crew import Crew
-from mnistzoo.workers.worker import Limits, can_isolate
+from mnistzoo.workers.worker import Limits, ServerEnded, can_isolate
 
 _IMPORT_SECONDS = 120
 _log = logging.getLogger("mnistzoo")
@@ -49,7 +49,18 @@ def _asked(limits: Limits) -> tuple[Plugin, ...]:
     distributions = plugins.selected_distributions()
     with Crew(os.cpu_count() or 1) as crew:
         answers = crew.pool.map(lambda each: _ask(crew, each, limits), distributions)
-        found = [plugin for answer in answers for plugin in answer]
+        asked = list(zip(distributions, answers, strict=True))
+    found = list[Plugin]()
+    for distribution, answer in asked:
+        if answer is None:  # again, beside nobody
+            with Crew(1) as crew:
+                answer = _ask(crew, distribution, limits) or [
+                    dataclasses.replace(
+                        plugins.unloaded(distribution),
+                        error="it ends the process it was forked from",
+                    )
+                ]
+        found += answer
     for plugin in found:
         if not plugin.error:
             continue
@@ -59,8 +70,8 @@ def _asked(limits: Limits) -> tuple[Plugin, ...]:
     return tuple(found)
 
 
-def _ask(crew: Crew, distribution: Distribution, limits: Limits) -> list[Plugin]:
-    """Return the plugins of a distribution."""
+def _ask(crew: Crew, distribution: Distribution, limits: Limits) -> list[Plugin] | None:
+    """Return the plugins of a distribution; None if the server ended meanwhile."""
     nothing = plugins.unloaded(distribution)
     try:
         with (
@@ -70,9 +81,12 @@ def _ask(crew: Crew, distribution: Distribution, limits: Limits) -> list[Plugin]
             worker.send({"task": "discover"})
             facts, _ = worker.receive()
         return [_plugin(nothing, each) for each in facts["plugins"]]
+    except ServerEnded:
+        return None
     except MnistzooError as error:
         return [dataclasses.replace(nothing, error=reason(error))]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # whatever a worker may have sent
+        _log.debug("no registration", exc_info=True)
         why = f"its process answered with no registration ({one_line(str(error))})"
         return [dataclasses.replace(nothing, error=why)]
 

@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,9 @@ import torch
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.evaluation import REPEATS, Evaluation
+from mnistzoo.files import expanded
 from mnistzoo.measure import LATENCY_THREADS
+from mnistzoo.models import is_file
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, find
@@ -25,10 +27,13 @@ from mnistzoo.rows import Measurement, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew
-from mnistzoo.workers.worker import Limits, Worker, WorkerFailed
+from mnistzoo.workers.worker import Limits, ServerEnded, Worker, WorkerFailed
 
 _log = logging.getLogger("mnistzoo")
 _TIDY_SECONDS = 10  # in which interrupted trainings come to an end, and their weights are saved
+_MOST_FIGURE = 2.0**63
+_MOST_TEXT = 1_000  # characters of a name, or of a runtime
+_MOST_LINES = 10_000  # of a training, beside those of its epochs
 _MOST_UNKNOWN = 10**7  # numbers that a model of an unknown size may have learned
 _MOST_BESIDE_PARAMETERS = 2**26  # bytes of buffers, names and so on in trained weights
 
@@ -49,8 +54,26 @@ class Outcome:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+        name: of a model, or the path of a file.
+        registration: of the model; None for an ``.onnx`` file, which needs no plugin.
+    """
+
+    name: str
+    registration: Registration | None
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws random numbers in evaluation."""
+        return self.registration is not None and self.registration.spec.stochastic
+
+
 class Rows:
-    """Measures models of installed plugins, each in a worker.
+    """Measures models of installed plugins, and files, each in a worker.
 
     Args:
         known: all models; what one is made of is found there.
@@ -72,11 +95,11 @@ class Rows:
         self._known, self._data, self._device = known, data, device
         self._limits, self._show_progress = limits, show_progress
 
-    def evaluated(self, chosen: Sequence[Registration], outcomes: Sequence[Outcome]) -> None:
+    def evaluated(self, chosen: Sequence[Subject], outcomes: Sequence[Outcome]) -> None:
         """Evaluate and time shipped models: accuracies several at once, timings strictly alone.
 
         Args:
-            chosen: the models.
+            chosen: the models and files.
             outcomes: of each; is filled as more is known of it.
 
         Raises:
@@ -90,23 +113,35 @@ class Rows:
                 crew.pool.submit(self._evaluate, crew, threads, *each)
                 for each in zip(chosen, outcomes, strict=True)
             ]
-            for future in futures:
-                future.result()
+            ended = [future.result() for future in futures]
+        # Again, each beside nobody: whoever ends the process that all come from costs itself alone.
+        for subject, outcome in itertools.compress(zip(chosen, outcomes, strict=True), ended):
+            with Crew(1) as crew:
+                self._evaluate(crew, cores, subject, outcome)
 
-    def _evaluate(
-        self, crew: Crew, threads: int, registration: Registration, outcome: Outcome
-    ) -> None:
-        name = registration.spec.name
+    def _evaluate(self, crew: Crew, threads: int, subject: Subject, outcome: Outcome) -> bool:
+        """Fill the outcome; return whether the server ended meanwhile."""
+        outcome.measurement = outcome.error = None
+        name = subject.name
         try:
             with contextlib.ExitStack() as until_timed:
                 with crew.turn():
                     if self._show_progress:
                         _log.info("evaluating and timing %s", name)
-                    worker = until_timed.enter_context(self._worker(crew, registration, threads))
-                    repeats = REPEATS if registration.spec.stochastic else 1
-                    task: dict[str, Any] = {"task": "evaluate", "model": name}
-                    task |= {"device": str(self._device), "data": self._data.to_dict()}
-                    worker.send(task | {"repeats": repeats}, self._data.test.images)
+                    worker = until_timed.enter_context(
+                        self._worker(crew, subject.registration, threads)
+                    )
+                    repeats = REPEATS if subject.stochastic else 1
+                    task = {
+                        "task": "evaluate",
+                        "model": str(expanded(name).absolute()) if is_file(name) else name,
+                        "is_file": is_file(name),
+                        "stochastic": subject.stochastic,
+                        "device": str(self._device),
+                        "data": self._data.to_dict(),
+                        "repeats": repeats,
+                    }
+                    worker.send(task, self._data.test.images)
                     found = Measurement([self._evaluation(worker) for _ in range(repeats)])
                     outcome.measurement = found
                     outcome.measurement = found = _with_origin(worker, found)
@@ -116,8 +151,11 @@ class Rows:
                     worker.resume()
                     for step in _timed(worker, found):
                         outcome.measurement = step
-        except (MnistzooError, OSError) as error:
+        except Exception as error:  # whatever a worker's answers lead to costs its row alone
+            _log.debug("a model failed", exc_info=True)
             outcome.error = INTERRUPTED if crew.dismissed else reason(error)
+            return isinstance(error, ServerEnded) and not crew.dismissed
+        return False
 
     def trained(
         self, registration: Registration, plan: TrainingPlan, folder: Path | None
@@ -187,7 +225,8 @@ class Rows:
         task = {"task": "train", "job": dataclasses.asdict(job), "data": self._data.to_dict()}
         worker.send(task | {"show_progress": self._show_progress}, self._data.test.images)
         most = 64 * (registration.spec.num_params or _MOST_UNKNOWN) + _MOST_BESIDE_PARAMETERS
-        facts, arrays = worker.receive(most)
+        most_signs = 2 * recipe.epochs * len(self._data.train_and_validation) + _MOST_LINES
+        facts, arrays = worker.receive(most, most_signs)
         try:
             weights = StoredWeights(arrays[0].tobytes())
             history = [Epoch(**each) for each in facts["history"]]
@@ -208,19 +247,19 @@ class Rows:
     def _worker(
         self,
         crew: Crew,
-        registration: Registration,
+        registration: Registration | None,
         threads: int,
         recipe: Recipe | None = None,
     ) -> Iterator[Worker]:
         """Start a worker that may load the model's plugin, those of its members, its teacher's."""
-        plugins = plugins_of(registration, self._known, recipe)
+        plugins = set() if registration is None else plugins_of(registration, self._known, recipe)
         with crew.worker(plugins, threads=threads, limits=self._limits, on_line=_print) as worker:
             yield worker
 
     def _evaluation(self, worker: Worker) -> Evaluation:
         """Count what a worker says of the test images."""
         labels, classes = self._data.test.labels, self._data.classes
-        _, arrays = worker.receive(4 * len(classes) * len(labels))
+        _, arrays = worker.receive(4 * len(classes) * len(labels), len(labels))
         if len(arrays) != 1 or arrays[0].dtype != "float32":
             raise WorkerFailed("its process answered with no logits")
         return Evaluation.from_logits(arrays[0], labels, classes)
@@ -277,8 +316,8 @@ def _with_origin(worker: Worker, found: Measurement) -> Measurement:
     return dataclasses.replace(
         found,
         file_bytes=int(_figure(facts, "file_bytes")),
-        weights_sha256={str(name): one_line(str(each)) for name, each in hashes.items()},
-        provenance=provenance,
+        weights_sha256={_text(name): _text(each) for name, each in hashes.items()},
+        provenance=None if provenance is None else Provenance.from_dict(provenance).to_dict(),
     )
 
 
@@ -293,7 +332,7 @@ def _with_size(worker: Worker, found: Measurement) -> Measurement:
         params=params,
         buffers=buffers,
         multiply_adds=products,
-        runtime=one_line(str(facts.get("runtime"))),
+        runtime=_text(facts.get("runtime")),
     )
 
 
@@ -307,9 +346,13 @@ def _timed(worker: Worker, found: Measurement) -> Iterator[Measurement]:
 
 def _figure(facts: Mapping[str, Any], name: str) -> float:
     number: Any = facts.get(name)
-    if type(number) not in (int, float) or not 0 <= number < math.inf:
+    if type(number) not in (int, float) or not 0 <= number < _MOST_FIGURE:
         raise WorkerFailed(f"its process answered with no {name}")
     return float(number)
+
+
+def _text(said: object) -> str:
+    return one_line(str(said)[:_MOST_TEXT])
 
 
 def _print(line: str) -> None:

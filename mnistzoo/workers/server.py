@@ -17,6 +17,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from mnistzoo.workers.channel import Channel
@@ -33,6 +34,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name in _IMPORTED:
         importlib.import_module(name)
+    # It imports much more of torch at its first call.
+    sys.modules["mnistzoo.measure"].multiply_adds(sys.modules["torch"].nn.Linear(28, 1))
     gc.freeze()  # so that a worker's collections do not touch, and so copy, all these pages
     channel = Channel(_serve(control))
     surroundings, _ = channel.receive()
@@ -65,15 +68,27 @@ def _serve(control: socket.socket) -> socket.socket:
             message, files, _, _ = socket.recv_fds(control, 1, 3)
             if not message:
                 _end_all()
+            if len(files) != 3:  # not from the zoo
+                _close(files)
+                continue
             channel, output, status = files
-            if not (number := os.fork()):
+            try:
+                number = os.fork()
+            except OSError:  # the worker's pipe is closed: it could not be started
+                _close(files)
+                continue
+            if not number:
                 break
-            os.close(channel)
-            os.close(output)
+            _close((channel, output))
             statuses[number] = status
             _write(status, f"{number}\n")
     _separate(channel, output, server)
     return socket.socket(fileno=channel)
+
+
+def _close(files: Iterable[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def _tell_ends(statuses: dict[int, int]) -> None:
@@ -133,10 +148,14 @@ def _separate(channel: int, output: int, server: int) -> None:
 def _become(surroundings: dict[str, Any]) -> None:
     """Take over limits, environment, path and folder."""
     most = _data_bytes() + surroundings["memory"]
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.clear()
     os.environ.update(surroundings["environment"])
+    sys.modules["mnistzoo.plugins"].load_only(surroundings["plugins"])
     sys.path[:] = surroundings["path"]
     sys.modules["torch"].set_num_threads(surroundings["threads"])
     with contextlib.suppress(OSError):  # a folder that is gone

@@ -30,7 +30,7 @@ from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import latency_us, multiply_adds
-from mnistzoo.models import load_model
+from mnistzoo.models import load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
 from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin
@@ -85,9 +85,12 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     """Answer with the logits of images, then with figures, then, once told to, with timings."""
     # Not its labels: they are read only when they are asked for, and nobody here asks.
     data = Dataset.from_dict(facts["data"])
-    stochastic = get_spec(facts["model"]).stochastic
-    test = _Test(arrays[0], len(data.classes), torch.device(facts["device"]), not stochastic)
-    model = load_model(facts["model"], dataset=data)
+    device, stochastic = torch.device(facts["device"]), facts["stochastic"]
+    test = _Test(arrays[0], len(data.classes), device, not stochastic)
+    if facts["is_file"]:
+        _, model = load_file(facts["model"])
+    else:
+        model = load_model(facts["model"], dataset=data)
     test.require_contract(model)
     for seed in range(facts["repeats"]):
         with seeded(seed, test.device) if stochastic else contextlib.nullcontext():

@@ -3,7 +3,6 @@
 import atexit
 import collections
 import contextlib
-import json
 import os
 import select
 import signal
@@ -23,10 +22,14 @@ from mnistzoo.workers.channel import Channel, ChannelError, Message
 
 _LINES, _LINE_BYTES = 3, 300  # of its output, in the reason why it failed
 _MOST_REASON = 10_000
+_MOST_MEMORY = 2**60  # bytes; the system counts them in 64 bits
+_START_SECONDS = 120  # of the server, which imports torch, and of a worker
+_SERVER_END_SECONDS = 1
+_DYING_SECONDS = 0.5  # in which a server whose workers are gone is gone too
 _END_SECONDS = 10  # after which a process that was killed is left to the system
 _START = """\
-import json, sys
-sys.path[:] = json.loads(sys.argv[1])
+import sys
+sys.path[:] = sys.argv[1:]
 from mnistzoo.workers.server import main
 main()
 """
@@ -34,6 +37,10 @@ main()
 
 class WorkerFailed(MnistzooError):
     """A worker came to no result; says why."""
+
+
+class ServerEnded(WorkerFailed):
+    """The process that workers are forked from ended, and all workers with it; a new one serves."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Limits:
     @property
     def memory_bytes(self) -> int:
         """The limit, in bytes."""
-        return self.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        return min(self.memory or half, _MOST_MEMORY)
 
 
 def can_isolate() -> bool:
@@ -87,29 +95,32 @@ class Worker:
         self._lines: collections.deque[str] = collections.deque(maxlen=_LINES)
         self._number: int | None = None
         self._killed = False
+        self._lock = threading.RLock()  # of the number, which another process may have later
         ours, theirs = socket.socketpair()
         read_output, output = os.pipe()
         self._status, status = os.pipe()
         self._connection = ours
-        self._channel = Channel(ours)
+        self._channel = Channel(ours, self._limits.seconds)
         self.printed = 0  # bytes
         self._reader = threading.Thread(target=self._read_output, args=(read_output,), daemon=True)
         self._reader.start()
-        ours.settimeout(self._limits.seconds)
         try:
-            _server().start_worker((theirs.fileno(), output, status))
+            self._server = _server()
+            self._server.start_worker((theirs.fileno(), output, status))
         finally:
             theirs.close()
             os.close(output)
             os.close(status)
-        self._number = self._read_status(self._limits.seconds)
+        self._number = self._read_status(_START_SECONDS)
         if self._number is None:
             self.close()
+            self._server.require_alive()
             raise WorkerFailed("its process could not be started")
         self.send(
             {
-                "environment": dict(os.environ) | {"MNISTZOO_PLUGINS": ",".join(plugins)},
-                "path": sys.path,
+                "environment": dict(os.environ),
+                "plugins": sorted(plugins),
+                "path": _path(),
                 "folder": os.getcwd(),
                 "memory": self._limits.memory_bytes,
                 "threads": threads,
@@ -138,23 +149,24 @@ class Worker:
         except OSError as error:
             raise WorkerFailed(self._why()) from error
 
-    def receive(self, most: int = 0) -> Message:
+    def receive(self, most: int = 0, signs: int = 0) -> Message:
         """Wait for its next answer.
 
         Args:
             most: bytes that the arrays in it may have.
+            signs: of progress, and lines, that may come before it.
 
         Raises:
             WorkerFailed: if its task failed, or it ended, made no progress for too long, or
                 answered something else.
         """
-        while True:
+        for _ in range(signs + 1):
             try:
                 facts, arrays = self._channel.receive(most)
             except TimeoutError as error:
                 self.kill()
                 raise WorkerFailed(
-                    f"it made no progress for {self._connection.gettimeout():g} seconds and was "
+                    f"it made no progress for {self._limits.seconds:g} seconds and was "
                     f"ended{self._last_lines()}"
                 ) from error
             except (EOFError, OSError) as error:
@@ -168,6 +180,8 @@ class Worker:
                 raise WorkerFailed(one_line(failure[:_MOST_REASON]))
             elif "alive" not in facts:
                 return facts, arrays
+        self.kill()
+        raise WorkerFailed("it gave more signs of progress than there is to do, and was ended")
 
     def pause(self) -> None:
         """Stop it, its threads too, until :meth:`resume`: it takes no time from others."""
@@ -180,9 +194,10 @@ class Worker:
     def interrupt(self) -> None:
         """Ask it to come to an end soon, as Ctrl-C would; callable from any thread."""
         self.resume()
-        if self._number is not None and not self._killed:
-            with contextlib.suppress(OSError):
-                os.kill(self._number, signal.SIGINT)
+        with self._lock:
+            if self._number is not None and not self._killed:
+                with contextlib.suppress(OSError):
+                    os.kill(self._number, signal.SIGINT)
 
     def kill(self) -> None:
         """End the process and what it started; callable from any thread."""
@@ -196,17 +211,19 @@ class Worker:
         self.kill()
         if self._number is not None:
             self._read_status(_END_SECONDS)
-        self._number = None
+        with self._lock:
+            self._number = None
         self._connection.close()
         os.close(self._status)
         self._reader.join(1)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._number is None or self._killed:
-            return
-        for send in (os.killpg, os.kill):  # its group, once it has one
-            with contextlib.suppress(OSError):
-                send(self._number, number)
+        with self._lock:
+            if self._number is None or self._killed:
+                return
+            for send in (os.killpg, os.kill):  # its group, once it has one
+                with contextlib.suppress(OSError):
+                    send(self._number, number)
 
     def _read_status(self, seconds: float) -> int | None:
         """Return what the server says next of it: first its number, at its end its exit code."""
@@ -220,19 +237,29 @@ class Worker:
         return int(line)
 
     def _why(self) -> str:
-        """Return why it ended without an answer."""
+        """Return why it ended without an answer.
+
+        Raises:
+            ServerEnded: if that is why.
+        """
+        self._server.require_alive()
         code = self._read_status(2)  # which comes at once, where the process has ended
         if code is None:
             ended = "it closed its connection, and was ended"
             self.kill()
         elif code < 0:
-            ended = f"its process was ended by {signal.Signals(-code).name}"
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:  # a real-time signal has none
+                name = f"signal {-code}"
+            ended = f"its process was ended by {name}"
             if -code == signal.SIGKILL:
                 ended += ", perhaps for want of memory"
         else:
             ended = f"its process ended by itself, with exit code {code}"
         if code is not None:
-            self._number = None
+            with self._lock:
+                self._number = None
         self._reader.join(1)
         return f"{ended}{self._last_lines()}"
 
@@ -248,6 +275,15 @@ class Worker:
                     self._lines.append(text)
 
 
+def _path() -> list[str]:
+    return [each for each in sys.path if isinstance(each, str)]  # imports pass over all else
+
+
+def _interpreter_flags() -> list[str]:
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return flags  # as multiprocessing takes them
+
+
 class _Server:
     """The process that workers are forked from."""
 
@@ -257,7 +293,7 @@ class _Server:
         with theirs:
             # In a session of its own: Ctrl-C in a terminal is for this process to handle.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path)],
+                [sys.executable, *_interpreter_flags(), "-c", _START, *_path()],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -267,18 +303,38 @@ class _Server:
 
     def _end(self) -> None:
         self._control.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
+        try:
+            self._process.wait(_SERVER_END_SECONDS)
+        except subprocess.TimeoutExpired:  # a model has stopped it
+            self._process.kill()
+            self._process.wait()
+
+    def require_alive(self) -> None:
+        """Wake it, where a model has stopped it.
+
+        Raises:
+            ServerEnded: if it has ended.
+        """
+        self._process.send_signal(signal.SIGCONT)
+        try:
+            self._process.wait(_DYING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return
+        with _starting:
+            if _servers.get(os.getpid()) is self:
+                del _servers[os.getpid()]
+        raise ServerEnded("the process that models get theirs from has ended; try again")
 
     def start_worker(self, files: tuple[int, int, int]) -> None:
         with self._lock:
+            self._process.send_signal(signal.SIGCONT)
             try:
                 socket.send_fds(self._control, [b"w"], files)
-            except OSError as error:
-                _servers.pop(os.getpid(), None)
-                raise WorkerFailed(
-                    "the process that models get theirs from has ended; try again"
-                ) from error
+                return
+            except OSError:
+                pass
+        self.require_alive()
+        raise WorkerFailed("the process that models get theirs from takes no requests")
 
 
 _servers: dict[int, _Server] = {}
