@@ -132,6 +132,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
         (["n", 3, 224, 224], ["n", 3, 224, 224]),
         (["n", 1, 28, 28], ["n", 1, 28, 28]),
         ([1, 10], [1, 10]),
+        (["n", 1, 28, 28], ["n", 0]),
     ],
 )
 def test_a_model_of_something_else_is_refused(
