@@ -24,9 +24,8 @@ _LINES, _LINE_BYTES = 3, 300  # of its output, in the reason why it failed
 _MOST_REASON = 10_000
 _MOST_MEMORY = 2**60  # bytes; the system counts them in 64 bits
 _START_SECONDS = 120  # of the server, which imports torch, and of a worker
-_SERVER_END_SECONDS = 1
 _DYING_SECONDS = 0.5  # in which a server whose workers are gone is gone too
-_END_SECONDS = 10  # after which a process that was killed is left to the system
+_END_SECONDS = 10  # in which what is to end does so by itself, or, killed, by the system
 _START = """\
 import sys
 sys.path[:] = sys.argv[1:]
@@ -303,9 +302,10 @@ class _Server:
 
     def _end(self) -> None:
         self._control.close()
+        self._process.send_signal(signal.SIGCONT)  # a model may have stopped it
         try:
-            self._process.wait(_SERVER_END_SECONDS)
-        except subprocess.TimeoutExpired:  # a model has stopped it
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
