@@ -53,7 +53,8 @@ _log = logging.getLogger(__name__)
     "explain_dir",
     type=FOLDER,
     metavar="DIR",
-    help="Write the steps of reading each picture into this folder, as PNG files.",
+    help="Write the steps of reading each picture into this folder, as PNG files; those of several "
+    "pictures are numbered.",
 )
 @json_option
 def command(
@@ -108,13 +109,15 @@ def _predict(
 
     predictions: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
-    for path in files.paths:
+    for place, path in enumerate(files.paths, 1):
         try:
             if path in files.problems:
                 raise MnistzooError(files.problems[path])
             reading = read(path)
             if explain_dir is not None:
-                _explain(reading, path, explain_dir)
+                # Numbered where there are several: two in different folders may have one name.
+                number = f"{place:0{len(str(len(files.paths)))}}-" if len(files.paths) > 1 else ""
+                _explain(reading, os.path.join(explain_dir, number + os.path.basename(path)))
         except Exception as error:  # the other pictures are read all the same
             reason = _reason(error, path)
             click.echo(f"mnistzoo: {one_line(reason)}", err=True)
@@ -158,13 +161,13 @@ def _say_doubts(picture: dict[str, Any]) -> None:
     click.echo(f"mnistzoo: {which} in doubt: {reasons}", err=True)
 
 
-def _explain(reading: "Reading", path: str, folder: str) -> None:
+def _explain(reading: "Reading", start: str) -> None:
+    """Write the steps of reading a picture into files whose paths start so."""
     from mnistzoo.pictures.explain import explain
 
     images = [each.image for each in reading.predictions]
-    name = os.path.basename(path)
     for step, image in explain(reading.picture, reading.found, images).items():
-        image.save(os.path.join(folder, f"{name}-{step}.png"))
+        image.save(f"{start}-{step}.png")
 
 
 def _is_file(model: str) -> bool:

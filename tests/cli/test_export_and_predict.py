@@ -174,6 +174,15 @@ def test_several_digits_are_read_left_to_right(cli: Run, work: Path) -> None:
     ]
 
 
+def test_the_steps_of_pictures_of_one_name_are_kept_apart(cli: Run, work: Path) -> None:
+    paths = [str(work / folder / write_digits(work / folder, 1)[0]) for folder in ("a", "b")]
+    assert cli("predict", *paths, "--explain", "steps").returncode == 0
+    steps = ["1-found", "2-contrast", "3-ink", "4-digits"]
+    assert sorted(path.name for path in (work / "steps").iterdir()) == [
+        f"{number}-0.png-{step}.png" for number in (1, 2) for step in steps
+    ]
+
+
 def test_one_insists_on_one_digit_and_doubts_it(cli: Run, work: Path) -> None:
     done = cli("predict", two_digits(work), "--one", "--json", "-")
     (prediction,) = json.loads(done.stdout)["predictions"]
