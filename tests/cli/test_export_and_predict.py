@@ -273,3 +273,10 @@ def test_a_file_name_cannot_forge_a_line_or_command_the_terminal(cli: Run, work:
     assert json.loads((work / "facts.json").read_text())["predictions"][0]["file"].endswith(
         "\x1b[2J\nmnistzoo: all is well.png"
     )
+
+
+def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    done = cli("predict", name, "--model", "my own.safetensors")
+    assert done.returncode == 2
+    assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr
