@@ -316,3 +316,10 @@ def test_the_doubts_of_a_picture_are_one_line(cli: Run, work: Path) -> None:
     done = cli("predict", two_digits(work))
     (line,) = [line for line in done.stderr.splitlines() if "in doubt" in line]
     assert line == "mnistzoo: two.png: 2 of 2 digits are in doubt: the model is unsure"
+
+
+def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    done = cli("predict", name, "--model", "my own.safetensors")
+    assert done.returncode == 2
+    assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr
