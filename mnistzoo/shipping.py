@@ -14,7 +14,7 @@ from typing import Any
 from mnistzoo.classifier import is_module
 from mnistzoo.data import Dataset, load_dataset
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import evaluate
+from mnistzoo.evaluation import evaluate_as_declared
 from mnistzoo.files import expanded, replacing
 from mnistzoo.mnist import DATASETS
 from mnistzoo.models import load_model, module_folder
@@ -90,7 +90,7 @@ def ship(
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
     data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
     model = load_model(spec.name, path, data)
-    save_weights(_smallest(model, data), target, metadata)
+    save_weights(_smallest(model, data, stochastic=spec.stochastic), target, metadata)
     weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
     card = target.with_suffix(".md")
     with replacing(card) as stream:
@@ -139,15 +139,20 @@ def _chosen(runs: Mapping[Path, Provenance]) -> tuple[Path, str]:
     return middle, f"the median of {len(ranked)} by validation accuracy"
 
 
-def _smallest(model: Any, data: Dataset) -> Any:
+def _smallest(model: Any, data: Dataset, *, stochastic: bool) -> Any:
     """Return a module in half precision if it then predicts the same, else as it is."""
     if not is_module(model):
         return model
-    test = data.test
     half = copy.deepcopy(model).half()
-    rounded = copy.deepcopy(half).float()
-    same = evaluate(rounded, test).predictions == evaluate(model, test).predictions
-    return half if same.all() else model
+    before, after = (
+        evaluate_as_declared(each, data.test, stochastic=stochastic).evaluations
+        for each in (model, copy.deepcopy(half).float())
+    )
+    same = all(
+        (one.predictions == other.predictions).all()
+        for one, other in zip(before, after, strict=True)
+    )
+    return half if same else model
 
 
 def declared(

@@ -349,3 +349,16 @@ def test_a_folder_of_ones_own_goes_through_the_commands(
         main(["data", "verify", "--dataset", str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert (caught.value.code, [line.split()[-1] for line in lines]) == (0, ["unverified"] * 4)
+
+
+def test_the_parameters_of_a_row_are_those_that_were_measured_not_the_declared_ones_of_ten_classes(
+    define: Callable[..., ModelSpec], folder: Path, tmp_path: Path
+) -> None:
+    for name, content in plain(arrays(classes=3)).items():
+        (tmp_path / name).write_bytes(content)
+    define()
+    found = compare(["lettersnet"], load_dataset(tmp_path), train=TrainingPlan(), device="cpu")
+    assert found.rows[0].error is None
+    assert found.to_dict()["models"][0]["params"] == 785 * 3
+    shown = [column.value(found.rows[0]) for column in comparison_table(found).columns]
+    assert "2,355" in shown
