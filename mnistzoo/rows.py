@@ -284,7 +284,9 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
-        of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
+        of, model = (
+            load_file(name, data) if is_file(name) else (name, load_model(name, dataset=data))
+        )
         stochastic = bool(of) and get_spec(of).stochastic
         _require_contract(model, data, device, repeatable=not stochastic)
         evaluation = evaluate_as_declared(model, data.test, stochastic=stochastic, device=device)

@@ -74,7 +74,7 @@ def command(
     where = resolve_device(device)
     data = load_dataset(dataset, data_dir)
     if registration is None:
-        of, loaded = load_file(model)
+        of, loaded = load_file(model, data)
     else:
         of, loaded = model, load_model(model, weights, data)
     stochastic = bool(of) and get_spec(of).stochastic
