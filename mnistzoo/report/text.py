@@ -280,6 +280,8 @@ def show_training(
         f"  test accuracy {percent(test.accuracy)} %{repeated} "
         f"(95 % interval {percent(low)} to {percent(high)} %)"
     )
+    if told.initial_weights:
+        say(f"  fine-tuned from SHA-256 {told.initial_weights}")
     say(f"  weights in {path}")
 
 
