@@ -272,7 +272,7 @@ def show_training(
     if result.validation_accuracy is not None:
         say(f"  validation accuracy {percent(result.validation_accuracy)} %")
     repeated = (
-        f" sd {percent(test.accuracy_sd)}, mean of {len(test.evaluations)} evaluations,"
+        f" sd {percent(test.accuracy_sd)}, mean of {len(test.evaluations)} evaluations"
         if isinstance(test, RepeatedEvaluation)
         else ""
     )
