@@ -138,13 +138,15 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
         f"latency: {eager}median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
+    several_seeds = plan is not None and plan.seeds > 1
     for row in comparison.rows:
         if row.measurement is None:
             continue
         if row.measurement.predictive_entropy is not None:
             notes.append(
-                f"{row.name}: draws random numbers; mean and sd of "
-                f"{len(row.measurement.evaluations)} evaluations, predictive entropy "
+                f"{row.name}: draws random numbers; mean "
+                f"{'of' if several_seeds else 'and sd of'} {row.measurement.repeats} evaluations"
+                f"{' of each seed' if several_seeds else ''}, predictive entropy "
                 f"{row.measurement.predictive_entropy:.3f} nats"
             )
         if row.measurement.runtime != "PyTorch":
@@ -267,8 +269,12 @@ def _classes_table(evaluation: "Evaluation") -> Table[int]:
     return Table(columns, labels)
 
 
-def show_training(result: "TrainingResult", test: "Evaluation", path: object) -> None:
+def show_training(
+    result: "TrainingResult", test: "Evaluation | RepeatedEvaluation", path: object
+) -> None:
     """Print what a training run came to, and where its weights are."""
+    from mnistzoo.evaluation import RepeatedEvaluation  # needs torch
+
     told = result.provenance
     low, high = test.accuracy_interval
     say(
@@ -278,10 +284,17 @@ def show_training(result: "TrainingResult", test: "Evaluation", path: object) ->
     )
     if result.validation_accuracy is not None:
         say(f"  validation accuracy {percent(result.validation_accuracy)} %")
+    repeated = (
+        f" sd {percent(test.accuracy_sd)}, mean of {len(test.evaluations)} evaluations"
+        if isinstance(test, RepeatedEvaluation)
+        else ""
+    )
     say(
-        f"  test accuracy {percent(test.accuracy)} % "
+        f"  test accuracy {percent(test.accuracy)} %{repeated} "
         f"(95 % interval {percent(low)} to {percent(high)} %)"
     )
+    if told.initial_weights:
+        say(f"  fine-tuned from SHA-256 {told.initial_weights}")
     say(f"  weights in {path}")
 
 
