@@ -18,9 +18,10 @@ from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
 from mnistzoo.measure import LATENCY_THREADS
+from mnistzoo.mnist import DATASETS
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
-from mnistzoo.registry import Registration, Registry, find
+from mnistzoo.registry import Registration, Registry, dataset_registry, find
 from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
@@ -211,8 +212,8 @@ class Rows:
         threads: int,
         recipe: Recipe | None = None,
     ) -> Iterator[Worker]:
-        """Start a worker that may load the model's plugin, those of its members, its teacher's."""
-        plugins = plugins_of(registration, self._known, recipe)
+        """Start a worker that may load the plugins of the model and of the data set."""
+        plugins = plugins_of(registration, self._known, recipe) | _plugins_of_data(self._data)
         with crew.worker(plugins, threads=threads, limits=self._limits, on_line=_print) as worker:
             yield worker
 
@@ -246,6 +247,14 @@ def plugins_of(
     for each in list(needed):
         needed += [find(known, member) for member in each.spec.members]
     return {each.plugin.distribution for each in needed}
+
+
+def _plugins_of_data(data: Dataset) -> set[str]:
+    """Return the distribution that a data set needs, if it is neither mnistzoo's nor a folder."""
+    if not data.verified or data.spec in DATASETS:
+        return set()
+    found = dataset_registry().registrations.get(data.spec.name)
+    return {found.plugin.distribution} if found and found.plugin.installed else set()
 
 
 def _as_they_end(
