@@ -8,10 +8,11 @@ the same pictures with the same model: one that makes the whole picture 28x28 pi
 textbook's (see ``naive`` and ``textbook``). The time is the thread's processor time for finding and
 normalising the digits of a picture of 12 megapixels, decoded before, the model left out.
 
-``--without-digit`` measures pictures with nothing written on them instead: how many are refused, how
-many doubted, and how many read as a digit without a doubt. ``--test-set`` reads MNIST's test set sent through as pictures; ``--sheet FILE`` draws one picture
-of each kind. The handwriting comes from ten fonts that npm fetches, from drawn strokes and from
-MNIST's test set: no photograph of anybody's handwriting is among it.
+``--without-digit`` measures pictures with nothing written on them instead: how many are refused,
+how many doubted, and how many read as a digit without a doubt. ``--test-set`` reads MNIST's test
+set sent through as pictures; ``--sheet FILE`` draws one picture of each kind. The handwriting comes
+from ten fonts that npm fetches, from drawn strokes and from MNIST's test set: no photograph of
+anybody's handwriting is among it.
 """
 
 import argparse

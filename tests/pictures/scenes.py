@@ -35,7 +35,7 @@ WITHOUT_DIGIT = (
 def without_digit(kind: str, seed: int) -> Image.Image:
     """Return a picture of one of these kinds with nothing written on it."""
     nothing = np.zeros((handwriting.HEIGHT, handwriting.HEIGHT), np.float32), 0
-    with mock.patch.object(handwriting, "digit", lambda rng: nothing):
+    with mock.patch.object(handwriting, "digit", return_value=nothing):
         return picture(kind, seed)[0]
 
 
