@@ -213,7 +213,7 @@ def test_a_terminal_gets_the_end_of_a_long_path_and_what_matters(
     assert str(folder / name) in shown["--wide"] and "box" in shown["--wide"]
     table = shown["--one"].partition("left out")[0]
     (row,) = [line for line in table.splitlines() if "0.png" in line]
-    assert len(row) <= 80 and "pictures-of-/0.png" in row and "…" in table and str(folder) not in table
+    assert len(row) <= 80 and "…" in row and "pictures-of-/0.png" in row
     assert all(heading in table for heading in ("digit", "confidence %", "doubt", "yes"))
 
 

@@ -6,6 +6,7 @@ A digit is its ink: float32 ``(height, width)``, 0 to 1, cropped to its box, som
 import functools
 import os
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def of_font(name: str, label: int) -> Ink:
     image = Image.new("L", (2 * HEIGHT, 2 * HEIGHT))
     ImageDraw.Draw(image).text((HEIGHT / 2, HEIGHT / 4), str(label), fill=255, font=font)
     return cropped(np.asarray(image, np.float32) / np.float32(255))
+
+
+def fetch_fonts() -> None:
+    """Fetch the fonts that are not in the user's cache.
+
+    Raises:
+        FontsMissing: if npm cannot fetch one.
+    """
+    for name in FONTS:
+        _font_file(name)
 
 
 def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -> Ink:
@@ -152,3 +163,10 @@ def _font_file(name: str) -> str:
         partial.replace(path)
         package.unlink()
     return str(path)
+
+
+if __name__ == "__main__":
+    try:
+        fetch_fonts()
+    except FontsMissing as error:
+        sys.exit(str(error))
