@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
 from mnistzoo.cpu import computing_threads
+from mnistzoo.inputs import to_input
 from mnistzoo.plugins import unregister_plugin
 
 processes.restore_signals()
@@ -295,7 +296,7 @@ def _classifier(name: str, plugin: str) -> Classify:
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits = model(torch.from_numpy(images[:, None].astype(np.float32) / 255))
+            logits = model(to_input(torch.from_numpy(images[:, None])))
         return np.asarray(logits.softmax(1))
 
     return classify

@@ -11,7 +11,7 @@ import click
 from mnistzoo._version import __version__
 from mnistzoo.cli.command import Group
 from mnistzoo.cli.completion import complete
-from mnistzoo.errors import MnistzooError, describe, one_line, reason
+from mnistzoo.errors import MnistzooError, describe, describe_os_error, reason
 from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
 
@@ -92,7 +92,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, MnistzooError):
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return one_line(f"{error.filename}: {error.strerror}")
+        return describe_os_error(error)
     if isinstance(error, ImportError):
         return f"{why_not_imported(error)} (--debug shows where)"
     if hidden := hidden_module(error):

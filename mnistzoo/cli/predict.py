@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,6 +78,11 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
+    if model is not None and model.lower().endswith((".safetensors", ".pt", ".pth")):
+        raise click.UsageError(
+            f"{one_line(model)} holds weights, and no model; name both: --model MODEL --weights "
+            f"{shlex.quote(one_line(model))}"
+        )
     from mnistzoo.data import load_dataset
     from mnistzoo.pictures.files import picture_files
     from mnistzoo.registry import best_model

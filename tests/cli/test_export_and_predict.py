@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mnistzoo import Predictor, load_dataset
+from mnistzoo.missing import install_command
 from mnistzoo.pictures.decode import SUFFIXES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,6 +75,13 @@ def test_export_int8_compares_with_float32(cli: Run, work: Path) -> None:
         (["export", "linear", "-o", "onnx"], 2, "the file name must end in .onnx"),
         (["export", "linear", "-o", "-"], 2, "--output must be a file"),
         (["predict", "x.png", "--model", "m.onnx", "--json", "m.onnx"], 2, "named twice"),
+        (["compare", "u.onnx", "--json", "u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "u.onnx", "--csv", "./u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "u.onnx", "--markdown", "u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "a.pt", "u.onnx", "--html", "u.onnx"], 2, "u.onnx is named twice"),
+        (["evaluate", "u.safetensors", "--json", "u.safetensors"], 2, "named twice"),
+        (["evaluate", "u.onnx", "--html", "u.onnx"], 2, "u.onnx is named twice"),
+        (["ship", "a.safetensors", "--json", "a.safetensors"], 2, "named twice"),
         (["predict", "x" * 300], 1, "File name too long"),
         (["predict"], 2, "PICTURE"),
         (["predict", "x.png", "--model", "x.onnx", "--weights", "y"], 2, "an .onnx file has its"),
@@ -147,8 +155,7 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
     assert failed.returncode == 1
     assert failed.stderr == (
         "mnistzoo: this needs the Python module torch, which is not installed; `pip install torch` "
-        "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs (--debug "
-        "shows where)\n"
+        f"installs it, and `{install_command()}` all that mnistzoo needs (--debug shows where)\n"
     )
 
 
@@ -329,3 +336,10 @@ def test_the_doubts_of_a_picture_are_one_line(cli: Run, work: Path) -> None:
     done = cli("predict", two_digits(work))
     (line,) = [line for line in done.stderr.splitlines() if "in doubt" in line]
     assert line == "mnistzoo: two.png: 2 of 2 digits are in doubt: the model is unsure"
+
+
+def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    done = cli("predict", name, "--model", "my own.safetensors")
+    assert done.returncode == 2
+    assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mnistzoo import load_dataset, read_picture
+from mnistzoo.missing import install_command
 from mnistzoo.pictures import PictureError, decode, find
 from mnistzoo.prediction import doubt
 
@@ -284,8 +285,8 @@ def test_without_opencv_little_pictures_are_read_and_others_say_what_is_missing(
     done = run_python("-c", code)
     assert done.stdout.splitlines() == [
         "(28, 28)",
-        "finding digits on pictures of more than 40 pixels a side needs OpenCV; `pip install "
-        '".[pictures]"` in a clone of mnistzoo installs it',
+        "finding digits on pictures of more than 40 pixels a side needs OpenCV; "
+        f"`{install_command('pictures')}` installs it",
     ], done.stderr
 
 
