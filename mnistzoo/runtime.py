@@ -247,7 +247,7 @@ class Predictor:
         """Return the digit on a picture, with a doubt if there are several.
 
         Args:
-            picture: a path, the bytes of a file, a Pillow image, or an array of pixels.
+            picture: a path, the bytes of a file, a Pillow image, or an array or tensor of pixels.
 
         Raises:
             PictureError: if the picture cannot be decoded, or shows no digit.

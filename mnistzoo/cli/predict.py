@@ -17,6 +17,7 @@ from mnistzoo.cli.options import (
     check_writable,
     dataset_option,
     json_option,
+    wide_option,
 )
 from mnistzoo.errors import MnistzooError, describe, one_line
 
@@ -57,6 +58,7 @@ _log = logging.getLogger(__name__)
     help="Write the steps of reading each picture into this folder, as PNG files; those of several "
     "pictures are numbered.",
 )
+@wide_option
 @json_option
 def command(
     pictures: tuple[str, ...],
@@ -65,6 +67,7 @@ def command(
     dataset: str,
     one: bool,
     explain_dir: str | None,
+    wide: bool,
     json_file: str | None,
 ) -> int:
     """Say which digits each PICTURE shows: a file, a directory of them, or a pattern.
@@ -101,7 +104,7 @@ def command(
         facts = {"model": model, "predictions": predictions, "errors": errors}
         write_json({**facts, "passed_over": files.passed_over}, json_file)
     if json_file != "-" and predictions:
-        show_predictions(predictions, f"{model}, under {runtime}")
+        show_predictions(predictions, f"{model}, under {runtime}", wide=wide)
     for each in predictions:
         _say_doubts(each)
     return 1 if errors else 0

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from mnistzoo.errors import one_line
-from mnistzoo.output import say, say_note
+from mnistzoo.output import say, say_note, terminal_width
 from mnistzoo.report.figures import (
     NOTHING,
     as_changed,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from mnistzoo.export import Export, OnnxFigures
     from mnistzoo.training import TrainingResult
 
+_LEAST_PATH = 32  # columns of a picture's path
+_BESIDE_PATH = 70  # columns beside it
 _WIDEST_MATRIX = 10  # classes whose confusion matrix fits 80 columns
 
 
@@ -343,17 +347,34 @@ def _compared_speed(ratio: float) -> str:
     return f"{times} times {'slower' if ratio > 1 else 'faster'} than"
 
 
-def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str) -> None:
-    """Print what each picture shows, a row a digit, and which model says so."""
+def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str, *, wide: bool) -> None:
+    """Print what each picture shows, a row a digit, and which model says so.
+
+    Args:
+        wide: all columns, and paths whole; otherwise as a terminal has room.
+    """
+    width = None if wide else terminal_width()
+    longest = None if width is None else max(_LEAST_PATH, width - _BESIDE_PATH)
     columns: list[Column[Mapping[str, Any]]] = [
-        Column("picture", lambda each: one_line(each["file"])),
-        Column("digit", lambda each: each["label"], "right"),
-        Column("confidence %", lambda each: percent(each["confidence"]), "right"),
-        Column("runner-up", lambda each: each["runner_up_label"], "right"),
-        Column("its %", lambda each: percent(each["runner_up_confidence"]), "right"),
+        Column("picture", lambda each: _ending(one_line(each["file"]), longest)),
+        Column("digit", lambda each: each["label"], "right", priority=5),
+        Column("confidence %", lambda each: percent(each["confidence"]), "right", priority=4),
+        Column("runner-up", lambda each: each["runner_up_label"], "right", priority=2),
+        Column("its %", lambda each: percent(each["runner_up_confidence"]), "right", priority=1),
         Column("box", lambda each: " ".join(map(str, each["box"]))),
-        Column("doubt", lambda each: "yes" if each["doubt"] else ""),  # why: on stderr
+        # Why: on stderr.
+        Column("doubt", lambda each: "yes" if each["doubt"] else "", priority=3),
     ]
     digits = [{"file": each["file"], **digit} for each in predictions for digit in each["digits"]]
-    Table(columns, digits).show()
+    Table(columns, digits).show(wide=wide)
     say(f"  by {one_line(by)}")
+
+
+def _ending(path: str, longest: int | None) -> str:
+    """Return the end of a path that is too long: it tells pictures apart sooner than the start."""
+    if longest is None or cell_len(path) <= longest:
+        return path
+    shown = path
+    while cell_len(shown) >= longest:
+        shown = shown[1:]
+    return f"…{shown}"

@@ -204,6 +204,26 @@ def test_a_doubted_digit_has_its_reason_below_a_table_of_80_columns(cli: Run, wo
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
+def test_a_terminal_gets_the_end_of_a_long_path_and_what_matters(
+    cli: Run, run_python: Run, work: Path
+) -> None:
+    folder = work / ("pictures-of-" * 9)
+    (name,) = write_digits(folder, 1)
+    shown = {}
+    for option in ("--wide", "--one"):
+        ours, theirs = os.openpty()
+        words = ("-m", "mnistzoo", "predict", str(folder / name), option)
+        run_python(*words, stdout=theirs, env={"COLUMNS": "80", "TERM": "xterm"})
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as stream:
+            shown[option] = stream.read(100_000).decode()
+    assert str(folder / name) in shown["--wide"] and "box" in shown["--wide"]
+    table = shown["--one"].partition("left out")[0]
+    (row,) = [line for line in table.splitlines() if "0.png" in line]
+    assert len(row) <= 80 and "…" in row and "pictures-of-/0.png" in row
+    assert all(heading in table for heading in ("digit", "confidence %", "doubt", "yes"))
+
+
 def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
     write_digits(work / "digits", 1)
     (work / "digits" / "notes.txt").write_text("hello")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ PICTURES: dict[str, Any] = {
     "thick line": drawn("line", (60, 100, 240, 100), width=12),
     "dash": drawn("rectangle", (80, 96, 219, 103)),
     "blank": np.full((200, 300), 255, np.uint8),
+    "gradient": np.tile(np.linspace(0, 255, 400).astype(np.uint8), (400, 1)),
     "disc": drawn("ellipse", (50, 50, 150, 150)),
 }
 PIECES = ("noise", "slanting line")  # may be read as several digits
@@ -46,6 +48,16 @@ def test_pictures_without_a_digit_are_refused_or_doubted(name: str, classify_qui
     if reading is not None:
         assert reading.one.doubt
         assert len(reading.predictions) == 1 or name in PIECES
+
+
+def test_paper_shadows_and_edges_without_a_digit_are_refused_or_doubted(classify: Any) -> None:
+    sure = []
+    for kind in scenes.WITHOUT_DIGIT:
+        for seed in (0, 1):
+            reading = reading_of(scenes.without_digit(kind, seed), classify)
+            if reading is not None and not reading.one.doubt:
+                sure.append((kind, seed))
+    assert len(sure) <= 1, sure
 
 
 @st.composite
