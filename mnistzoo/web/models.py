@@ -117,7 +117,7 @@ def offered(names: Sequence[str]) -> Models:
 
     Raises:
         ModelError: if one of the models does not exist or ships no weights, or there is none.
-        OnnxFileError: if a file is no ONNX model of digits.
+        OnnxFileError: if a file is not an ONNX model of digits.
         OSError: if a file cannot be read.
     """
     if names:
