@@ -78,6 +78,11 @@ class Evaluation:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
 
+    @property
+    def evaluations(self) -> list["Evaluation"]:
+        """Itself alone, as a :class:`RepeatedEvaluation` has several."""
+        return [self]
+
     @classmethod
     def from_logits(
         cls,
@@ -241,6 +246,12 @@ class RepeatedEvaluation:
         return statistics.mean(each.accuracy for each in self.evaluations)
 
     @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the mean accuracy, for the images of one evaluation."""
+        images = len(self.evaluations[0].labels)
+        return wilson_interval(round(self.accuracy * images), images)
+
+    @property
     def accuracy_sd(self) -> float:
         """The sample standard deviation."""
         return statistics.stdev(each.accuracy for each in self.evaluations)
@@ -293,6 +304,29 @@ def evaluate_repeatedly(
         with seeded(seed + number, where):
             evaluations.append(evaluate(model, data, device=where))
     return RepeatedEvaluation(evaluations)
+
+
+def evaluate_as_declared(
+    model: Any,
+    data: "Split | TorchDataset[Any] | DataLoader[Any]",
+    *,
+    stochastic: bool,
+    device: str | torch.device = "auto",
+) -> Evaluation | RepeatedEvaluation:
+    """Evaluate a model once or, if its spec calls it stochastic, several times from seeds.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        data: likewise.
+        stochastic: what :attr:`mnistzoo.ModelSpec.stochastic` says.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+
+    Raises:
+        MnistzooError: as :func:`evaluate`.
+    """
+    if stochastic:
+        return evaluate_repeatedly(model, data, device=device)
+    return evaluate(model, data, device=device)
 
 
 def evaluate(

@@ -80,7 +80,7 @@ class ModelSpec:
         num_params: the exact number of its parameters; a model that is created without keywords is
             checked against it. None for one that has none before it is trained.
         arguments: keywords for the factory, such as ``{"width": 64}``; ``create_model(name,
-            width=32)`` gives others.
+            width=32)``, and nothing else, gives others.
         stochastic: it draws random numbers in evaluation too, as MC dropout does: it is evaluated
             five times, with the seeds 0 to 4, and reported as mean and standard deviation.
         fit: ``"package.module:callable"``, called in place of the zoo's loop as ``fit(model,

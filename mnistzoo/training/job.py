@@ -180,7 +180,7 @@ def train(
         if run.fit:
             folder = _folder(checkpoint, resume)
             common = (run.create, run.name, run.recipe, images, held_out, where)
-            fitted = fit_by(run.fit, *common, folder, callbacks)
+            fitted = fit_by(run.fit, *common, folder, callbacks, stochastic=run.stochastic)
         else:
             fitted = fit(
                 run.create,
@@ -223,6 +223,7 @@ class _Run:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+    stochastic: bool = False
     initial_weights: str = ""
 
     @classmethod
@@ -247,6 +248,7 @@ class _Run:
                 recipe if isinstance(recipe, str) else "",
                 changed_fields(base, chosen),
                 spec.fit,
+                spec.stochastic,
             )
         own = model if isinstance(model, nn.Module) else None
         named = type(unwrapped(own)) if own is not None else model
