@@ -224,7 +224,7 @@ def compare(
         Ctrl-C it holds what was finished.
 
     Raises:
-        ValueError: if the names are not in a list, or the data is no data set.
+        ValueError: if the names are not in a list, or the data is not a data set.
         UnknownNameError: if no model has one of the names; that several claim it is the error of
             its row.
         DataError: if the data cannot be had.

@@ -27,11 +27,11 @@ _CALIBRATION_BINS = 15
 REPEATS = 5  # evaluations of a model that draws random numbers in them
 # From a declared accuracy: other versions of torch and other processors may flip a few images.
 DECLARED_TOLERANCE = 0.0005
-_MANY = 1_000  # images at once for what is no module: enough that calls cost little
+_MANY = 1_000  # images at once for what is not a module: enough that calls cost little
 
 
 class EvaluationError(MnistzooError, ValueError):
-    """A model's answers are no logits."""
+    """A model's answers are not logits."""
 
 
 @dataclass(frozen=True)

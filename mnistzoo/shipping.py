@@ -113,7 +113,9 @@ def run_of(path: str | os.PathLike[str]) -> Provenance:
     try:
         run = Provenance.from_dict(read_metadata(path))
     except ValueError as error:
-        raise ShippingError(f"{path} is of no run that is known, {error}; train it again") from None
+        raise ShippingError(
+            f"{path} does not say by which run it was trained: {error}; train it again"
+        ) from None
     if problem := _problem(run):
         raise ShippingError(f"{path} {problem}")
     return run
@@ -130,7 +132,9 @@ def _problem(run: Provenance) -> str:
     if not run.complete:
         return f"was stopped after epoch {run.epochs_completed}; train it to its end"
     if run.dataset not in dataset_registry().registrations:
-        return f"was trained on {run.dataset}, which is no registered data set; register it first"
+        return (
+            f"was trained on {run.dataset}, which is not a registered data set; register it first"
+        )
     if not run.evaluated:
         return "was not evaluated on the test set; train it again"
     return ""

@@ -32,7 +32,7 @@ class Weights:
         dataset: the name of the data set that they were trained on.
 
     Raises:
-        ValueError: if the path leaves the plugin or the checksum is no SHA-256.
+        ValueError: if the path leaves the plugin or the checksum is not a SHA-256.
     """
 
     file: str

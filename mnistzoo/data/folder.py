@@ -33,7 +33,7 @@ def describe_folder(folder: Path) -> DatasetSpec:
 
     Raises:
         DataError: if there are no pairs of images and labels, or they do not fit each other.
-        IdxError: if a file is no IDX file.
+        IdxError: if a file is not an IDX file.
         OSError: if a file cannot be read.
     """
     found = {names: pair for names in (TRAIN, TEST) if (pair := _pair(folder, names))}
@@ -89,7 +89,7 @@ def _read(paths: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
 
     Raises:
         DataError: if they do not.
-        IdxError: if a file is no IDX file.
+        IdxError: if a file is not an IDX file.
     """
     images, labels = map(read_idx, paths)
     if images.ndim == 1 and labels.ndim == 3:

@@ -107,7 +107,7 @@ def _check_gallery(gallery: Mapping[str, Any], evaluated: list[str], classes: in
         if answers.keys() != set(evaluated):
             raise ValueError(f"image {index} of the gallery has no answer of each model")
         if max(image["label"], *(digit for digit, _ in answers.values())) >= classes:
-            raise ValueError(f"image {index} of the gallery has a label that is no class")
+            raise ValueError(f"image {index} of the gallery has a label that is not a class")
         try:
             pixels = base64.b64decode(image["pixels"], validate=True)
         except binascii.Error as error:

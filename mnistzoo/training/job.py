@@ -98,7 +98,7 @@ def _factory(path: str) -> Callable[[], nn.Module]:
             "package.module:callable, where Python can import it"
         ) from error
     if not callable(found):
-        raise ModelError(f"{path!r} is no factory but {type(found).__name__}; name a callable")
+        raise ModelError(f"{path!r} is not a factory but {type(found).__name__}; name a callable")
     return found
 
 

@@ -124,7 +124,7 @@ def offered(names: Sequence[str]) -> Models:
     Raises:
         ModelError: if one of the models does not exist, ships no weights or is for other classes
             than the ten digits, or there is none.
-        OnnxFileError: if a file is no ONNX model from images to logits.
+        OnnxFileError: if a file is not an ONNX model from images to logits.
         OSError: if a file cannot be read.
     """
     if names:
