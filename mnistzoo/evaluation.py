@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mnistzoo.classifier import Classifier, as_classifier, is_module
-from mnistzoo.data import DataError, Split
+from mnistzoo.data import DataError, Dataset, Split
 from mnistzoo.data.split import as_labels
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
@@ -98,13 +98,15 @@ class Evaluation:
             classes: their names; without them they are numbered.
 
         Raises:
-            DataError: if a label has no class.
+            DataError: if there are none, or a label has no class.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
         if classes is None:
             classes = tuple(map(str, range(logits.shape[1] if logits.ndim == 2 else len(DIGITS))))
         labels = as_labels(labels, len(classes))
-        if logits.shape != (len(labels), len(classes)) or len(labels) == 0:
+        if len(labels) == 0:
+            raise DataError("there are no images to evaluate")
+        if logits.shape != (len(labels), len(classes)):
             raise EvaluationError(
                 f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
                 "one a class"
@@ -114,6 +116,9 @@ class Evaluation:
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
+
+    def __repr__(self) -> str:
+        return f"Evaluation({100 * self.accuracy:.2f} % of {len(self.labels):,} images)"
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
@@ -342,11 +347,12 @@ def evaluate(
 
     Raises:
         ClassifierError: if the model is nothing of that kind, or an estimator fails.
-        DataError: if the data is of another kind.
+        DataError: if the data is of another kind, or empty.
         DeviceError: if the device is not there.
         EvaluationError: if the model returns no logits, one a class, or NaN.
         ModelFailed: if the model raises an exception.
     """
+    _require_images(data)
     where = resolve_device(device)
     if not is_module(model):
         return _evaluate_classifier(as_classifier(model), data)
@@ -358,6 +364,18 @@ def evaluate(
     labels: list[Tensor] = []
     logits = predict_batches(model, _batches(data, labels), where)
     return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy(), _classes(data))
+
+
+def _require_images(data: object) -> None:
+    if isinstance(data, Dataset):
+        raise DataError("evaluate() takes the images of one split; give data.test")
+    if not (isinstance(data, DataLoader) or hasattr(data, "__getitem__")):
+        raise DataError(
+            "evaluate() takes a split, a data set of (image, label) or a DataLoader, not "
+            f"{type(data).__name__}; give data.test of load_dataset()"
+        )
+    if isinstance(data, Split) and not len(data):
+        raise DataError("there are no images to evaluate")
 
 
 def _classes(data: "Split | TorchDataset[Any] | DataLoader[Any]") -> tuple[str, ...] | None:
@@ -412,9 +430,12 @@ def _batches(data: "TorchDataset[Any] | DataLoader[Any]", labels: list[Tensor]) 
                 "(N, 1, 28, 28); transform them in the data set"
             )
         if images.is_floating_point() and not 0 <= images.min() <= images.max() <= 1:
+            what_next = "divide them by 255"
+            if images.min() < 0:
+                what_next = "leave out what normalises them, the models do it inside"
             raise DataError(
                 f"the images go from {images.min():.4g} to {images.max():.4g}, expected floats "
-                "from 0 (paper) to 1 (ink); leave out what normalises them, the models do it inside"
+                f"from 0 (paper) to 1 (ink); {what_next}"
             )
         labels.append(found.cpu())
         empty = False

@@ -301,11 +301,10 @@ def _load_shipped(data: "Dataset", name: str) -> Any:
         _require_declared_size(model, registration)
         return model
     shipped = weights_of(spec, data)
-    path = weights_path(spec, shipped)
-    if path.suffix == ".onnx":
-        return _open_onnx(path, shipped.sha256)
+    if shipped.file.endswith(".onnx"):
+        return _open_onnx(weights_path(spec, shipped), shipped.sha256)
     model = create_model(name, num_classes=len(data.classes))
-    load_weights(model, path, shipped.sha256)
+    load_weights(model, weights_path(spec, shipped), shipped.sha256)
     return model
 
 

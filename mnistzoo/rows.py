@@ -20,16 +20,17 @@ from torch import nn
 from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, describe_os_error
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate_as_declared
 from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
 from mnistzoo.run_files import file_name
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import (
     Epoch,
@@ -475,4 +476,4 @@ def save_run(
         else:
             _log.info("saved %s", result.save(folder / name))
     except OSError as error:  # its accuracy counts all the same, and the seeds after it
-        _log.warning("%s is not saved: %s", error.filename, error.strerror)
+        _log.warning("the weights are not saved: %s", describe_os_error(error))

@@ -61,7 +61,7 @@ def ship(
 
     Raises:
         ShippingError: if a file is no such run, was not trained to its end or is not evaluated, or
-            the files are of several kinds of runs.
+            the files are of several kinds of runs, or one lies where the result goes.
         ModelError: if the model is not installed.
         WeightsError: if a file is damaged.
         OSError: if a file cannot be read or written.
@@ -87,6 +87,11 @@ def ship(
         f"{spec.name}{'' if _serves(run.dataset) == DEFAULT_DATASET else f'-{run.dataset}'}"
         ".safetensors"
     )
+    if any(target.resolve() == expanded(each).resolve() for each in paths):
+        raise ShippingError(
+            f"{target} would replace the run that it is made of; name another folder, or move the "
+            "file"
+        )
     seeds = [each.seed for each in runs.values()]
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
     data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)

@@ -152,6 +152,13 @@ def test_a_row_keeps_its_evaluation(shipped: Comparison) -> None:
     assert measured(shipped.rows[0]).histories is None
 
 
+def test_a_notebook_shows_a_comparison_in_one_line(shipped: Comparison) -> None:
+    best = shipped.rows[0].name
+    expected = f"Comparison('mnist-10k', models: {len(shipped.rows)}, best: {best!r})"
+    assert repr(shipped) == expected
+    assert repr(compared([])) == "Comparison('mnist-10k', models: 0)"
+
+
 def test_one_model_is_measured_by_itself_and_nothing_had_is_lost_on_the_way() -> None:
     steps = list(measurements("good", DATA, device=torch.device("cpu")))
     had = [

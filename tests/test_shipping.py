@@ -106,6 +106,16 @@ def test_other_libraries_learn_whose_tensors_a_file_holds(cli: Cli) -> None:
         assert file.metadata()["format"] == "pt"
 
 
+def test_a_run_is_never_replaced_by_what_is_made_of_it(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained("shipnet.safetensors")
+    before = Path("shipnet.safetensors").read_bytes()
+    assert cli("ship", "shipnet.safetensors", "--folder", ".") == 1
+    assert "would replace the run that it is made of" in capsys.readouterr().err
+    assert Path("shipnet.safetensors").read_bytes() == before
+
+
 def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_changes_nothing(
     cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,7 +48,7 @@ def command(
     """
     if json_file == html_file == "-":
         raise click.UsageError("only one of --json and --html can go to stdout")
-    check_distinct((json_file, html_file), inputs=(weights,))
+    check_distinct((json_file, html_file), inputs=(model, weights))
     check_writable(json_file, html_file)
 
     from mnistzoo.report import check_plotting

@@ -20,7 +20,7 @@ from mnistzoo.output import write
 from mnistzoo.overrides import as_settings
 from mnistzoo.report import plots
 from mnistzoo.report.facts import class_names, printable
-from mnistzoo.report.figures import as_changed, counted, grouped, percent
+from mnistzoo.report.figures import as_changed, counted, grouped, percent, test_images, whose
 from mnistzoo.report.svg import as_inline_svg
 from mnistzoo.statistics import SIGNIFICANT
 
@@ -86,6 +86,10 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
+        timed_by=sorted(
+            {model["runtime"] for model in facts["models"] if model["latency_us"] is not None}
+        ),
+        whose=whose(bool(model["provider"]) for model in evaluated),
         had={key for model in facts["models"] for key, value in model.items() if value is not None},
         matrix=side_by_side.pop("pairs", None),
         costs=side_by_side,
@@ -94,6 +98,7 @@ def render(facts: Mapping[str, Any], command: str) -> str:
             for number, model in enumerate(facts["models"])
         ],
         significant=SIGNIFICANT,
+        test_images=test_images(facts["dataset"]),
         version=__version__,
     )
 
@@ -144,7 +149,7 @@ def _command(facts: Mapping[str, Any]) -> str:
         for setting in as_settings(plan["overrides"]):
             words += ["--set", setting]
         words += ["--final"] if plan["final"] else []
-    words += ["--dataset", facts["dataset"]["name"]]
+    words += ["--dataset", facts["dataset"]["reference"]]
     if facts["environment"]["device"] == "cpu":
         words += ["--device", "cpu"]
     return shlex.join(words)

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note
-from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
+from mnistzoo.report.figures import (
+    NOTHING,
+    as_changed,
+    counted,
+    grouped,
+    percent,
+    test_images,
+    whose,
+)
 from mnistzoo.report.table import Column, Table
 from mnistzoo.statistics import SIGNIFICANT
 
@@ -106,13 +114,16 @@ def _benchmark(value: float | None) -> str:
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine, data = comparison.environment, comparison.dataset
-    images = f"{data['images']:,} {'official ' if data['verified'] else ''}test images"
+    images = test_images(data)
+    measured = [row.measurement for row in comparison.rows if row.measurement]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        other = f", trained on it or on {data['weights_from']}" if data["weights_from"] else ""
-        notes.append(f"accuracy of the shipped weights{other} on the {images} of {data['name']}")
+        shipped = [bool(row.provider) for row in comparison.rows if row.accuracy is not None]
+        other = data["weights_from"] and any(shipped)
+        trained = f", trained on it or on {data['weights_from']}," if other else ""
+        notes.append(f"accuracy of {whose(shipped)}{trained} on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
@@ -121,8 +132,10 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
             f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the {images}, "
             "with the interval of one run"
         )
+    timed_by = {each.runtime for each in measured if each.latency_us is not None}
+    eager = "" if timed_by and "PyTorch" not in timed_by else "PyTorch eager, "
     notes.append(
-        f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
+        f"latency: {eager}median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
     several_seeds = plan is not None and plan.seeds > 1

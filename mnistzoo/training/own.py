@@ -17,8 +17,8 @@ from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate_as_declared
 from mnistzoo.paths import imported, using
+from mnistzoo.recipe import Recipe
 from mnistzoo.seeding import seeded
-from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Callback, Epoch, Start
 from mnistzoo.training.checkpoint import CheckpointError
 from mnistzoo.training.trainer import Fit, global_generator

@@ -11,8 +11,8 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation
 from mnistzoo.files import expanded
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.run_files import unfinished
-from mnistzoo.spec import Recipe
 from mnistzoo.training.callbacks import Epoch
 from mnistzoo.weights import save_weights
 
@@ -37,6 +37,14 @@ class TrainingResult:
     recipe: Recipe
     provenance: Provenance
     test: Evaluation | RepeatedEvaluation | None = None
+
+    def __repr__(self) -> str:
+        told = f"{self.provenance.model!r}, epochs: {len(self.history)}"
+        if self.validation_accuracy is not None:
+            told += f", validation {100 * self.validation_accuracy:.2f} %"
+        if self.test is not None:
+            told += f", test {100 * self.test.accuracy:.2f} %"
+        return f"TrainingResult({told}{'' if self.complete else ', not complete'})"
 
     @property
     def complete(self) -> bool:

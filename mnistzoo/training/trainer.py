@@ -25,8 +25,8 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling, training_loss
+from mnistzoo.recipe import Precision, Recipe
 from mnistzoo.registry import ModelError
-from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle, mix
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint

@@ -20,9 +20,9 @@ from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
 from mnistzoo.measure import LATENCY_THREADS
 from mnistzoo.mnist import DATASETS
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, dataset_registry, find
 from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
-from mnistzoo.spec import Recipe
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew
