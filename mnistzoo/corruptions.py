@@ -30,13 +30,13 @@ def corrupt(images: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
         KeyError: if there is no such kind.
     """
     random = np.random.default_rng(crc32(kind.encode()))
-    spoilt = CORRUPTIONS[kind](images.astype(np.float32) / 255, random)
+    spoilt = CORRUPTIONS[kind](np.divide(images, 255, dtype=np.float32), random)
     return np.rint(np.clip(spoilt, 0, 1) * 255).astype(np.uint8)
 
 
 def _shot_noise(images: Images, random: Generator) -> Images:
     """Return the counts of photons, on average 5 where there is full ink, as brightness."""
-    return random.poisson(images * 5).astype(np.float32) / 5
+    return np.divide(random.poisson(images * 5), 5, dtype=np.float32)
 
 
 def _impulse_noise(images: Images, random: Generator) -> Images:

@@ -34,6 +34,20 @@ class EvaluationError(MnistzooError, ValueError):
     """A model's answers are no logits."""
 
 
+def require_logits(logits: NDArray[np.float32], images: int, classes: int) -> None:
+    """Refuse what a model answers for images if it is no logits, one a class.
+
+    Raises:
+        EvaluationError: if there are no images, another shape, or a NaN or infinite logit.
+    """
+    if logits.shape != (images, classes) or images == 0:
+        raise EvaluationError(
+            f"the logits have shape {logits.shape}, expected ({images}, {classes}), one a class"
+        )
+    if not np.isfinite(logits).all():
+        raise EvaluationError("some logits are NaN or infinite; train the model again")
+
+
 @dataclass(frozen=True)
 class ConfidenceBand:
     """The predictions whose confidence lies in an interval.
@@ -99,13 +113,7 @@ class Evaluation:
         if classes is None:
             classes = tuple(map(str, range(logits.shape[1] if logits.ndim == 2 else len(DIGITS))))
         labels = as_labels(labels, len(classes))
-        if logits.shape != (len(labels), len(classes)) or len(labels) == 0:
-            raise EvaluationError(
-                f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
-                "one a class"
-            )
-        if not np.isfinite(logits).all():
-            raise EvaluationError("some logits are NaN or infinite; train the model again")
+        require_logits(logits, len(labels), len(classes))
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
