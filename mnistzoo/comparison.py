@@ -221,7 +221,7 @@ def compare(
             machine's memory.
         columns: what else is measured, of :data:`mnistzoo.reliability.COLUMNS`: ``"calibration"``,
             ``"coverage"``, ``"non-digits"``, ``"corruptions"``. All but the last need the data
-            set's validation images. Together they take 17 times as long as the accuracy.
+            set's validation images. Together they take some 18 times as long as the accuracy.
         show_progress: on stderr, each training run's.
 
     Returns:
