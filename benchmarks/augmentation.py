@@ -16,7 +16,7 @@ import torch
 
 from mnistzoo import Recipe, Split, create_model, get_recipe, get_spec, load_dataset, train
 from mnistzoo.provenance import environment
-from mnistzoo.spec import Augmentation
+from mnistzoo.recipe import Augmentation
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from mnistzoo import Dataset, load_dataset, read_idx, write_idx
 from mnistzoo.inputs import to_input
-from mnistzoo.spec import Augmentation
+from mnistzoo.recipe import Augmentation
 from mnistzoo.training.augment import augment
 
 

@@ -1,4 +1,4 @@
-"""Other libraries beside mnistzoo, at the same work: pip install 'mnistzoo[peers]'."""
+"""Other libraries beside mnistzoo, at the same work: pip install ".[peers]"."""
 
 import dataclasses
 import gzip

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo.errors import MnistzooError, describe_failure
+from mnistzoo.inputs import as_input
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,7 @@ class _OwnClassifier:
 
 def as_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return images ``(N, 28, 28)`` as estimators take them: float32 ``(N, 784)``, 0 to 1."""
-    return np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)
+    return as_input(images).reshape(len(images), 784)
 
 
 def as_classifier(model: Any, device: "torch.device | None" = None) -> Classifier:
@@ -129,6 +130,11 @@ def as_classifier(model: Any, device: "torch.device | None" = None) -> Classifie
         return _OwnClassifier(model)
     if is_estimator(model):
         return EstimatorClassifier(model)
+    if isinstance(model, str):
+        loader = "Predictor" if model.lower().endswith(".onnx") else "load_model"
+        raise ClassifierError(
+            f"{model!r} is a name, not a model; mnistzoo.{loader}({model!r}) loads it"
+        )
     raise ClassifierError(
         f"{type(model).__name__} is no torch.nn.Module, no estimator with predict_proba() or "
         "decision_function(), and has no logits(); give it logits(images)"

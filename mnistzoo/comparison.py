@@ -71,7 +71,8 @@ class Comparison:
         rows: one a model.
         differences: of neighbours in accuracy.
         pairs: the differences of all pairs; their p-values are adjusted for more tests.
-        dataset: its name, split, number of images, and SHA-256 of its files.
+        dataset: its name, what :func:`mnistzoo.load_dataset` takes for it, its split, number of
+            images, and SHA-256 of its files.
         environment: see :func:`mnistzoo.provenance.environment`.
         training: None for shipped weights.
         gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
@@ -127,6 +128,7 @@ class Comparison:
             _differences(evaluations, itertools.combinations(evaluations, 2)),
             {
                 "name": data.name,
+                "reference": data.reference,
                 "verified": data.verified,
                 "weights_from": data.spec.weights_from,
                 "classes": list(data.classes),
@@ -140,6 +142,12 @@ class Comparison:
             interrupted,
             columns=columns or {},
         )
+
+    def __repr__(self) -> str:
+        told = f"{self.dataset['name']!r}, models: {len(self.rows)}"
+        if self.rows and self.rows[0].accuracy is not None:
+            told += f", best: {self.rows[0].name!r}"
+        return f"Comparison({told})"
 
     def joined(self, benchmarks: Benchmarks) -> "Comparison":
         """Return it with what pytest-benchmark measured of each model."""

@@ -21,7 +21,7 @@ from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
 from mnistzoo.inference import BATCH_SIZE, predict_logits
 from mnistzoo.inputs import as_input
-from mnistzoo.missing import INSTALL_ONNX
+from mnistzoo.missing import install_command
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import Registration
 from mnistzoo.runtime import Predictor
@@ -85,7 +85,7 @@ def convert(
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise ExportError(f"exporting needs {package}; {INSTALL_ONNX}")
+            raise ExportError(f"exporting needs {package}; `{install_command('onnx')}` installs it")
     name = registration.spec.name
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = data or load_dataset("mnist-10k")

@@ -30,6 +30,15 @@ def describe(error: BaseException) -> str:
     return f"{kind}: {text}" if text else kind
 
 
+def describe_os_error(error: OSError) -> str:
+    """Return in one printable line which file and what is wrong, else the error's own text."""
+    if error.strerror is None:  # a program raised it, not the system
+        return _text(error) or describe(error)
+    return one_line(
+        error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    )
+
+
 def describe_failure(what: str, error: BaseException, packages: Collection[str]) -> str:
     """Return in one line what of a model failed, why, and in which line of the model's own code.
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mnistzoo.classifier import Classifier, as_classifier, is_module
-from mnistzoo.data import DataError, Split
+from mnistzoo.data import DataError, Dataset, Split
 from mnistzoo.data.split import as_labels
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
@@ -38,9 +38,9 @@ def require_logits(logits: NDArray[np.float32], images: int, classes: int) -> No
     """Refuse what a model answers for images if it is no logits, one a class.
 
     Raises:
-        EvaluationError: if there are no images, another shape, or a NaN or infinite logit.
+        EvaluationError: if they have another shape, or one is NaN or infinite.
     """
-    if logits.shape != (images, classes) or images == 0:
+    if logits.shape != (images, classes):
         raise EvaluationError(
             f"the logits have shape {logits.shape}, expected ({images}, {classes}), one a class"
         )
@@ -92,6 +92,11 @@ class Evaluation:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
 
+    @property
+    def evaluations(self) -> list["Evaluation"]:
+        """Itself alone, as a :class:`RepeatedEvaluation` has several."""
+        return [self]
+
     @classmethod
     def from_logits(
         cls,
@@ -107,16 +112,21 @@ class Evaluation:
             classes: their names; without them they are numbered.
 
         Raises:
-            DataError: if a label has no class.
+            DataError: if there are none, or a label has no class.
             EvaluationError: if the shapes disagree, or a logit is NaN or infinite.
         """
         if classes is None:
             classes = tuple(map(str, range(logits.shape[1] if logits.ndim == 2 else len(DIGITS))))
         labels = as_labels(labels, len(classes))
+        if len(labels) == 0:
+            raise DataError("there are no images to evaluate")
         require_logits(logits, len(labels), len(classes))
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
+
+    def __repr__(self) -> str:
+        return f"Evaluation({100 * self.accuracy:.2f} % of {len(self.labels):,} images)"
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
@@ -244,6 +254,12 @@ class RepeatedEvaluation:
         return statistics.mean(each.accuracy for each in self.evaluations)
 
     @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the mean accuracy, for the images of one evaluation."""
+        images = len(self.evaluations[0].labels)
+        return wilson_interval(round(self.accuracy * images), images)
+
+    @property
     def accuracy_sd(self) -> float:
         """The sample standard deviation."""
         return statistics.stdev(each.accuracy for each in self.evaluations)
@@ -298,6 +314,29 @@ def evaluate_repeatedly(
     return RepeatedEvaluation(evaluations)
 
 
+def evaluate_as_declared(
+    model: Any,
+    data: "Split | TorchDataset[Any] | DataLoader[Any]",
+    *,
+    stochastic: bool,
+    device: str | torch.device = "auto",
+) -> Evaluation | RepeatedEvaluation:
+    """Evaluate a model once or, if its spec calls it stochastic, several times from seeds.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        data: likewise.
+        stochastic: what :attr:`mnistzoo.ModelSpec.stochastic` says.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+
+    Raises:
+        MnistzooError: as :func:`evaluate`.
+    """
+    if stochastic:
+        return evaluate_repeatedly(model, data, device=device)
+    return evaluate(model, data, device=device)
+
+
 def evaluate(
     model: Any,
     data: "Split | TorchDataset[Any] | DataLoader[Any]",
@@ -316,11 +355,12 @@ def evaluate(
 
     Raises:
         ClassifierError: if the model is nothing of that kind, or an estimator fails.
-        DataError: if the data is of another kind.
+        DataError: if the data is of another kind, or empty.
         DeviceError: if the device is not there.
         EvaluationError: if the model returns no logits, one a class, or NaN.
         ModelFailed: if the model raises an exception.
     """
+    _require_images(data)
     where = resolve_device(device)
     if not is_module(model):
         return _evaluate_classifier(as_classifier(model), data)
@@ -332,6 +372,18 @@ def evaluate(
     labels: list[Tensor] = []
     logits = predict_batches(model, _batches(data, labels), where)
     return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy(), _classes(data))
+
+
+def _require_images(data: object) -> None:
+    if isinstance(data, Dataset):
+        raise DataError("evaluate() takes the images of one split; give data.test")
+    if not (isinstance(data, DataLoader) or hasattr(data, "__getitem__")):
+        raise DataError(
+            "evaluate() takes a split, a data set of (image, label) or a DataLoader, not "
+            f"{type(data).__name__}; give data.test of load_dataset()"
+        )
+    if isinstance(data, Split) and not len(data):
+        raise DataError("there are no images to evaluate")
 
 
 def _classes(data: "Split | TorchDataset[Any] | DataLoader[Any]") -> tuple[str, ...] | None:
@@ -349,10 +401,13 @@ def _evaluate_classifier(
         found: list[Tensor] = []
         batches = [_as_bytes(batch) for batch in _batches(data, found)]
         images, labels = np.concatenate(batches), torch.cat(found).numpy()
-    parts = [
-        classifier.logits(images[start : start + _MANY]) for start in range(0, len(images), _MANY)
-    ]
-    return Evaluation.from_logits(np.concatenate(parts), labels, _classes(data))
+    return Evaluation.from_logits(logits_in_parts(classifier, images), labels, _classes(data))
+
+
+def logits_in_parts(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a classifier's logits ``(N, C)`` of images ``(N, 28, 28)``, 1,000 at once."""
+    parts = range(0, len(images), _MANY)
+    return np.concatenate([classifier.logits(images[start : start + _MANY]) for start in parts])
 
 
 def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:
@@ -386,9 +441,12 @@ def _batches(data: "TorchDataset[Any] | DataLoader[Any]", labels: list[Tensor]) 
                 "(N, 1, 28, 28); transform them in the data set"
             )
         if images.is_floating_point() and not 0 <= images.min() <= images.max() <= 1:
+            what_next = "divide them by 255"
+            if images.min() < 0:
+                what_next = "leave out what normalises them, the models do it inside"
             raise DataError(
                 f"the images go from {images.min():.4g} to {images.max():.4g}, expected floats "
-                "from 0 (paper) to 1 (ink); leave out what normalises them, the models do it inside"
+                f"from 0 (paper) to 1 (ink); {what_next}"
             )
         labels.append(found.cpu())
         empty = False

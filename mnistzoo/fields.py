@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Ends = Literal["both", "left", "neither"]
 
+MODEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 # Where an object lies that is imported on first use.

@@ -12,13 +12,18 @@ _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
 }  # where the name of the module is not that of the distribution
 
-# How to get what exporting to ONNX needs, and what finds digits on pictures, as the README does.
-INSTALL_ONNX = '`pip install ".[onnx]"` in a clone of mnistzoo installs it'
-INSTALL_PICTURES = '`pip install ".[pictures]"` in a clone of mnistzoo installs it'
+# What pip installs mnistzoo by; ``{}`` is an extra, such as ``[onnx]``, or nothing. It is on no
+# package index yet: the release that changes that makes this ``mnistzoo{}``.
+REQUIREMENT = "mnistzoo{} @ git+https://github.com/mnistzoo/mnistzoo"
 
 
 class MissingModuleError(MnistzooError, ImportError):
     """A module that mnistzoo needs is not installed, or hidden by a file of the same name."""
+
+
+def install_command(extra: str = "") -> str:
+    """Return the command that installs mnistzoo, with one of its extras if one is named."""
+    return f'pip install "{REQUIREMENT.format(f"[{extra}]" if extra else "")}"'
 
 
 def check_extra(extra: str, modules: Iterable[str], what: str) -> None:
@@ -35,8 +40,7 @@ def check_extra(extra: str, modules: Iterable[str], what: str) -> None:
     for module in modules:
         if find_spec(module) is None:
             raise MissingModuleError(
-                f'{what} needs {module}; `pip install ".[{extra}]"` in a clone of mnistzoo '
-                "installs it"
+                f"{what} needs {module}; `{install_command(extra)}` installs it"
             )
 
 
@@ -51,8 +55,8 @@ def why_not_imported(error: ImportError) -> str:
     if module in _own_requirements():
         # As after `pip install --no-deps`, which is enough for an ONNX file alone.
         sentence += (
-            f"; `pip install {_DISTRIBUTIONS.get(module, module)}` installs it, and `pip install "
-            ".` in a clone of mnistzoo all that mnistzoo needs"
+            f"; `pip install {_DISTRIBUTIONS.get(module, module)}` installs it, and "
+            f"`{install_command()}` all that mnistzoo needs"
         )
     return sentence
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 
 
 def changed_fields(recipe: Recipe, changed: Recipe) -> dict[str, Any]:

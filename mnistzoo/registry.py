@@ -10,7 +10,8 @@ from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
 from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
-from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Recipe
+from mnistzoo.recipe import Recipe
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 
 
 class ModelError(MnistzooError):
@@ -201,13 +202,18 @@ def describe_conflict(
     )
 
 
-def get_recipe(spec: ModelSpec, name: str = "default") -> Recipe:
+def get_recipe(model: str | ModelSpec, name: str = "default") -> Recipe:
     """Return a model's recipe by name.
 
+    Args:
+        model: its name or alias, or what its plugin declared of it.
+        name: of the recipe.
+
     Raises:
-        UnknownNameError: if the model has none of that name.
-        ModelError: if it is not trained.
+        UnknownNameError: if there is no such model, or it has no recipe of that name.
+        ModelError: if it is not trained, or more than one model has the name.
     """
+    spec = get_spec(model) if isinstance(model, str) else model
     if spec.members:
         raise ModelError(
             f"model {spec.name!r} is made of {', '.join(spec.members)} and is not trained; train "

@@ -26,18 +26,24 @@ from mnistzoo.classifier import (
 )
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
+from mnistzoo.errors import MnistzooError, describe_os_error
+from mnistzoo.evaluation import (
+    Evaluation,
+    RepeatedEvaluation,
+    evaluate_as_declared,
+    logits_in_parts,
+)
 from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
 from mnistzoo.reliability import Probes, Reliability, measure
 from mnistzoo.run_files import file_name
 from mnistzoo.seeding import seeded
-from mnistzoo.spec import ModelSpec, Recipe
+from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import (
     Epoch,
@@ -52,6 +58,8 @@ from mnistzoo.weights import read_metadata, save_weights, to_bytes
 LARGE_BATCH = 256
 FEW_IMAGES = 5  # which show whether a model keeps the contract
 _log = logging.getLogger("mnistzoo")
+
+Run = tuple[TrainingResult, Evaluation | RepeatedEvaluation]
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,8 @@ class Measurement:
     """What was measured of one model; None for what was not had: see the error of its row.
 
     Attributes:
-        evaluations: on the test set, one a seed; of shipped weights one, or five where the model
-            draws random numbers in it.
+        evaluations: on the test set, one of shipped weights or one a seed; of a model that draws
+            random numbers in evaluation five in place of each.
         seeds: of the training runs, in the order of the evaluations.
         histories: the epochs of each run.
         seed_failed: a run failed, so there is no mean: one over the others would flatter the model.
@@ -134,9 +142,25 @@ class Measurement:
     reliability: Reliability | None = None
 
     @property
+    def _runs(self) -> list[Sequence[Evaluation]]:
+        """The evaluations of each run; of shipped weights all are of one."""
+        size = len(self.evaluations) // len(self.seeds or [0])
+        return [
+            self.evaluations[start : start + size]
+            for start in range(0, len(self.evaluations), size or 1)
+        ]
+
+    @property
+    def repeats(self) -> int:
+        """How many evaluations of one run there are: more than one where they draw numbers."""
+        return len(self._runs[0]) if self.evaluations else 0
+
+    @property
     def accuracies(self) -> list[float] | None:
-        """Of each seed, 0 to 1."""
-        return [each.accuracy for each in self.evaluations] or None
+        """Of each seed, 0 to 1; of shipped weights, of each evaluation."""
+        if self.seeds is None:
+            return [each.accuracy for each in self.evaluations] or None
+        return [statistics.mean(each.accuracy for each in run) for run in self._runs] or None
 
     @property
     def accuracy(self) -> float | None:
@@ -156,17 +180,24 @@ class Measurement:
 
     @property
     def accuracy_sd(self) -> float | None:
-        """The sample standard deviation over the evaluations; None for one."""
+        """The sample standard deviation over the seeds; of one run over its evaluations.
+
+        None of a single evaluation.
+        """
         if self.accuracy is None or len(self.evaluations) == 1:
             return None
+        if len(self._runs) > 1:
+            return statistics.stdev(self.accuracies or ())
         return statistics.stdev(each.accuracy for each in self.evaluations)
 
     @property
     def predictive_entropy(self) -> float | None:
-        """The mean over the images, in nats, of a model that draws random numbers; else None."""
-        if self.seeds is not None or len(self.evaluations) < 2:
+        """The mean over images and seeds, in nats, of a model that draws random numbers."""
+        if self.repeats < 2:
             return None
-        return float(RepeatedEvaluation(list(self.evaluations)).predictive_entropy.mean())
+        return statistics.mean(
+            float(RepeatedEvaluation(list(run)).predictive_entropy.mean()) for run in self._runs
+        )
 
     @property
     def per_class_accuracy(self) -> list[float | None] | None:
@@ -185,7 +216,8 @@ class Row:
         name: of the model, or the path of a file.
         provider: the distribution that registered it; empty for a file.
         version: of the distribution.
-        params: its parameters; None where they could not be counted.
+        params: its parameters, as they were counted; of a model of which nothing could be measured
+            those that its plugin declares, for ten classes; else None.
         measurement: None if nothing was had.
         error: why figures are missing, in one sentence; those that were had before are there. With
             some seeds missing after an interruption, the accuracy is that of the others.
@@ -275,10 +307,13 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
-        of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
+        of, model = (
+            load_file(name, data) if is_file(name) else (name, load_model(name, dataset=data))
+        )
         stochastic = bool(of) and get_spec(of).stochastic
         _require_contract(model, data, device, repeatable=not stochastic)
-        found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
+        evaluation = evaluate_as_declared(model, data.test, stochastic=stochastic, device=device)
+        found = Measurement(evaluation.evaluations)
         yield found
         found = with_origin(found, name, data=data)
     else:
@@ -287,21 +322,14 @@ def measurements(
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
-    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
-        found = dataclasses.replace(found, params=count_parameters(model))
-    found = dataclasses.replace(
-        found,
-        buffers=count_buffers(model),
-        runtime=runtime_of(model),
-    )
-    yield found
+    yield (found := with_size(found, model))
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
     if train is not None:  # now: hours of training should not end without an accuracy
         _require_contract(model, data, device, repeatable=not stochastic)
     if probes is not None:
-        classifier = as_classifier(model, device)
+        logits = functools.partial(logits_in_parts, as_classifier(model, device))
         with seeded(0, device) if stochastic else contextlib.nullcontext():
-            found = dataclasses.replace(found, reliability=measure(classifier.logits, probes))
+            found = dataclasses.replace(found, reliability=measure(logits, probes))
         yield found
     images = data.test[:LARGE_BATCH].tensors()[0].to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)
@@ -318,15 +346,6 @@ def _require_contract(model: Any, data: Dataset, device: torch.device, *, repeat
     require_contract(model, images, len(data.classes), repeatable=repeatable)
 
 
-def _evaluations(
-    model: Any, data: Dataset, device: torch.device, *, stochastic: bool
-) -> Sequence[Evaluation]:
-    """Return one evaluation, or several of a model that draws random numbers in it."""
-    if stochastic:
-        return evaluate_repeatedly(model, data.test, device=device).evaluations
-    return [evaluate(model, data.test, device=device)]
-
-
 def row(
     name: str,
     registration: Registration | None,
@@ -335,15 +354,25 @@ def row(
 ) -> Row:
     """Return what was measured of a model, or of a file, with what its plugin declares of it."""
     spec = registration.spec if registration else None
-    params = spec.num_params if spec else None  # declared, else those that were counted
+    declared = spec.num_params if spec else None  # for ten classes
     return Row(
         name=name,
         provider=registration.plugin.distribution if registration else "",
         version=registration.plugin.version if registration else "",
-        params=measurement.params if params is None and measurement else params,
+        params=measurement.params if measurement else declared,
         measurement=measurement,
         error=error,
         summary=spec.summary if spec else "",
+    )
+
+
+def with_size(measurement: Measurement, model: Any) -> Measurement:
+    """Return it with how many numbers the model holds, and what computes its logits."""
+    params = None
+    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
+        params = count_parameters(model)
+    return dataclasses.replace(
+        measurement, params=params, buffers=count_buffers(model), runtime=runtime_of(model)
     )
 
 
@@ -385,14 +414,19 @@ def _trained(
     show_progress: bool,
 ) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
     """Yield the measurement after each run; return the model of the first, and the last."""
-    runs: dict[int, tuple[TrainingResult, Evaluation]] = {}
+    runs: dict[int, Run] = {}
     found = Measurement()
     try:
         for recipe in plan.recipes(registration.spec):
             job = job_of(registration, plan, recipe, data, device)
             result = run_training(job, [TrainingProgress()] if show_progress else [])
             save_run(registration, plan, folder, result)  # before an evaluation that may fail
-            evaluation = evaluate(result.model, data.test, device=device)
+            evaluation = evaluate_as_declared(
+                result.model,
+                data.test,
+                stochastic=registration.spec.stochastic,
+                device=device,
+            )
             save_run(registration, plan, folder, result.with_test(evaluation))
             runs[recipe.seed] = result, evaluation
             yield (found := of_runs(runs))
@@ -426,11 +460,11 @@ def job_of(
     )
 
 
-def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
+def of_runs(runs: Mapping[int, Run]) -> Measurement:
     """Return what runs came to, in the order of their seeds."""
     ordered = [runs[seed] for seed in sorted(runs)]
     return Measurement(
-        evaluations=[evaluation for _, evaluation in ordered],
+        evaluations=[each for _, found in ordered for each in found.evaluations],
         seeds=sorted(runs),
         histories=[result.history for result, _ in ordered],
         train_seconds=statistics.mean(result.seconds for result, _ in ordered),
@@ -483,4 +517,4 @@ def save_run(
         else:
             _log.info("saved %s", result.save(folder / name))
     except OSError as error:  # its accuracy counts all the same, and the seeds after it
-        _log.warning("%s is not saved: %s", error.filename, error.strerror)
+        _log.warning("the weights are not saved: %s", describe_os_error(error))

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from mnistzoo.overrides import as_settings, changed_fields
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe
-from mnistzoo.spec import DEFAULT_DATASET, Recipe
+from mnistzoo.spec import DEFAULT_DATASET
 
 
 def file_name(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
-from mnistzoo.missing import INSTALL_ONNX, hidden_module
+from mnistzoo.missing import hidden_module, install_command
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
@@ -311,7 +311,9 @@ def _count(content: bytes) -> int:
     try:
         import onnx
     except ImportError as error:
-        raise OnnxFileError(f"counting parameters needs onnx; {INSTALL_ONNX}") from error
+        raise OnnxFileError(
+            f"counting parameters needs onnx; `{install_command('onnx')}` installs it"
+        ) from error
     graph = onnx.load_model_from_string(content).graph
     tensors = list(graph.initializer)
     for node in graph.node:

@@ -21,6 +21,7 @@ from packaging.version import Version
 from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
+from mnistzoo.missing import install_command
 from mnistzoo.registry import registry
 
 _TEMPLATES = Path(__file__).parent / "templates" / "plugin"
@@ -79,6 +80,7 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
         "module": module,
         "model": model,
         "versions": version_range(__version__),
+        "install_mnistzoo": install_command(),
         "year": str(datetime.date.today().year),
     }
     try:

@@ -19,7 +19,8 @@ from mnistzoo import hookspecs
 from mnistzoo.cli import group
 from mnistzoo.dataset_spec import DataFile, DatasetSpec
 from mnistzoo.fields import expected, flat_name
-from mnistzoo.spec import Augmentation, Distillation, ModelSpec, Recipe, Weights
+from mnistzoo.recipe import Augmentation, Distillation, Recipe
+from mnistzoo.spec import ModelSpec, Weights
 from mnistzoo.testing.checks import CHECKS
 from mnistzoo.testing.checks.check import GROUPS
 

@@ -125,9 +125,18 @@ def _fork_server(python: str) -> socket.socket:
     @atexit.register
     def end() -> None:
         ours.close()
-        process.wait()
+        wait_or_kill(process)
 
     return ours
+
+
+def wait_or_kill(process: "subprocess.Popen[Any]", *, limit: float = LIMIT) -> None:
+    """Wait until a process in a session of its own ends; at the limit end it."""
+    try:
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        _kill(process.pid)
+        process.wait(limit)
 
 
 def read_until(text: str, process: subprocess.Popen[str]) -> None:

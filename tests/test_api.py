@@ -56,6 +56,7 @@ def test_the_snippets_run(number: int, tmp_path: Path) -> None:
         "torch.float32 (64, 1, 28, 28) torch.int64",
         "1 9000",
         "100 0.001 ",
+        "became NaN or infinite in epoch 1, step ",
         "Linear(in_features=784",
     )
     assert len(SNIPPETS) == len(expected)

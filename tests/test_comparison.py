@@ -152,6 +152,13 @@ def test_a_row_keeps_its_evaluation(shipped: Comparison) -> None:
     assert measured(shipped.rows[0]).histories is None
 
 
+def test_a_notebook_shows_a_comparison_in_one_line(shipped: Comparison) -> None:
+    best = shipped.rows[0].name
+    expected = f"Comparison('mnist-10k', models: {len(shipped.rows)}, best: {best!r})"
+    assert repr(shipped) == expected
+    assert repr(compared([])) == "Comparison('mnist-10k', models: 0)"
+
+
 def test_one_model_is_measured_by_itself_and_nothing_had_is_lost_on_the_way() -> None:
     steps = list(measurements("good", DATA, device=torch.device("cpu")))
     had = [
@@ -451,6 +458,15 @@ def test_ones_own_runs_stand_beside_the_zoos(tmp_path: Path) -> None:
         compare([str(tmp_path / "none.onnx")], DATA)
     with pytest.raises(ModelError, match="is a file and is not trained; name its model"):
         compare([str(file)], DATA, train=TrainingPlan())
+
+
+def test_a_file_beside_a_model_to_train_is_refused_by_the_command_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "l26.onnx", "good", "--train", "--dataset", "mnist-10k"])
+    sentence = "mnistzoo: l26.onnx is a file and is not trained; name its model"
+    assert capsys.readouterr().err.splitlines() == [sentence]
 
 
 def test_evaluate_takes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

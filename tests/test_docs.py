@@ -22,6 +22,8 @@ from documents import (
     tables,
 )
 
+from mnistzoo.missing import REQUIREMENT, install_command
+
 TUTORIAL, REFERENCE = (ROOT / "docs" / name for name in ("writing-a-plugin.md", "reference.md"))
 
 
@@ -156,6 +158,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_mnistzoo_is_installed_from_where_it_is(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for words in map(shlex.split, re.findall(r"\bpip install ([^`\n]+)", text)):
+        for word in words:
+            if named := re.match(r"mnistzoo(\[[\w,]+\])?(?![\w./-])", word):
+                assert word == REQUIREMENT.format(named[1] or "")
+    assert install_command() in text or page.name != "publishing.md"
 
 
 def test_the_index_names_every_page() -> None:

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from training_runs import trained
 
 from mnistzoo import (
+    Dataset,
     Evaluation,
     Recipe,
     Split,
@@ -53,6 +55,11 @@ def test_counts_of_a_small_example() -> None:
     assert {(each.count, each.right, each.confidence) for each in empty} == {(0, 0, None)}
     assert (full.count, full.right) == (6, 4)
     assert full.confidence == pytest.approx(0.95, abs=1e-6)
+
+
+def test_a_notebook_shows_an_evaluation_in_one_line() -> None:
+    found = evaluation([0, 0, 1, 1, 1, 7], [0, 1, 1, 1, 2, 7], confidence=0.95)
+    assert repr(found) == "Evaluation(66.67 % of 6 images)"
 
 
 @pytest.mark.parametrize(("confidence", "band"), [(0.995, 0), (0.98, 1), (0.5, 2)])
@@ -163,8 +170,8 @@ def test_float_images_are_evaluated_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(3, 1, 28, 28) + 2, "from 2 to 2"),
-        (torch.zeros(3, 1, 28, 28) - 0.4242, "from -0.4242"),
+        (torch.zeros(3, 1, 28, 28) + 255, "from 255 to 255, .*; divide them by 255"),
+        (torch.zeros(3, 1, 28, 28) - 0.4242, "from -0.4242 .*; leave out what norm"),
         (torch.full((3, 1, 28, 28), torch.nan), "from nan"),
         (torch.zeros(3, 784), r"torch.float32 \(3, 784\)"),
         (torch.zeros(3, 3, 28, 28), r"\(3, 3, 28, 28\)"),
@@ -175,6 +182,46 @@ def test_float_images_are_evaluated_as_they_are() -> None:
 def test_images_that_no_model_takes_are_refused(images: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         evaluate(Bright(), TensorDataset(images, torch.zeros(len(images), dtype=torch.long)))
+
+
+@pytest.mark.parametrize(
+    ("model", "choose", "sentence"),
+    [
+        (
+            Bright(),
+            lambda data: data,
+            "evaluate() takes the images of one split; give data.test",
+        ),
+        (
+            Bright(),
+            lambda data: 7,
+            "evaluate() takes a split, a data set of (image, label) or a DataLoader, not int; give "
+            "data.test of load_dataset()",
+        ),
+        (Bright(), lambda data: data.test[:0], "there are no images to evaluate"),
+        (
+            "tiny1k",
+            lambda data: data.test[:3],
+            "'tiny1k' is a name, not a model; mnistzoo.load_model('tiny1k') loads it",
+        ),
+        (
+            "a.onnx",
+            lambda data: data.test[:3],
+            "'a.onnx' is a name, not a model; mnistzoo.Predictor('a.onnx') loads it",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_sentence_that_says_what_to_do(
+    model: Any, choose: Callable[[Dataset], Any], sentence: str
+) -> None:
+    with pytest.raises(MnistzooError) as caught:
+        evaluate(model, choose(load_dataset("mnist-10k")))
+    assert str(caught.value) == sentence
+
+
+def test_logits_of_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="there are no images to evaluate"):
+        Evaluation.from_logits(np.zeros((0, 10), np.float32), np.zeros(0, np.uint8))
 
 
 def test_data_without_labels_is_refused() -> None:

@@ -23,6 +23,14 @@ def test_a_name_is_that_of_its_module() -> None:
     assert {"Recipe", "create_model", "evaluate", "__version__"} <= set(mnistzoo.__all__)
 
 
+def test_errors_that_users_catch_are_public() -> None:
+    public = {name for name in mnistzoo.__all__ if name.endswith("Error")}
+    assert public >= {"DataError", "ModelError", "PictureError", "WeightsError"}
+    for name in {*public, "ModelFailed", "TrainingDiverged", "TrainingFailed"}:
+        assert issubclass(getattr(mnistzoo, name), mnistzoo.MnistzooError)
+    assert issubclass(mnistzoo.TrainingInterrupted, KeyboardInterrupt)
+
+
 def test_another_name_is_an_error() -> None:
     with pytest.raises(AttributeError, match="'mnistzoo' has no attribute 'nothing'"):
         mnistzoo.nothing  # type: ignore[attr-defined]  # noqa: B018

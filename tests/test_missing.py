@@ -11,6 +11,8 @@ from pathlib import Path
 import processes
 import pytest
 
+from mnistzoo.missing import install_command
+
 ROOT = Path(__file__).parents[1]
 Bare = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., Path]
@@ -55,7 +57,7 @@ def test_the_command_without_click_is_one_sentence(bare: Bare) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "mnistzoo: this needs the Python module click, which is not installed; `pip install click` "
-        "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs\n"
+        f"installs it, and `{install_command()}` all that mnistzoo needs\n"
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import run, run_module, started
+from processes import run, run_module, started, wait_or_kill
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
@@ -45,6 +45,13 @@ def test_a_program_is_killed_at_the_limit_with_what_it_started() -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run([sys.executable, "-c", _WITH_A_CHILD], limit=1, check=True)
     assert caught.value.returncode == -signal.SIGKILL
+
+
+def test_who_waits_for_a_process_waits_no_longer_than_the_limit() -> None:
+    command = [sys.executable, "-c", _WITH_A_CHILD]
+    with started(command, stdout=subprocess.PIPE) as process:
+        wait_or_kill(process, limit=0.1)
+        assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked")

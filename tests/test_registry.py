@@ -44,12 +44,17 @@ def test_a_name_like_no_other_is_an_error_without_a_guess() -> None:
     assert "mnistzoo models" in str(caught.value)
 
 
-def test_a_recipe_is_found_by_name(linear_spec: Spec) -> None:
+def test_a_recipe_is_found_by_name(register: Register, linear_spec: Spec) -> None:
     default = linear_spec("zootest").recipes["default"]
     reference: Recipe = dataclasses.replace(default, epochs=5)
     spec = linear_spec("zootest", recipes={"default": default, "reference": reference})
     assert mnistzoo.get_recipe(spec) is default
     assert mnistzoo.get_recipe(spec, "reference") is reference
+    register(dataclasses.replace(spec, aliases=("zooalias",)))
+    assert mnistzoo.get_recipe("zootest") == mnistzoo.get_recipe("zooalias") == default
+    assert mnistzoo.get_recipe("zootest", "reference") == reference
+    with pytest.raises(ModelError, match=r"no model 'zoo_test'.*did you mean 'zootest'"):
+        mnistzoo.get_recipe("zoo_test")
     with pytest.raises(ModelError, match="no recipe 'fast'; it has: default, reference"):
         mnistzoo.get_recipe(spec, "fast")
     with pytest.raises(ModelError, match="has no recipe and is not trained"):

@@ -78,6 +78,30 @@ def test_the_least_important_columns_fold_away_first(width: int, kept: list[str]
     assert [column.heading for column in table.fitting(width)] == kept
 
 
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (68, ["name", "version", "long", "state"]),
+        (67, ["name", "long", "state"]),
+        (58, ["name", "version", "state"]),
+        (26, ["name", "state"]),
+        (17, ["name", "version"]),
+        (14, ["name"]),
+    ],
+)
+def test_a_column_too_wide_takes_no_narrower_one_away(width: int, kept: list[str]) -> None:
+    table = Table(
+        [
+            Column("name", str),
+            Column("version", lambda row: "1.0"),
+            Column("long", lambda row: "x" * 39, priority=1),
+            Column("state", lambda row: "works okay", priority=2),
+        ],
+        ["a"],
+    )
+    assert [column.heading for column in table.fitting(width)] == kept
+
+
 def in_terminal(run_python: Callable[..., object], *words: str) -> str:
     """Return what a command prints in a terminal of 40 columns."""
     ours, theirs = os.openpty()

@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from mnistzoo import ModelSpec
 from mnistzoo.cli import main
+from mnistzoo.missing import install_command
 from mnistzoo.scaffold import ScaffoldError, new_plugin, version_range
 
 NAMES = st.from_regex(r"(mnistzoo-)?[a-zA-Z][a-zA-Z0-9]*([-_.]{1,2}[a-zA-Z0-9]+)*", fullmatch=True)
@@ -123,6 +124,8 @@ def test_its_workflow_is_yaml(tmp_path: Path) -> None:
     text = (made.folder / ".github" / "workflows" / "ci.yml").read_text("utf-8")
     commands = [step.get("run", "") for step in yaml.safe_load(text)["jobs"]["ci"]["steps"]]
     assert any("mnistzoo compare my_digits" in command for command in commands)
+    installs = [command for command in commands if command.startswith("pip")]
+    assert installs == [install_command(), 'pip install ".[test]"']  # mnistzoo first
 
 
 @pytest.mark.parametrize("name", REFUSED, ids=lambda name: ascii(name)[:20])

@@ -15,7 +15,7 @@ from first_party import first_party
 from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
 from mnistzoo.provenance import Provenance
-from mnistzoo.spec import recipe_fields
+from mnistzoo.recipe import recipe_fields
 from mnistzoo.weights import read_metadata
 
 ROOT = Path(__file__).parents[1]

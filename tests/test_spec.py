@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnistzoo import Augmentation, DataFile, DatasetSpec, Distillation, ModelSpec, Recipe, Weights
-from mnistzoo.spec import recipe_fields
+from mnistzoo.recipe import recipe_fields
 
 Spec = Callable[..., ModelSpec]
 

@@ -50,18 +50,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         assert done.returncode == expect, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def install(wheel: Path) -> None:
+    def install(*words: str) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(programs / "python"), "--quiet"]
-        # Whatever the outer environment has of that name does not count.
-        options = ["--no-deps", "--no-index", "--ignore-installed"]
-        processes.run([*pip, "install", *options, str(wheel)], check=True)
+        processes.run([*pip, "install", "--no-index", *words], cwd=work, check=True)
 
-    install(build_wheel(ROOT, tmp_path_factory.mktemp("core")))
+    # Whatever the outer environment has of that name does not count.
+    core = build_wheel(ROOT, tmp_path_factory.mktemp("core"))
+    install("--no-deps", "--ignore-installed", str(core))
     code = "import mnistzoo; print(mnistzoo.__file__)"
     found = processes.run([programs / "python", "-c", code], cwd=work, env=env, check=True)
     assert Path(found.stdout.strip()).is_relative_to(site)
     processes.run([programs / "mnistzoo", "new-plugin", "my-digits"], cwd=work, env=env, check=True)
-    install(build_wheel(work / "my-digits", tmp_path_factory.mktemp("plugin")))
+    # With all that it requires: on an index that has no mnistzoo, the installed one is taken.
+    install("--no-build-isolation", "./my-digits[test]")
     return run
 
 

@@ -11,7 +11,7 @@ import click
 from mnistzoo._version import __version__
 from mnistzoo.cli.command import Group
 from mnistzoo.cli.completion import complete
-from mnistzoo.errors import MnistzooError, describe, one_line, reason
+from mnistzoo.errors import MnistzooError, describe, describe_os_error, reason
 from mnistzoo.missing import hidden_module, why_not_imported
 from mnistzoo.output import escape_what_cannot_be_encoded
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     logging.basicConfig(format="mnistzoo: %(message)s", level="WARNING", stream=sys.stderr)
-    logging.getLogger("mnistzoo").setLevel("INFO")
+    logging.getLogger("mnistzoo").setLevel("DEBUG" if debug else "INFO")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
         if sys.stdout is not None:
@@ -92,7 +92,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, MnistzooError):
         return reason(error)
     if isinstance(error, OSError) and error.filename is not None:
-        return one_line(f"{error.filename}: {error.strerror}")
+        return describe_os_error(error)
     if isinstance(error, ImportError):
         return f"{why_not_imported(error)} (--debug shows where)"
     if hidden := hidden_module(error):

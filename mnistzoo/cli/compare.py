@@ -26,6 +26,7 @@ from mnistzoo.cli.options import (
     with_overrides,
 )
 from mnistzoo.cli.stopping import StopSignals
+from mnistzoo.errors import describe_os_error
 
 if TYPE_CHECKING:
     from mnistzoo.comparison import Comparison
@@ -129,7 +130,7 @@ def command(
     files = (json_file, csv_file, markdown_file, html_file)
     if files.count("-") > 1:
         raise click.UsageError("only one of --json, --csv, --markdown and --html can go to stdout")
-    check_distinct(files, inputs=(benchmarks_file,))
+    check_distinct(files, inputs=(benchmarks_file, *models))
     check_writable(*files)
 
     from mnistzoo.report import check_plotting
@@ -197,7 +198,7 @@ def command(
                 if file:
                     write(file)
             except OSError as error:  # the others are written all the same
-                click.echo(f"mnistzoo: {error.filename}: {error.strerror}", err=True)
+                click.echo(f"mnistzoo: {describe_os_error(error)}", err=True)
                 failed = True
     return 1 if failed else 0
 

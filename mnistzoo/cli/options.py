@@ -12,7 +12,8 @@ from click.shell_completion import CompletionItem
 from mnistzoo.cli import completion
 from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
-from mnistzoo.spec import DEFAULT_DATASET, Recipe, recipe_fields
+from mnistzoo.recipe import Recipe, recipe_fields
+from mnistzoo.spec import DEFAULT_DATASET
 
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     bool: lambda text: {"true": True, "false": False}[text.lower()],

@@ -3,7 +3,7 @@
 import click
 
 from mnistzoo.cli.command import Command
-from mnistzoo.cli.options import FILE, FOLDER, check_writable, json_option
+from mnistzoo.cli.options import FILE, FOLDER, check_distinct, check_writable, json_option
 
 
 @click.command("ship", cls=Command)
@@ -21,6 +21,7 @@ def command(files: tuple[str, ...], folder: str | None, json_file: str | None) -
     Of several seeds that with the median validation accuracy. A model card is written beside them;
     shown is what the plugin has to declare.
     """
+    check_distinct((json_file,), inputs=files)
     check_writable(json_file)
 
     import dataclasses

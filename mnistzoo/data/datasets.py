@@ -75,6 +75,9 @@ class Dataset:
             data_dir = os.environ.get("MNISTZOO_DATA_DIR") or None
         self._data_dir = None if data_dir is None else expanded(data_dir)
 
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r})"
+
     @property
     def name(self) -> str:
         """As results show it; a folder of one's own is called unverified in all of them."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.missing import INSTALL_PICTURES, MissingModuleError, hidden_module
+from mnistzoo.missing import MissingModuleError, hidden_module, install_command
 from mnistzoo.pictures.found import Found
 from mnistzoo.pictures.whole import all_of
 
@@ -30,7 +30,7 @@ def find(pixels: NDArray[np.uint8], *, drawing: bool = False) -> Found:
     try:
         from mnistzoo.pictures.search import search
     except (ImportError, AttributeError) as error:  # a file that hides OpenCV has no functions
-        how = hidden_module(error) or INSTALL_PICTURES
+        how = hidden_module(error) or f"`{install_command('pictures')}` installs it"
         raise MissingModuleError(
             f"finding digits on pictures of more than {_LITTLE} pixels a side needs OpenCV; {how}"
         ) from error

@@ -26,8 +26,8 @@ class Column(Generic[T]):
         heading: that stands over it.
         value: its text for a row.
         align: of the text.
-        priority: columns with the lowest fold away first, of equals the rightmost. The first column
-            of a table always stays.
+        priority: columns with the highest are kept first, of equals the leftmost; a column that is
+            too wide makes room for the next. The first column of a table always stays.
     """
 
     heading: str
@@ -64,12 +64,15 @@ class Table(Generic[T]):
             say_note(f"left out to fit {width} columns: {', '.join(left_out)}; --wide shows all")
 
     def fitting(self, width: int) -> list[Column[T]]:
-        """Return the columns that fit: the least important are left out first."""
-        kept = list(self.columns)
-        by_importance = sorted(kept[1:], key=lambda column: -column.priority)
-        while by_importance and sum(map(self._width, kept)) + _GAP * len(kept) > width:
-            kept.remove(by_importance.pop())
-        return kept
+        """Return the columns that fit: each that fits beside the more important ones."""
+        first, *others = self.columns
+        kept, left = [first], width - self._width(first) - _GAP
+        for column in sorted(others, key=lambda column: -column.priority):
+            needed = self._width(column) + _GAP
+            if needed <= left:
+                kept.append(column)
+                left -= needed
+        return [column for column in self.columns if column in kept]
 
     def _width(self, column: Column[T]) -> int:
         return max(map(cell_len, (column.heading, *map(column.value, self.rows))))

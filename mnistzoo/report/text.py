@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note
 from mnistzoo.report import reliability
-from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
+from mnistzoo.report.figures import (
+    NOTHING,
+    as_changed,
+    counted,
+    grouped,
+    percent,
+    test_images,
+    whose,
+)
 from mnistzoo.report.table import Column, Table
 from mnistzoo.statistics import SIGNIFICANT
 
@@ -119,13 +127,16 @@ def _benchmark(value: float | None) -> str:
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine, data = comparison.environment, comparison.dataset
-    images = f"{data['images']:,} {'official ' if data['verified'] else ''}test images"
+    images = test_images(data)
+    measured = [row.measurement for row in comparison.rows if row.measurement]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        other = f", trained on it or on {data['weights_from']}" if data["weights_from"] else ""
-        notes.append(f"accuracy of the shipped weights{other} on the {images} of {data['name']}")
+        shipped = [bool(row.provider) for row in comparison.rows if row.accuracy is not None]
+        other = data["weights_from"] and any(shipped)
+        trained = f", trained on it or on {data['weights_from']}," if other else ""
+        notes.append(f"accuracy of {whose(shipped)}{trained} on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
@@ -134,17 +145,21 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
             f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the {images}, "
             "with the interval of one run"
         )
+    timed_by = {each.runtime for each in measured if each.latency_us is not None}
+    eager = "" if timed_by and "PyTorch" not in timed_by else "PyTorch eager, "
     notes.append(
-        f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
+        f"latency: {eager}median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
+    several_seeds = plan is not None and plan.seeds > 1
     for row in comparison.rows:
         if row.measurement is None:
             continue
         if row.measurement.predictive_entropy is not None:
             notes.append(
-                f"{row.name}: draws random numbers; mean and sd of "
-                f"{len(row.measurement.evaluations)} evaluations, predictive entropy "
+                f"{row.name}: draws random numbers; mean "
+                f"{'of' if several_seeds else 'and sd of'} {row.measurement.repeats} evaluations"
+                f"{' of each seed' if several_seeds else ''}, predictive entropy "
                 f"{row.measurement.predictive_entropy:.3f} nats"
             )
         if row.measurement.runtime != "PyTorch":
@@ -269,8 +284,12 @@ def _classes_table(evaluation: "Evaluation") -> Table[int]:
     return Table(columns, labels)
 
 
-def show_training(result: "TrainingResult", test: "Evaluation", path: object) -> None:
+def show_training(
+    result: "TrainingResult", test: "Evaluation | RepeatedEvaluation", path: object
+) -> None:
     """Print what a training run came to, and where its weights are."""
+    from mnistzoo.evaluation import RepeatedEvaluation  # needs torch
+
     told = result.provenance
     low, high = test.accuracy_interval
     say(
@@ -280,10 +299,17 @@ def show_training(result: "TrainingResult", test: "Evaluation", path: object) ->
     )
     if result.validation_accuracy is not None:
         say(f"  validation accuracy {percent(result.validation_accuracy)} %")
+    repeated = (
+        f" sd {percent(test.accuracy_sd)}, mean of {len(test.evaluations)} evaluations"
+        if isinstance(test, RepeatedEvaluation)
+        else ""
+    )
     say(
-        f"  test accuracy {percent(test.accuracy)} % "
+        f"  test accuracy {percent(test.accuracy)} %{repeated} "
         f"(95 % interval {percent(low)} to {percent(high)} %)"
     )
+    if told.initial_weights:
+        say(f"  fine-tuned from SHA-256 {told.initial_weights}")
     say(f"  weights in {path}")
 
 

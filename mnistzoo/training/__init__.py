@@ -1,14 +1,8 @@
 """Training: jobs, the loop, and what watches it."""
 
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
-from mnistzoo.training.job import (
-    TrainingDiverged,
-    TrainingFailed,
-    TrainingInterrupted,
-    TrainingJob,
-    run_training,
-    train,
-)
+from mnistzoo.training.errors import TrainingDiverged, TrainingFailed, TrainingInterrupted
+from mnistzoo.training.job import TrainingJob, run_training, train
 from mnistzoo.training.result import TrainingResult
 
 __all__ = [

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mnistzoo.paths import PathError, imported, using
-from mnistzoo.spec import Augmentation
+from mnistzoo.recipe import Augmentation
 
 _SIDE = 28
 _PIXEL = 2 / _SIDE  # in the coordinates of grid_sample, where the image reaches from -1 to 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 
 if TYPE_CHECKING:
     from mnistzoo.training.result import TrainingResult

@@ -16,7 +16,7 @@ from torch import nn
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import check_replaceable, expanded, replacing
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 from mnistzoo.training.callbacks import Epoch
 from mnistzoo.training.state import StateDict, TrainingState
 

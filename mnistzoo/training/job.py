@@ -17,60 +17,25 @@ from torch import nn
 
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.dataset_spec import DIGITS
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import reason
 from mnistzoo.files import expanded
 from mnistzoo.inference import resolve_device
 from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
+from mnistzoo.recipe import NO_RECIPE, Recipe
 from mnistzoo.registry import ModelError, get_recipe, get_registration
-from mnistzoo.spec import DEFAULT_DATASET, NO_RECIPE, Recipe
+from mnistzoo.spec import DEFAULT_DATASET
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
+from mnistzoo.training.errors import TrainingDiverged, TrainingFailed, TrainingInterrupted
 from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
 from mnistzoo.weights import load_weights
 
 _log = logging.getLogger("mnistzoo")
-
-
-class TrainingDiverged(MnistzooError):
-    """The loss or a weight became NaN or infinite.
-
-    ``result`` is that of the complete epochs before.
-    """
-
-    def __init__(self, result: TrainingResult, step: int) -> None:
-        super().__init__(
-            f"the loss or a weight became NaN or infinite in epoch {len(result.history) + 1}, step "
-            f"{step}; try a lower learning rate"
-        )
-        self.result = result
-
-
-class TrainingFailed(MnistzooError):
-    """The model failed, or a callback, after some complete epochs.
-
-    ``result`` is that of these epochs; the cause is the error itself.
-    """
-
-    def __init__(self, result: TrainingResult, error: MnistzooError | OSError) -> None:
-        why = str(error)
-        if isinstance(error, OSError):
-            why = f"{error.filename}: {error.strerror}"
-        super().__init__(f"failed in epoch {len(result.history) + 1}: {why}")
-        self.result = result
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C came; ``result`` is that of the complete epochs before."""
-
-    def __init__(self, result: TrainingResult) -> None:
-        where = "after the last epoch" if result.complete else f"in epoch {len(result.history) + 1}"
-        super().__init__(f"interrupted {where}")
-        self.result = result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +180,7 @@ def train(
         if run.fit:
             folder = _folder(checkpoint, resume)
             common = (run.create, run.name, run.recipe, images, held_out, where)
-            fitted = fit_by(run.fit, *common, folder, callbacks)
+            fitted = fit_by(run.fit, *common, folder, callbacks, stochastic=run.stochastic)
         else:
             fitted = fit(
                 run.create,
@@ -258,6 +223,7 @@ class _Run:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+    stochastic: bool = False
     initial_weights: str = ""
 
     @classmethod
@@ -282,6 +248,7 @@ class _Run:
                 recipe if isinstance(recipe, str) else "",
                 changed_fields(base, chosen),
                 spec.fit,
+                spec.stochastic,
             )
         own = model if isinstance(model, nn.Module) else None
         named = type(unwrapped(own)) if own is not None else model

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mnistzoo.packing import packed, unpacked
 from mnistzoo.paths import PathError, imported, using
-from mnistzoo.spec import OPTIMIZERS, Recipe
+from mnistzoo.recipe import OPTIMIZERS, Recipe
 
 # The first optimizer of a process that torch.optim makes imports torch's compiler, which takes two
 # seconds: of the six in which `sprint` trains in 430 steps, a third. In a longer run they do not

@@ -2,7 +2,7 @@
 
 import math
 
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 
 _RISE = 0.25
 _START = 1 / 25

@@ -9,7 +9,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mnistzoo.cpu import prefer_channels_last
 from mnistzoo.modules import unwrapped
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 from mnistzoo.training.optimizer import make_optimizer
 
 StateDict = dict[str, Tensor]

@@ -25,8 +25,8 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.inference import predict_logits
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling, training_loss
+from mnistzoo.recipe import Precision, Recipe
 from mnistzoo.registry import ModelError
-from mnistzoo.spec import Precision, Recipe
 from mnistzoo.training.augment import augment, crop_middle, mix
 from mnistzoo.training.callbacks import Callback, Epoch, Start, Step
 from mnistzoo.training.checkpoint import Checkpoint
@@ -153,7 +153,7 @@ def _epochs(
 ) -> Iterator[Epoch]:
     images, labels = (tensor.to(state.device) for tensor in data.tensors())
     held_out = None if validation is None else validation.tensors()[0].to(state.device)
-    recipe, amount, classes = start.recipe, start.recipe.augmentation, 10
+    recipe, amount, classes = start.recipe, start.recipe.augmentation, len(data.classes)
     parameters = list(state.model.parameters())
     all_steps = recipe.epochs * start.steps
     step = start.epochs_done * start.steps

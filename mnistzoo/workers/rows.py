@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
-from mnistzoo.evaluation import REPEATS, Evaluation
+from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
 from mnistzoo.measure import LATENCY_THREADS
 from mnistzoo.provenance import Provenance
+from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, find
 from mnistzoo.reliability import Probes, measure
-from mnistzoo.rows import Measurement, TrainingPlan, job_of, of_runs, save_run
-from mnistzoo.spec import Recipe
+from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew
@@ -36,7 +36,6 @@ _MOST_UNKNOWN = 10**7  # numbers that a model of an unknown size may have learne
 _MOST_BESIDE_PARAMETERS = 2**26  # bytes of buffers, names and so on in trained weights
 
 Report = Callable[[Measurement], None]
-Run = tuple[TrainingResult, Evaluation]
 
 
 @dataclass
@@ -108,12 +107,11 @@ class Rows:
                     if self._show_progress:
                         _log.info("evaluating and timing %s", name)
                     worker = until_timed.enter_context(self._worker(crew, registration, threads))
-                    repeats = REPEATS if registration.spec.stochastic else 1
                     task: dict[str, Any] = {"task": "evaluate", "model": name}
                     task |= {"device": str(self._device)}
                     task |= {"dataset": self._data.reference, "data_dir": self._data.data_dir}
-                    worker.send(task | {"repeats": repeats}, self._data.test.images)
-                    found = Measurement([self._evaluation(worker) for _ in range(repeats)])
+                    worker.send(task, self._data.test.images)
+                    found = Measurement(self._evaluation(worker, registration).evaluations)
                     outcome.measurement = found
                     outcome.measurement = found = _with_origin(worker, found)
                     outcome.measurement = found = _with_size(worker, found)
@@ -208,7 +206,7 @@ class Rows:
             save_run(registration, plan, folder, result)  # before an evaluation that may fail
         if stopped:
             raise WorkerFailed(stopped)
-        evaluation = self._evaluation(worker)
+        evaluation = self._evaluation(worker, registration)
         save_run(registration, plan, folder, result.with_test(evaluation))
         return result, evaluation
 
@@ -225,8 +223,15 @@ class Rows:
         with crew.worker(plugins, threads=threads, limits=self._limits, on_line=_print) as worker:
             yield worker
 
-    def _evaluation(self, worker: Worker) -> Evaluation:
-        """Count what a worker says of the test images."""
+    def _evaluation(
+        self, worker: Worker, registration: Registration
+    ) -> Evaluation | RepeatedEvaluation:
+        """Count what a worker says of the test images, once or, of a stochastic model, often."""
+        if registration.spec.stochastic:
+            return RepeatedEvaluation([self._counted(worker) for _ in range(REPEATS)])
+        return self._counted(worker)
+
+    def _counted(self, worker: Worker) -> Evaluation:
         labels, classes = self._data.test.labels, self._data.classes
         return Evaluation.from_logits(self._logits(worker, len(labels)), labels, classes)
 

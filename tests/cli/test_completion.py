@@ -91,7 +91,7 @@ def complete(
 
 
 def test_the_shell_completes_commands_models_recipes_and_data_sets(complete: Complete) -> None:
-    assert complete("mnistzoo pl") == ["plugins"]
+    assert complete("mnistzoo plu") == ["plugins"]
     assert complete("mnistzoo data do") == ["download"]
     assert complete("mnistzoo train net") == ["net_one", "net_two", "netalias"]
     assert complete("mnistzoo compare net_two net_o") == ["net_one"]

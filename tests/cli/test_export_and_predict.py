@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mnistzoo import Predictor, load_dataset
+from mnistzoo.missing import install_command
 from mnistzoo.pictures.decode import SUFFIXES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,6 +75,13 @@ def test_export_int8_compares_with_float32(cli: Run, work: Path) -> None:
         (["export", "linear", "-o", "onnx"], 2, "the file name must end in .onnx"),
         (["export", "linear", "-o", "-"], 2, "--output must be a file"),
         (["predict", "x.png", "--model", "m.onnx", "--json", "m.onnx"], 2, "named twice"),
+        (["compare", "u.onnx", "--json", "u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "u.onnx", "--csv", "./u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "u.onnx", "--markdown", "u.onnx"], 2, "u.onnx is named twice"),
+        (["compare", "a.pt", "u.onnx", "--html", "u.onnx"], 2, "u.onnx is named twice"),
+        (["evaluate", "u.safetensors", "--json", "u.safetensors"], 2, "named twice"),
+        (["evaluate", "u.onnx", "--html", "u.onnx"], 2, "u.onnx is named twice"),
+        (["ship", "a.safetensors", "--json", "a.safetensors"], 2, "named twice"),
         (["predict", "x" * 300], 1, "File name too long"),
         (["predict"], 2, "PICTURE"),
         (["predict", "x.png", "--model", "x.onnx", "--weights", "y"], 2, "an .onnx file has its"),
@@ -147,8 +155,7 @@ def test_an_onnx_file_is_run_without_torch_and_a_model_says_that_it_needs_it(
     assert failed.returncode == 1
     assert failed.stderr == (
         "mnistzoo: this needs the Python module torch, which is not installed; `pip install torch` "
-        "installs it, and `pip install .` in a clone of mnistzoo all that mnistzoo needs (--debug "
-        "shows where)\n"
+        f"installs it, and `{install_command()}` all that mnistzoo needs (--debug shows where)\n"
     )
 
 
@@ -171,6 +178,15 @@ def test_several_digits_are_read_left_to_right(cli: Run, work: Path) -> None:
     steps = ["1-found", "2-contrast", "3-ink", "4-digits"]
     assert sorted(path.name for path in (work / "steps").iterdir()) == [
         f"two.png-{step}.png" for step in steps
+    ]
+
+
+def test_the_steps_of_pictures_of_one_name_are_kept_apart(cli: Run, work: Path) -> None:
+    paths = [str(work / folder / write_digits(work / folder, 1)[0]) for folder in ("a", "b")]
+    assert cli("predict", *paths, "--explain", "steps").returncode == 0
+    steps = ["1-found", "2-contrast", "3-ink", "4-digits"]
+    assert sorted(path.name for path in (work / "steps").iterdir()) == [
+        f"{number}-0.png-{step}.png" for number in (1, 2) for step in steps
     ]
 
 
@@ -273,3 +289,37 @@ def test_a_file_name_cannot_forge_a_line_or_command_the_terminal(cli: Run, work:
     assert json.loads((work / "facts.json").read_text())["predictions"][0]["file"].endswith(
         "\x1b[2J\nmnistzoo: all is well.png"
     )
+
+
+def test_a_failure_that_nobody_foresaw_costs_its_picture_only(
+    cli: Run, run_python: Run, work: Path
+) -> None:
+    first, second, third = write_digits(work, 3)
+    code = f"""if True:
+        import sys
+        import mnistzoo.prediction
+        read = mnistzoo.prediction.read
+        def failing(picture, **options):
+            return read(picture, **options) if picture != {second!r} else [][0]
+        mnistzoo.prediction.read = failing
+        from mnistzoo.cli import main; main(sys.argv[1:])
+    """
+    done = run_python("-c", code, "predict", first, second, third)
+    assert done.returncode == 1 and first in done.stdout and third in done.stdout
+    sentence = f"{second} cannot be read: unexpected IndexError: list index out of range (--debug"
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    debugged = run_python("-c", code, "predict", second, "--debug")
+    assert "Traceback" in debugged.stderr and sentence in debugged.stderr
+
+
+def test_the_doubts_of_a_picture_are_one_line(cli: Run, work: Path) -> None:
+    done = cli("predict", two_digits(work))
+    (line,) = [line for line in done.stderr.splitlines() if "in doubt" in line]
+    assert line == "mnistzoo: two.png: 2 of 2 digits are in doubt: the model is unsure"
+
+
+def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    done = cli("predict", name, "--model", "my own.safetensors")
+    assert done.returncode == 2
+    assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr

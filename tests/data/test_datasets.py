@@ -70,6 +70,10 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_data_set_is_shown_by_its_name_without_being_read(nowhere: Path) -> None:
+    assert repr(load_dataset("mnist")) == "Dataset('mnist')"
+
+
 def assert_same(found: Split, expected: Split) -> None:
     np.testing.assert_array_equal(found.images, expected.images)
     np.testing.assert_array_equal(found.labels, expected.labels)

@@ -23,6 +23,7 @@ from mnistzoo import (
     Recipe,
     TrainingJob,
     TrainingPlan,
+    TrainingProgress,
     TrainingResult,
     compare,
     evaluate,
@@ -279,6 +280,34 @@ def test_a_run_that_was_interrupted_is_saved_beside_the_path_of_a_complete_one(
     assert (tmp_path / "w.safetensors").read_bytes() == finished
 
 
+def test_progress_is_shown_to_those_who_ask_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    train(Linear, DATA.train[:256], RECIPE, epochs=2)
+    assert capsys.readouterr() == ("", "")
+    train(Linear, DATA.train[:256], RECIPE, epochs=2, callbacks=[TrainingProgress()])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition("  loss")[0] for line in err.splitlines()] == [
+        "Linear seed 0  epoch 1/2",
+        "Linear seed 0  epoch 2/2",
+    ]
+
+
+def test_a_notebook_shows_a_result_in_one_line() -> None:
+    result = train(Linear, DATA.train[:256], RECIPE)
+    assert repr(result) == "TrainingResult('Linear', epochs: 1)"
+    watched = train(Linear, DATA.train[:256], RECIPE, validation=DATA.validation[:50])
+    found = evaluate(watched.model, DATA.validation[:50])
+    shown = f"'Linear', epochs: 1, validation {100 * found.accuracy:.2f} %"
+    assert repr(watched) == f"TrainingResult({shown})"
+    test = evaluate(watched.model, DATA.test[:50])
+    shown += f", test {100 * test.accuracy:.2f} %"
+    assert repr(watched.with_test(test)) == f"TrainingResult({shown})"
+    stopped = dataclasses.replace(
+        result, provenance=dataclasses.replace(result.provenance, complete=False)
+    )
+    assert repr(stopped) == "TrainingResult('Linear', epochs: 1, not complete)"
+
+
 def test_metadata_of_other_weights_are_no_provenance() -> None:
     result = train(Linear, DATA.train[:256], RECIPE)
     told = result.provenance.to_dict()
@@ -301,11 +330,33 @@ def test_a_model_that_fails_late_leaves_the_epochs_before() -> None:
                     raise RuntimeError("too late")
             return super().forward(images)
 
-    with pytest.raises(TrainingFailed, match=r"failed in epoch 3: .*too late") as caught:
+    with pytest.raises(TrainingFailed, match=r"failed after epoch 2: .*too late") as caught:
         train(Late, DATA.train[:512], RECIPE, epochs=4)
     expected = train(Linear, DATA.train[:512], RECIPE, epochs=2)
     assert torch.equal(weights(caught.value.result.model), weights(expected.model))
     assert (len(caught.value.result.history), caught.value.result.complete) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError("disk gone"), "disk gone"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "x: No such file or directory"),
+    ],
+)
+def test_a_callback_that_fails_at_the_end_of_an_epoch_says_why_and_after_which(
+    error: OSError, why: str
+) -> None:
+    class Fail(Callback):
+        def on_epoch_end(self, epoch: Epoch) -> None:
+            if epoch.number == 2:
+                raise error
+
+    with pytest.raises(TrainingFailed) as caught:
+        train(Linear, DATA.train[:256], RECIPE, epochs=2, callbacks=[Fail()])
+    assert str(caught.value) == f"failed after epoch 2: {why}"
+    assert len(caught.value.result.history) == 2
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_training(

@@ -12,6 +12,7 @@ import pytest
 
 from mnistzoo import ModelSpec, hookimpl, load_dataset
 from mnistzoo.cli import main
+from mnistzoo.missing import install_command
 from mnistzoo.plugins import PluginError, register_plugin, unregister_plugin
 from mnistzoo.registry import ModelError
 from mnistzoo.training import Callback, Epoch, train
@@ -104,8 +105,8 @@ def test_without_tensorboard_one_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert run("--log", "tensorboard:runs") == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        'mnistzoo: --log tensorboard:runs needs tensorboard; `pip install ".[tensorboard]"` in a '
-        "clone of mnistzoo installs it"
+        "mnistzoo: --log tensorboard:runs needs tensorboard; "
+        f"`{install_command('tensorboard')}` installs it"
     )
     assert list(folder.iterdir()) == []
 

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from mnistzoo import Split, load_dataset
+from mnistzoo.inputs import to_input
 from mnistzoo.paths import PathError
-from mnistzoo.spec import Recipe
+from mnistzoo.recipe import Recipe
 from mnistzoo.training.optimizer import SHORT_RUN, FusedKernels, TorchOptim, make_optimizer
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -41,10 +42,9 @@ def net() -> nn.Module:
 
 
 def gradients(model: nn.Module, data: Split, step: int) -> None:
-    images = torch.tensor(data.images[20 * step : 20 * step + 20]).unsqueeze(1) / 255
-    labels = torch.tensor(data.labels[20 * step : 20 * step + 20], dtype=torch.long)
+    images, labels = data[20 * step : 20 * step + 20].tensors()
     model.zero_grad()
-    F.cross_entropy(model(images), labels).backward()
+    F.cross_entropy(model(to_input(images)), labels).backward()
     if step == 3:  # as where a branch was not taken
         model[2].bias.grad = None  # type: ignore[index]
     if step == 5:

@@ -1,5 +1,6 @@
 """A loss, a training function and an augmentation of one's own, and how they fail."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,9 @@ class Net(nn.Module):
 
 
 class Plain(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
-        self.head = nn.Linear(784, 10)
+        self.head = nn.Linear(784, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(images.flatten(1))
@@ -81,6 +82,13 @@ def test_a_loss_sees_what_an_augmentation_makes_of_the_labels() -> None:
     assert set(mixed.model.seen) == {torch.float32}
     plain = RECIPE.replace(augment="training_runs:mixup", plain_epochs=1)
     assert set(train(Net, TRAIN, plain, device="cpu").model.seen) == {torch.float32, torch.int64}
+
+
+def test_mixed_labels_have_a_share_for_each_class_of_the_data() -> None:
+    letters = Split(TRAIN.images, TRAIN.labels, tuple("abcdefghijklmnopqrstuvwxyz"))
+    recipe = RECIPE.replace(augment="training_runs:mixup")
+    create = functools.partial(Plain, 26)
+    assert train(create, letters, recipe, device="cpu").history[-1].loss < 3
 
 
 @pytest.mark.parametrize("changes", [{"label_smoothing": 0.1}, {"teacher": "any"}])

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 from mnistzoo.conversion import convert
-from mnistzoo.missing import INSTALL_ONNX
+from mnistzoo.missing import install_command
 from mnistzoo.testing.checks.check import check
 from mnistzoo.testing.checks.contract import batch_mates
 from mnistzoo.testing.subject import NotApplicable, Subject
@@ -17,7 +17,9 @@ def onnx(subject: Subject) -> None:
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
-            raise NotApplicable(f"{package} is not installed; {INSTALL_ONNX}")
+            raise NotApplicable(
+                f"{package} is not installed; `{install_command('onnx')}` installs it"
+            )
     convert(
         subject.able(),
         subject.registration,
