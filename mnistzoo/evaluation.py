@@ -34,6 +34,20 @@ class EvaluationError(MnistzooError, ValueError):
     """A model's answers are not logits."""
 
 
+def require_logits(logits: NDArray[np.float32], images: int, classes: int) -> None:
+    """Refuse what a model answers for images if it is no logits, one a class.
+
+    Raises:
+        EvaluationError: if they have another shape, or one is NaN or infinite.
+    """
+    if logits.shape != (images, classes):
+        raise EvaluationError(
+            f"the logits have shape {logits.shape}, expected ({images}, {classes}), one a class"
+        )
+    if not np.isfinite(logits).all():
+        raise EvaluationError("some logits are NaN or infinite; train the model again")
+
+
 @dataclass(frozen=True)
 class ConfidenceBand:
     """The predictions whose confidence lies in an interval.
@@ -106,13 +120,7 @@ class Evaluation:
         labels = as_labels(labels, len(classes))
         if len(labels) == 0:
             raise DataError("there are no images to evaluate")
-        if logits.shape != (len(labels), len(classes)):
-            raise EvaluationError(
-                f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
-                "one a class"
-            )
-        if not np.isfinite(logits).all():
-            raise EvaluationError("some logits are NaN or infinite; train the model again")
+        require_logits(logits, len(labels), len(classes))
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
@@ -393,10 +401,13 @@ def _evaluate_classifier(
         found: list[Tensor] = []
         batches = [_as_bytes(batch) for batch in _batches(data, found)]
         images, labels = np.concatenate(batches), torch.cat(found).numpy()
-    parts = [
-        classifier.logits(images[start : start + _MANY]) for start in range(0, len(images), _MANY)
-    ]
-    return Evaluation.from_logits(np.concatenate(parts), labels, _classes(data))
+    return Evaluation.from_logits(logits_in_parts(classifier, images), labels, _classes(data))
+
+
+def logits_in_parts(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a classifier's logits ``(N, C)`` of images ``(N, 28, 28)``, 1,000 at once."""
+    parts = range(0, len(images), _MANY)
+    return np.concatenate([classifier.logits(images[start : start + _MANY]) for start in parts])
 
 
 def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:

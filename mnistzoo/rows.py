@@ -17,11 +17,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
+from mnistzoo.classifier import (
+    as_classifier,
+    count_buffers,
+    count_parameters,
+    is_module,
+    runtime_of,
+)
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, describe_os_error
-from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate_as_declared
+from mnistzoo.evaluation import (
+    Evaluation,
+    RepeatedEvaluation,
+    evaluate_as_declared,
+    logits_in_parts,
+)
 from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
@@ -29,7 +40,9 @@ from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
+from mnistzoo.reliability import Probes, Reliability, measure
 from mnistzoo.run_files import file_name
+from mnistzoo.seeding import seeded
 from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import (
@@ -104,6 +117,9 @@ class Measurement:
             this one; of weights trained now, by their seed, as safetensors without metadata.
         provenance: of the weights, of the first seed if there are several; None where their file
             does not tell, as in a format other than ours.
+        held_out: whether the files of all its weights say that training held out the data set's
+            validation images.
+        reliability: of the model of the first seed; None unless it was asked for.
     """
 
     evaluations: Sequence[Evaluation] = ()
@@ -122,6 +138,8 @@ class Measurement:
     latency_threads: int | None = None
     weights_sha256: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
+    held_out: bool = False
+    reliability: Reliability | None = None
 
     @property
     def _runs(self) -> list[Sequence[Evaluation]]:
@@ -240,6 +258,8 @@ class Row:
             "seeds": found.seeds,
             "accuracies": found.accuracies,
             "predictive_entropy": found.predictive_entropy,
+            "held_out": found.held_out,
+            "reliability": None if found.reliability is None else found.reliability.to_dict(),
             "per_class_accuracy": found.per_class_accuracy,
             "train_seconds": found.train_seconds,
             "train_threads": found.train_threads,
@@ -264,6 +284,7 @@ def measurements(
     train: TrainingPlan | None = None,
     device: torch.device,
     folder: Path | None = None,
+    probes: Probes | None = None,
     show_progress: bool = False,
 ) -> Iterator[Measurement]:
     """Measure one model; yield what is known of it each time that more is.
@@ -276,6 +297,7 @@ def measurements(
         train: trains the model now; without it its shipped weights are used.
         device: to compute on.
         folder: each run's weights are saved there; it exists.
+        probes: that its reliability is measured on, if any.
         show_progress: on stderr.
 
     Raises:
@@ -304,6 +326,11 @@ def measurements(
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
     if train is not None:  # now: hours of training should not end without an accuracy
         _require_contract(model, data, device, repeatable=not stochastic)
+    if probes is not None:
+        logits = functools.partial(logits_in_parts, as_classifier(model, device))
+        with seeded(0, device) if stochastic else contextlib.nullcontext():
+            found = dataclasses.replace(found, reliability=measure(logits, probes))
+        yield found
     images = data.test[:LARGE_BATCH].tensors()[0].to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)
     one = latency(images[:1])
@@ -374,6 +401,7 @@ def with_origin(
         file_bytes=sum(path.stat().st_size for path in files.values()),
         weights_sha256={whose: _sha256(path.read_bytes()) for whose, path in files.items()},
         provenance=_provenance(*files.values()) if len(files) == 1 else None,
+        held_out=all(_held_out(path, data) for path in files.values()),
     )
 
 
@@ -385,7 +413,7 @@ def _trained(
     folder: Path | None,
     show_progress: bool,
 ) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
-    """Yield the measurement after each run; return the model of one of the runs, and the last."""
+    """Yield the measurement after each run; return the model of the first, and the last."""
     runs: dict[int, Run] = {}
     found = Measurement()
     try:
@@ -410,7 +438,7 @@ def _trained(
         if runs:
             yield dataclasses.replace(found, seed_failed=True)
         raise
-    return result.model, found
+    return runs[min(runs)][0].model, found
 
 
 def job_of(
@@ -445,6 +473,7 @@ def of_runs(runs: Mapping[int, Run]) -> Measurement:
             f"seed {seed}": _sha256(to_bytes(runs[seed][0].model, {})) for seed in sorted(runs)
         },
         provenance=ordered[0][0].provenance.to_dict(),
+        held_out=not ordered[0][0].provenance.final,
     )
 
 
@@ -460,6 +489,18 @@ def _provenance(weights: Path) -> dict[str, Any] | None:
         return Provenance.from_dict(read_metadata(weights)).to_dict()
     except ValueError:
         return None
+
+
+def _held_out(weights: Path, data: Dataset) -> bool:
+    """Say whether a file, and what it tells of members in it, was trained without validation."""
+    if weights.suffix != ".safetensors":
+        return False
+    told = read_metadata(weights)
+    runs = told.get("members", [told])
+    return isinstance(runs, list) and all(
+        isinstance(run, dict) and run.get("dataset") == data.name and run.get("final") is False
+        for run in runs
+    )
 
 
 def save_run(

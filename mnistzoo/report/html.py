@@ -18,7 +18,7 @@ from PIL import Image
 from mnistzoo._version import __version__
 from mnistzoo.output import write
 from mnistzoo.overrides import as_settings
-from mnistzoo.report import plots
+from mnistzoo.report import plots, reliability
 from mnistzoo.report.facts import class_names, printable
 from mnistzoo.report.figures import as_changed, counted, grouped, percent, test_images, whose
 from mnistzoo.report.svg import as_inline_svg
@@ -74,6 +74,7 @@ def render(facts: Mapping[str, Any], command: str) -> str:
     }
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     classes = class_names(facts)
+    columns = facts.get("columns", {})  # which a file of an earlier version has not
     side_by_side = _inline(plots.of_comparison(facts), "all", "all models")
     return environment.get_template("report.html").render(
         facts,
@@ -86,6 +87,9 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
+        further=reliability.headings(facts["models"], columns),
+        further_of=lambda model: reliability.figures(model, columns),
+        further_notes=list(reliability.notes(facts["models"], columns)),
         timed_by=sorted(
             {model["runtime"] for model in facts["models"] if model["latency_us"] is not None}
         ),
@@ -150,6 +154,8 @@ def _command(facts: Mapping[str, Any]) -> str:
             words += ["--set", setting]
         words += ["--final"] if plan["final"] else []
     words += ["--dataset", facts["dataset"]["reference"]]
+    if facts.get("columns"):
+        words += ["--columns", ",".join(facts["columns"])]
     if facts["environment"]["device"] == "cpu":
         words += ["--device", "cpu"]
     return shlex.join(words)

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 
 from mnistzoo.errors import one_line
 from mnistzoo.output import say, say_note, terminal_width
+from mnistzoo.report import reliability
 from mnistzoo.report.figures import (
     NOTHING,
     as_changed,
@@ -59,7 +60,19 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
         columns = [column for column in columns if column.heading != "train s"]
     if not any(row.measurement and row.measurement.buffers for row in comparison.rows):
         columns = [column for column in columns if column.heading != "buffers"]
-    return Table(columns, comparison.rows)
+    return Table(columns + _reliability_columns(comparison), comparison.rows)
+
+
+def _reliability_columns(comparison: "Comparison") -> "list[Column[Row]]":
+    facts = {row.name: row.to_dict() for row in comparison.rows} if comparison.columns else {}
+
+    def column(heading: str) -> "Column[Row]":
+        def value(row: "Row") -> str:
+            return percent(reliability.figures(facts[row.name], comparison.columns).get(heading))
+
+        return Column(heading, value, "right", 5)
+
+    return [column(each) for each in reliability.headings(facts.values(), comparison.columns)]
 
 
 def _measured(figure: "Callable[[Measurement], str]") -> "Callable[[Row], str]":
@@ -155,6 +168,8 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
             )
         if row.measurement.runtime != "PyTorch":
             notes.append(f"{row.name}: computed and timed by {row.measurement.runtime}")
+    if comparison.columns:
+        notes += reliability.notes([row.to_dict() for row in comparison.rows], comparison.columns)
     if comparison.benchmarks is not None:
         notes += _benchmark_notes(comparison, comparison.benchmarks)
     if plan is not None and plan.seeds > 1 and plan.cores > 1:

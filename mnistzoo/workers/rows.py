@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
@@ -22,6 +24,7 @@ from mnistzoo.mnist import DATASETS
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, dataset_registry, find
+from mnistzoo.reliability import Probes, measure
 from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
@@ -57,6 +60,7 @@ class Rows:
         data: whose test images are classified, or whose training images are trained on.
         device: to compute on.
         limits: of each worker.
+        probes: that the reliability of each is measured on, if any.
         show_progress: in the log and on stderr.
     """
 
@@ -67,10 +71,11 @@ class Rows:
         *,
         device: torch.device,
         limits: Limits,
+        probes: Probes | None,
         show_progress: bool,
     ) -> None:
         self._known, self._data, self._device = known, data, device
-        self._limits, self._show_progress = limits, show_progress
+        self._limits, self._probes, self._show_progress = limits, probes, show_progress
 
     def evaluated(self, chosen: Sequence[Registration], outcomes: Sequence[Outcome]) -> None:
         """Evaluate and time shipped models: accuracies several at once, timings strictly alone.
@@ -111,6 +116,7 @@ class Rows:
                     outcome.measurement = found
                     outcome.measurement = found = _with_origin(worker, found)
                     outcome.measurement = found = _with_size(worker, found)
+                    outcome.measurement = found = self._with_reliability(worker, found)
                     worker.pause()
                 with crew.turn_alone():
                     worker.resume()
@@ -172,6 +178,7 @@ class Rows:
             model = runs[recipes[0].seed][0].model
             yield (found := dataclasses.replace(found, file_bytes=len(to_bytes(model, {}))))
             yield (found := _with_size(to_time, found))
+            yield (found := self._with_reliability(to_time, found))
             yield from _timed(to_time, found)
 
     def _run(
@@ -227,10 +234,24 @@ class Rows:
 
     def _counted(self, worker: Worker) -> Evaluation:
         labels, classes = self._data.test.labels, self._data.classes
-        _, arrays = worker.receive(4 * len(classes) * len(labels))
+        return Evaluation.from_logits(self._logits(worker, len(labels)), labels, classes)
+
+    def _with_reliability(self, worker: Worker, found: Measurement) -> Measurement:
+        """Have a worker classify the probes, if any were asked for, and count."""
+        if self._probes is None:
+            return found
+
+        def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            worker.send({}, images)
+            return self._logits(worker, len(images))
+
+        return dataclasses.replace(found, reliability=measure(logits, self._probes))
+
+    def _logits(self, worker: Worker, images: int) -> NDArray[np.float32]:
+        _, arrays = worker.receive(4 * len(self._data.classes) * images)
         if len(arrays) != 1 or arrays[0].dtype != "float32":
             raise WorkerFailed("its process answered with no logits")
-        return Evaluation.from_logits(arrays[0], labels, classes)
+        return arrays[0]
 
 
 def plugins_of(
@@ -294,6 +315,7 @@ def _with_origin(worker: Worker, found: Measurement) -> Measurement:
         file_bytes=int(_figure(facts, "file_bytes")),
         weights_sha256={str(name): one_line(str(each)) for name, each in hashes.items()},
         provenance=provenance,
+        held_out=facts.get("held_out") is True,
     )
 
 

@@ -34,6 +34,7 @@ from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, 
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.weights import to_bytes
 from mnistzoo.workers.channel import Channel
+from mnistzoo.workers.images import read_images
 
 T = TypeVar("T")
 
@@ -84,9 +85,9 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     test.require_contract(model)
     logits = test.tell(model, channel)
     told = with_origin(Measurement(), facts["model"], data=data)
-    origin = ("file_bytes", "weights_sha256", "provenance")
+    origin = ("file_bytes", "weights_sha256", "provenance", "held_out")
     channel.send({name: getattr(told, name) for name in origin})
-    _time(channel, model, test, logits)
+    _measure(channel, model, test, logits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,11 +130,16 @@ class _Test:
         return np.concatenate([classifier.logits(part) for part in parts])
 
 
-def _time(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+def _measure(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+    """Answer with sizes; then with the logits of whatever images come; then with timings."""
     told = with_size(Measurement(), model)
     size = {name: getattr(told, name) for name in ("params", "buffers", "runtime")}
     channel.send(size | {"multiply_adds": multiply_adds(model)})
-    channel.receive()  # it is this model's turn
+    with contextlib.nullcontext() if test.repeatable else seeded(0, test.device):
+        while further := channel.receive(_MOST_IMAGES)[1]:
+            probed = dataclasses.replace(test, pixels=further[0])
+            channel.send({}, probed.logits(model, channel))
+    # Without images the message says that it is this model's turn.
     torch.set_num_threads(1)
     for name, count in (("latency_us", 1), ("latency_256_us", LARGE_BATCH)):
         images, expected = test.images(count).to(test.device), torch.tensor(logits[:count])
@@ -168,7 +174,7 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     logits = test.tell(result.model, channel)
     channel.receive()  # this run's model is to be timed
     test.require_contract(result.model)
-    _time(channel, result.model, test, logits)
+    _measure(channel, result.model, test, logits)
 
 
 def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -181,6 +187,11 @@ def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     channel.send({"result": dataclasses.asdict(side_effects(model))})
     for check in CHECKS:
         channel.send({"result": dataclasses.asdict(run_check(model, check, quick=facts["quick"]))})
+
+
+def _test_images(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the test images of a plugin's data set."""
+    channel.send({}, read_images(facts["dataset"]))
 
 
 def _signing(parts: Iterable[T], channel: Channel) -> Iterator[T]:
@@ -207,4 +218,5 @@ _TASKS: dict[str, Callable[[Channel, Mapping[str, Any], list[NDArray[Any]]], Non
     "evaluate": _evaluate,
     "train": _train,
     "check": _check,
+    "test images": _test_images,
 }
