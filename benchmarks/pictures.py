@@ -8,9 +8,11 @@ the same pictures with the same model: one that makes the whole picture 28x28 pi
 textbook's (see ``naive`` and ``textbook``). The time is the thread's processor time for finding and
 normalising the digits of a picture of 12 megapixels, decoded before, the model left out.
 
-``--test-set`` reads MNIST's test set sent through as pictures; ``--sheet FILE`` draws one picture
-of each kind. The handwriting comes from ten fonts that npm fetches, from drawn strokes and from
-MNIST's test set: no photograph of anybody's handwriting is among it.
+``--without-digit`` measures pictures with nothing written on them instead: how many are refused,
+how many doubted, and how many read as a digit without a doubt. ``--test-set`` reads MNIST's test
+set sent through as pictures; ``--sheet FILE`` draws one picture of each kind. The handwriting comes
+from ten fonts that npm fetches, from drawn strokes and from MNIST's test set: no photograph of
+anybody's handwriting is among it.
 """
 
 import argparse
@@ -78,6 +80,19 @@ def measure(predictor: Predictor, kind: str, seeds: range, timed: int) -> Row:
         elif doubted:
             row.right_but_doubted.append(seed)
     return row
+
+
+def measure_without_digit(predictor: Predictor, kind: str, seeds: range) -> tuple[int, int, int]:
+    """Return of how many pictures without a digit none is found, one with a doubt, and without."""
+    refused = doubted = 0
+    for seed in seeds:
+        try:
+            reading = read(scenes.without_digit(kind, seed), predictor.probabilities)
+        except PictureError:
+            refused += 1
+            continue
+        doubted += reading.one.doubt is not None
+    return refused, doubted, len(seeds) - refused - doubted
 
 
 def naive(image: Image.Image) -> Bytes:
@@ -167,6 +182,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(scenes.KINDS), choices=scenes.KINDS)
     parser.add_argument("--timed", type=int, default=5, help="pictures of a kind that are timed")
     parser.add_argument("--wrong", action="store_true", help="name seeds read wrong, and doubted")
+    parser.add_argument("--without-digit", action="store_true", help="measure such instead")
     parser.add_argument("--test-set", action="store_true", help="read MNIST's test set instead")
     parser.add_argument("--sheet", help="write one picture of each kind, and nothing else")
     options = parser.parse_args()
@@ -179,10 +195,18 @@ def main() -> None:
     if options.test_set:
         test_set(predictor)
         return
+    seeds = range(first, first + options.count)
+    if options.without_digit:
+        print(f"| nothing written, of {options.count} | refused | doubted | unwarned |")
+        print("|---|---:|---:|---:|")
+        for kind in scenes.WITHOUT_DIGIT:
+            counts = measure_without_digit(predictor, kind, seeds)
+            print("|", " | ".join(map(str, (kind, *counts))), "|", flush=True)
+        return
     print(f"| kind | right of {options.count} | naive | textbook | unwarned | doubted | ms |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for kind in options.kinds:
-        row = measure(predictor, kind, range(first, first + options.count), options.timed)
+        row = measure(predictor, kind, seeds, options.timed)
         single = len(scenes.picture(kind, first)[1]) == 1
         simpler = (row.naive, row.textbook) if single else ("-", "-")
         median = f"{np.median(row.milliseconds):.0f}" if row.milliseconds else "-"

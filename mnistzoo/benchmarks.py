@@ -16,7 +16,7 @@ _OF_THE_MODEL = ("params", "multiply_adds", "test_accuracy", "threads")
 
 
 class BenchmarkError(MnistzooError):
-    """A file is no JSON of pytest-benchmark, or holds no benchmark of a model."""
+    """A file is not the JSON of pytest-benchmark, or holds no benchmark of a model."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def read_benchmarks(path: str | os.PathLike[str]) -> Benchmarks:
         described = one_line(described)
     except _MALFORMED as error:
         raise BenchmarkError(
-            f"{path} is no result of pytest-benchmark; `pytest benchmarks/ --benchmark-json FILE` "
-            "writes one"
+            f"{path} is not a result of pytest-benchmark; `pytest benchmarks/ --benchmark-json "
+            "FILE` writes one"
         ) from error
     if not figures:
         raise BenchmarkError(f"{path} holds no benchmark of a model; run those of benchmarks/")
@@ -93,5 +93,5 @@ def _name(benchmark: Mapping[str, Any]) -> str:
 def _finite(number: float) -> float:
     """Return the number, which JSON can hold; Python reads NaN, Infinity and 10**400 out of it."""
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no figure")
+        raise ValueError(f"{number} is not a figure")
     return number

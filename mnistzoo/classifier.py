@@ -17,7 +17,7 @@ _SMOOTHING = 1e-3
 
 
 class ClassifierError(MnistzooError):
-    """An object is no classifier, or fails as one."""
+    """An object is not a classifier, or fails as one."""
 
 
 @runtime_checkable
@@ -136,7 +136,7 @@ def as_classifier(model: Any, device: "torch.device | None" = None) -> Classifie
             f"{model!r} is a name, not a model; mnistzoo.{loader}({model!r}) loads it"
         )
     raise ClassifierError(
-        f"{type(model).__name__} is no torch.nn.Module, no estimator with predict_proba() or "
+        f"{type(model).__name__} is not a torch.nn.Module or an estimator with predict_proba() or "
         "decision_function(), and has no logits(); give it logits(images)"
     )
 

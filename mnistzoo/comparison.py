@@ -4,8 +4,8 @@ import dataclasses
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,11 +27,13 @@ from mnistzoo.registry import (
     find,
     registry,
 )
+from mnistzoo.reliability import COLUMNS, FASHION, Probes
 from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
 from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.workers.crew import INTERRUPTED
 from mnistzoo.workers.discovery import discovered
+from mnistzoo.workers.images import images_apart
 from mnistzoo.workers.rows import Outcome, Rows, Subject
 from mnistzoo.workers.worker import Limits, can_isolate
 
@@ -69,13 +71,16 @@ class Comparison:
         rows: one a model.
         differences: of neighbours in accuracy.
         pairs: the differences of all pairs; their p-values are adjusted for more tests.
-        dataset: its name, split, number of images, and SHA-256 of its files.
+        dataset: its name, what :func:`mnistzoo.load_dataset` takes for it, its split, number of
+            images, and SHA-256 of its files.
         environment: see :func:`mnistzoo.provenance.environment`.
         training: None for shipped weights.
         gallery: test images; see :func:`mnistzoo.gallery.telling_images`. None where no model could
             be evaluated.
         interrupted: some models are missing after Ctrl-C.
         benchmarks: that were joined.
+        columns: those that were asked for beyond the usual ones, of
+            :data:`mnistzoo.reliability.COLUMNS`, and how each is measured, in words.
     """
 
     rows: list[Row]
@@ -87,6 +92,7 @@ class Comparison:
     gallery: Mapping[str, Any] | None = None
     interrupted: bool = False
     benchmarks: Benchmarks | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -96,6 +102,7 @@ class Comparison:
         device: torch.device,
         training: TrainingPlan | None = None,
         interrupted: bool = False,
+        columns: Mapping[str, str] | None = None,
     ) -> "Comparison":
         """Put rows in their order and find how they differ.
 
@@ -105,6 +112,7 @@ class Comparison:
             device: that was computed on.
             training: how the models were trained; None for shipped weights.
             interrupted: whether some are missing after Ctrl-C.
+            columns: that the rows have beyond the usual ones, and how they are measured.
         """
         ordered = sorted(
             rows, key=lambda row: (row.accuracy is None, -(row.accuracy or 0), row.name)
@@ -120,6 +128,7 @@ class Comparison:
             _differences(evaluations, itertools.combinations(evaluations, 2)),
             {
                 "name": data.name,
+                "reference": data.reference,
                 "verified": data.verified,
                 "weights_from": data.spec.weights_from,
                 "classes": list(data.classes),
@@ -131,6 +140,7 @@ class Comparison:
             training,
             telling_images(evaluations, data.test) if evaluations else None,
             interrupted,
+            columns=columns or {},
         )
 
     def __repr__(self) -> str:
@@ -174,6 +184,7 @@ class Comparison:
             "dataset": dict(self.dataset),
             "training": None if self.training is None else dataclasses.asdict(self.training),
             "interrupted": self.interrupted,
+            "columns": dict(self.columns),
             "benchmarks": None
             if self.benchmarks is None
             else {
@@ -196,6 +207,7 @@ def compare(
     device: str | torch.device = "auto",
     out: str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
+    columns: Collection[str] = (),
     show_progress: bool = False,
 ) -> Comparison:
     """Evaluate models on the data set's test images and measure them.
@@ -216,6 +228,9 @@ def compare(
             train`` saves them. It is created if it is not there.
         limits: of each process; by default ten minutes without a sign of progress, and half of the
             machine's memory.
+        columns: what else is measured, of :data:`mnistzoo.reliability.COLUMNS`: ``"calibration"``,
+            ``"coverage"``, ``"non-digits"``, ``"corruptions"``. All but the last need the data
+            set's validation images. Together they take some 18 times as long as the accuracy.
         show_progress: on stderr, each training run's.
 
     Returns:
@@ -223,7 +238,8 @@ def compare(
         Ctrl-C it holds what was finished.
 
     Raises:
-        ValueError: if the names are not in a list, or the data is no data set.
+        ValueError: if the names are not in a list, the data is not a data set, or there is no such
+            column.
         UnknownNameError: if no model has one of the names; that several claim it, or that it may
             be of a plugin that failed to load, is the error of its row.
         DataError: if the data cannot be had.
@@ -233,6 +249,9 @@ def compare(
     """
     if not isinstance(data, Dataset) or isinstance(names, str):
         raise ValueError("compare() takes a list of names and a data set of load_dataset()")
+    if isinstance(columns, str) or (unknown := sorted(set(columns) - set(COLUMNS))):
+        found = repr(columns) if isinstance(columns, str) else ", ".join(unknown)
+        raise ValueError(f"columns has {found}, it must be a list of {', '.join(COLUMNS)}")
     where = resolve_device(device)
     limits = limits or Limits()
     known = registry(discovered(limits))
@@ -240,6 +259,10 @@ def compare(
     data.read("test")
     if train is not None:
         data.read("train_and_validation")
+    probes = None
+    if columns:
+        fashion = images_apart(FASHION, limits) if "non-digits" in columns else None
+        probes = Probes.of(data, columns, fashion)
     folder = None if out is None else expanded(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -255,7 +278,9 @@ def compare(
                 continue
             if subject.registration is None or subject.registration.plugin.installed:
                 apart[name] = subject
-    measuring = Rows(known, data, device=where, limits=limits, show_progress=show_progress)
+    measuring = Rows(
+        known, data, device=where, limits=limits, probes=probes, show_progress=show_progress
+    )
     interrupted = False
     try:
         if train is None:
@@ -270,6 +295,7 @@ def compare(
                     train=train,
                     device=where,
                     folder=folder,
+                    probes=probes,
                     show_progress=show_progress,
                 )
             elif train is not None and registration is not None:
@@ -289,7 +315,8 @@ def compare(
         if train is None and registration is not None:
             _warn_of_another_accuracy(registration.spec, outcome, data)
         rows.append(row(name, registration, outcome.measurement, outcome.error))
-    return Comparison.of(rows, data, where, train, interrupted)
+    measured = probes.measured if probes else None
+    return Comparison.of(rows, data, where, train, interrupted, measured)
 
 
 def _chosen(
@@ -327,7 +354,7 @@ def _subject(
         WeightsError: if it is not what it should be.
         OSError: if it cannot be read.
     """
-    if registration is None and (model := model_of_file(name)[0]):
+    if registration is None and (model := model_of_file(name)):
         registration = find(known, model)
     return Subject(name, registration)
 

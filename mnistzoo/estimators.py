@@ -1,4 +1,4 @@
-"""What a classifier that is no torch module has learned, as arrays in a safetensors file."""
+"""What a classifier that is not a torch module has learned, as arrays in a safetensors file."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.packing import packed, unpacked
 
 MOST_BYTES = 500_000_000
-_REST_KEY = "mnistzoo-state"  # in the metadata: what is no array
+_REST_KEY = "mnistzoo-state"  # in the metadata: what is not an array
 
 
 class StateError(MnistzooError):
@@ -20,11 +20,11 @@ class StateError(MnistzooError):
 
 
 def state_of(model: Any) -> dict[str, Any]:
-    """Return what a classifier that is no module has learned, as a tree of arrays.
+    """Return what a classifier that is not a module has learned, as a tree of arrays.
 
     That of its ``state_dict()``, or where it has none its attributes, and those of the estimators
-    among them. What an estimator was created with is left out where it is no array and no plain
-    value, since its factory makes it again.
+    among them. What an estimator was created with is left out where it is neither an array nor
+    a plain value, since its factory makes it again.
     """
     if hasattr(model, "state_dict") and hasattr(model, "load_state_dict"):
         return dict(model.state_dict())
@@ -43,7 +43,7 @@ def restore(model: Any, state: Mapping[str, Any]) -> None:
         return
     for name, value in state.items():
         if name.startswith("__") or callable(getattr(type(model), name, None)):
-            raise StateError(f"{name} is no name of what a classifier has learned")
+            raise StateError(f"{name} does not name anything that a classifier learns")
         setattr(model, name, _restored(vars(model).get(name), value))
 
 
@@ -87,7 +87,7 @@ def to_bytes(model: Any, metadata: Mapping[str, str]) -> bytes:
     """Return a safetensors file with what a classifier has learned.
 
     Raises:
-        StateError: if some of it is no array and no plain value.
+        StateError: if some of it is neither an array nor a plain value.
     """
     arrays, rest = _packed(model)
     return safetensors.numpy.save(arrays, dict(metadata) | {_REST_KEY: rest})

@@ -27,11 +27,25 @@ _CALIBRATION_BINS = 15
 REPEATS = 5  # evaluations of a model that draws random numbers in them
 # From a declared accuracy: other versions of torch and other processors may flip a few images.
 DECLARED_TOLERANCE = 0.0005
-_MANY = 1_000  # images at once for what is no module: enough that calls cost little
+_MANY = 1_000  # images at once for what is not a module: enough that calls cost little
 
 
 class EvaluationError(MnistzooError, ValueError):
-    """A model's answers are no logits."""
+    """A model's answers are not logits."""
+
+
+def require_logits(logits: NDArray[np.float32], images: int, classes: int) -> None:
+    """Refuse what a model answers for images if it is no logits, one a class.
+
+    Raises:
+        EvaluationError: if they have another shape, or one is NaN or infinite.
+    """
+    if logits.shape != (images, classes):
+        raise EvaluationError(
+            f"the logits have shape {logits.shape}, expected ({images}, {classes}), one a class"
+        )
+    if not np.isfinite(logits).all():
+        raise EvaluationError("some logits are NaN or infinite; train the model again")
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,11 @@ class Evaluation:
     probabilities: NDArray[np.float64]
     classes: tuple[str, ...]
 
+    @property
+    def evaluations(self) -> list["Evaluation"]:
+        """Itself alone, as a :class:`RepeatedEvaluation` has several."""
+        return [self]
+
     @classmethod
     def from_logits(
         cls,
@@ -101,13 +120,7 @@ class Evaluation:
         labels = as_labels(labels, len(classes))
         if len(labels) == 0:
             raise DataError("there are no images to evaluate")
-        if logits.shape != (len(labels), len(classes)):
-            raise EvaluationError(
-                f"the logits have shape {logits.shape}, expected ({len(labels)}, {len(classes)}), "
-                "one a class"
-            )
-        if not np.isfinite(logits).all():
-            raise EvaluationError("some logits are NaN or infinite; train the model again")
+        require_logits(logits, len(labels), len(classes))
         shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
         exponentials = np.exp(shifted)
         return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
@@ -241,6 +254,12 @@ class RepeatedEvaluation:
         return statistics.mean(each.accuracy for each in self.evaluations)
 
     @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the mean accuracy, for the images of one evaluation."""
+        images = len(self.evaluations[0].labels)
+        return wilson_interval(round(self.accuracy * images), images)
+
+    @property
     def accuracy_sd(self) -> float:
         """The sample standard deviation."""
         return statistics.stdev(each.accuracy for each in self.evaluations)
@@ -293,6 +312,29 @@ def evaluate_repeatedly(
         with seeded(seed + number, where):
             evaluations.append(evaluate(model, data, device=where))
     return RepeatedEvaluation(evaluations)
+
+
+def evaluate_as_declared(
+    model: Any,
+    data: "Split | TorchDataset[Any] | DataLoader[Any]",
+    *,
+    stochastic: bool,
+    device: str | torch.device = "auto",
+) -> Evaluation | RepeatedEvaluation:
+    """Evaluate a model once or, if its spec calls it stochastic, several times from seeds.
+
+    Args:
+        model: as :func:`evaluate` takes it.
+        data: likewise.
+        stochastic: what :attr:`mnistzoo.ModelSpec.stochastic` says.
+        device: as :func:`mnistzoo.inference.resolve_device` takes it.
+
+    Raises:
+        MnistzooError: as :func:`evaluate`.
+    """
+    if stochastic:
+        return evaluate_repeatedly(model, data, device=device)
+    return evaluate(model, data, device=device)
 
 
 def evaluate(
@@ -359,10 +401,13 @@ def _evaluate_classifier(
         found: list[Tensor] = []
         batches = [_as_bytes(batch) for batch in _batches(data, found)]
         images, labels = np.concatenate(batches), torch.cat(found).numpy()
-    parts = [
-        classifier.logits(images[start : start + _MANY]) for start in range(0, len(images), _MANY)
-    ]
-    return Evaluation.from_logits(np.concatenate(parts), labels, _classes(data))
+    return Evaluation.from_logits(logits_in_parts(classifier, images), labels, _classes(data))
+
+
+def logits_in_parts(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return a classifier's logits ``(N, C)`` of images ``(N, 28, 28)``, 1,000 at once."""
+    parts = range(0, len(images), _MANY)
+    return np.concatenate([classifier.logits(images[start : start + _MANY]) for start in parts])
 
 
 def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:

@@ -35,8 +35,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     It is written beside ``path`` and renamed over it, so an error in the block, a full disk or a
     killed process leaves what was there before. A symbolic link stays one: its target is replaced.
-    Something that is no regular file (``/dev/null``, a pipe) is written to directly. What a killed
-    process left beside it is removed.
+    What is not a regular file (``/dev/null``, a pipe) is written to directly. What a killed process
+    left beside it is removed.
 
     Raises:
         OSError: if the file cannot be written.

@@ -49,7 +49,7 @@ def latency_us(
 
     It computes with ``LATENCY_THREADS``, one thread.
 
-    The timed calls' logits must agree with the expected ones. Of what is no module
+    The timed calls' logits must agree with the expected ones. Of what is not a module
     the call of ``logits()`` is timed, which begins with bytes.
 
     Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistzoo.dataset_spec import DIGITS
-from mnistzoo.errors import place, reason
+from mnistzoo.errors import one_line, place, reason
 from mnistzoo.missing import hidden_module
 from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
@@ -133,6 +133,7 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
 
 
 _CLASSES = len(DIGITS)
+_SOME_CLASSES = 5  # that a message names
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -192,10 +193,14 @@ def load_model(
         OSError: if the file cannot be read.
     """
     from mnistzoo.data import Dataset, load_dataset
+    from mnistzoo.weights import read_metadata
 
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     if weights is None:
         return _evaluating(_load_shipped(data, name))
+    if os.fspath(weights).endswith(".safetensors"):
+        told = read_metadata(weights)
+        _require_classes(weights, told.get("classes"), told.get("dataset"), data)
     return _evaluating(_load_own(name, weights, len(data.classes)))
 
 
@@ -205,32 +210,43 @@ def _evaluating(model: Any) -> Any:
     return model.eval() if is_module(model) else model
 
 
-def load_file(path: str | os.PathLike[str]) -> tuple[str, Any]:
+def load_file(path: str | os.PathLike[str], data: "Dataset") -> tuple[str, Any]:
     """Return the model that a file holds, in evaluation mode, and the name it is of.
 
     Args:
         path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
             installed model it is, as those of ``mnistzoo train`` do.
+        data: what the model is for; it has as many classes.
 
     Raises:
-        ModelError: if it says of none, or of one that is not installed.
+        ModelError: if it says of none, or of one that is not installed; or if it has another number
+            of classes.
         WeightsError: if the file is not what it should be.
         OnnxFileError: likewise.
         OSError: if the file cannot be read.
     """
-    name, classes = model_of_file(path)
+    name = model_of_file(path)
     if not name:
-        return "", _open_onnx(path)
-    return name, _evaluating(_load_own(name, path, classes))
+        model = _open_onnx(path)
+        _require_classes(path, model.labels, model.metadata.get("dataset"), data)
+        return "", model
+    from mnistzoo.weights import read_metadata
+
+    told = read_metadata(path)
+    _require_classes(path, told.get("classes", DIGITS), told.get("dataset"), data)
+    return name, _evaluating(_load_own(name, path, len(data.classes)))
 
 
-def model_of_file(path: str | os.PathLike[str]) -> tuple[str, int]:
-    """Return the name of the model that a file is of, and its classes, as :func:`load_file` does.
+def model_of_file(path: str | os.PathLike[str]) -> str:
+    """Return the name of the model that a file is of; empty for an ``.onnx`` file.
 
-    Of an ``.onnx`` file the name is empty; nothing is loaded.
+    Raises:
+        ModelError: if it says of none.
+        WeightsError: if it is not what it should be.
+        OSError: if it cannot be read.
     """
     if os.fspath(path).lower().endswith(".onnx"):
-        return "", _CLASSES
+        return ""
     if not os.fspath(path).lower().endswith(".safetensors"):
         raise ModelError(
             f"{path} cannot say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
@@ -238,14 +254,33 @@ def model_of_file(path: str | os.PathLike[str]) -> tuple[str, int]:
         )
     from mnistzoo.weights import read_metadata
 
-    told = read_metadata(path)
-    name, classes = told.get("model"), told.get("classes", DIGITS)
+    name = read_metadata(path).get("model")
     if not isinstance(name, str):
         raise ModelError(
             f"{path} does not say which model it is of; `mnistzoo evaluate MODEL --weights {path}` "
             "takes it"
         )
-    return name, len(classes) if isinstance(classes, list) else _CLASSES
+    return name
+
+
+def _require_classes(
+    path: str | os.PathLike[str], classes: object, trained_on: object, data: "Dataset"
+) -> None:
+    """Refuse a file that names another number of classes than the data has.
+
+    Raises:
+        ModelError: with what to do instead.
+    """
+    if not isinstance(classes, list | tuple) or len(classes) == len(data.classes):
+        return
+    some = ", ".join(one_line(str(each)) for each in classes[:_SOME_CLASSES])
+    more = ", ..." if len(classes) > _SOME_CLASSES else ""
+    on = f", {one_line(trained_on)}," if isinstance(trained_on, str) and trained_on else ""
+    raise ModelError(
+        f"{os.fspath(path)} has {len(classes)} classes ({some}{more}), but {data.name} has "
+        f"{len(data.classes)}; name the data set that it was trained on{on} with --dataset "
+        "(in Python, dataset=)"
+    )
 
 
 def is_file(model: str) -> bool:

@@ -27,7 +27,7 @@ def say(line: object) -> None:
 
 
 def terminal_width() -> int | None:
-    """Return how many columns a line of results may have; None where stdout is no terminal."""
+    """Return how many columns a line of results may have; None where stdout is not a terminal."""
     return shutil.get_terminal_size().columns if results().isatty() else None
 
 

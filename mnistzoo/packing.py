@@ -52,7 +52,9 @@ def _rest(value: Any, place: tuple[str, ...], arrays: dict[str, Any]) -> Any:
         arrays[name] = value
         # A tensor's layout decides how a product of matrices is rounded.
         return {"array": name, "strides": value.stride() if hasattr(value, "stride") else None}
-    raise ValueError(f"{name} is a {type(value).__name__}, which is no array and no plain value")
+    raise ValueError(
+        f"{name} is a {type(value).__name__}, which is neither an array nor a plain value"
+    )
 
 
 def _whole(value: Any, arrays: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """What a model says of a picture: the digits, how sure it is of each, and what to doubt."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have mor
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
 _CLEARLY_MORE = 0.05  # confidence in two digits than in one
+_MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,16 @@ def _parted(found: Found, classify: Classify) -> Found:
     digits: list[Digit] = []
     main = found.main
     for place, digit in enumerate(found.digits):
-        parts = _parts(digit, classify)
+        height, width = digit.ink.shape
+        parts = _parts(digit, classify, most=math.ceil(_MOST_PARTS * width / height))
         digits += parts
         main += (len(parts) - 1) * (place < found.main)
     return dataclasses.replace(found, digits=digits, main=main)
 
 
-def _parts(digit: Digit, classify: Classify) -> list[Digit]:
-    pairs = cuts(digit) if may_touch(digit) else []
+def _parts(digit: Digit, classify: Classify, most: int) -> list[Digit]:
+    """Return a digit in parts, at most so many."""
+    pairs = cuts(digit) if most > 1 and may_touch(digit) else []
     if not pairs:
         return [digit]
     readings = [digit, *(half for pair in pairs for half in pair)]
@@ -176,7 +180,9 @@ def _parts(digit: Digit, classify: Classify) -> list[Digit]:
     height, width = digit.ink.shape
     if width < _MOST_WIDTH * height and of_pairs[best] < confidences[0] + _CLEARLY_MORE:
         return [digit]
-    return [part for half in pairs[best] for part in _parts(half, classify)]
+    left, right = pairs[best]
+    parts = _parts(left, classify, most - 1)
+    return parts + _parts(right, classify, most - len(parts))
 
 
 def _prediction(

@@ -117,14 +117,16 @@ class Provenance:
             ValueError: if it is longer than 100,000 characters, or no such JSON.
         """
         if len(text) > _MOST_CHARACTERS:
-            raise ValueError(f"its metadata has {len(text):,} characters, which is no training run")
+            raise ValueError(
+                f"its metadata has {len(text):,} characters, which is not a training run"
+            )
         try:
             metadata = json.loads(text)
             if isinstance(metadata, dict):
                 return cls.from_dict(metadata)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError("its metadata is no JSON of a training run") from error
-        raise ValueError("its metadata is no JSON of a training run")
+            raise ValueError("its metadata is not the JSON of a training run") from error
+        raise ValueError("its metadata is not the JSON of a training run")
 
 
 def _printable(value: Any) -> Any:

@@ -17,11 +17,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnistzoo.classifier import count_buffers, count_parameters, is_module, runtime_of
+from mnistzoo.classifier import (
+    as_classifier,
+    count_buffers,
+    count_parameters,
+    is_module,
+    runtime_of,
+)
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, describe_os_error
-from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate, evaluate_repeatedly
+from mnistzoo.evaluation import (
+    Evaluation,
+    RepeatedEvaluation,
+    evaluate_as_declared,
+    logits_in_parts,
+)
 from mnistzoo.files import expanded
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
@@ -29,7 +40,9 @@ from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_recipe, get_registration, get_spec
+from mnistzoo.reliability import Probes, Reliability, measure
 from mnistzoo.run_files import file_name
+from mnistzoo.seeding import seeded
 from mnistzoo.spec import ModelSpec
 from mnistzoo.statistics import wilson_interval
 from mnistzoo.training import (
@@ -45,6 +58,8 @@ from mnistzoo.weights import read_metadata, save_weights, to_bytes
 LARGE_BATCH = 256
 FEW_IMAGES = 5  # which show whether a model keeps the contract
 _log = logging.getLogger("mnistzoo")
+
+Run = tuple[TrainingResult, Evaluation | RepeatedEvaluation]
 
 
 @dataclass(frozen=True)
@@ -81,8 +96,8 @@ class Measurement:
     """What was measured of one model; None for what was not had: see the error of its row.
 
     Attributes:
-        evaluations: on the test set, one a seed; of shipped weights one, or five where the model
-            draws random numbers in it.
+        evaluations: on the test set, one of shipped weights or one a seed; of a model that draws
+            random numbers in evaluation five in place of each.
         seeds: of the training runs, in the order of the evaluations.
         histories: the epochs of each run.
         seed_failed: a run failed, so there is no mean: one over the others would flatter the model.
@@ -102,6 +117,9 @@ class Measurement:
             this one; of weights trained now, by their seed, as safetensors without metadata.
         provenance: of the weights, of the first seed if there are several; None where their file
             does not tell, as in a format other than ours.
+        held_out: whether the files of all its weights say that training held out the data set's
+            validation images.
+        reliability: of the model of the first seed; None unless it was asked for.
     """
 
     evaluations: Sequence[Evaluation] = ()
@@ -120,11 +138,29 @@ class Measurement:
     latency_threads: int | None = None
     weights_sha256: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] | None = None
+    held_out: bool = False
+    reliability: Reliability | None = None
+
+    @property
+    def _runs(self) -> list[Sequence[Evaluation]]:
+        """The evaluations of each run; of shipped weights all are of one."""
+        size = len(self.evaluations) // len(self.seeds or [0])
+        return [
+            self.evaluations[start : start + size]
+            for start in range(0, len(self.evaluations), size or 1)
+        ]
+
+    @property
+    def repeats(self) -> int:
+        """How many evaluations of one run there are: more than one where they draw numbers."""
+        return len(self._runs[0]) if self.evaluations else 0
 
     @property
     def accuracies(self) -> list[float] | None:
-        """Of each seed, 0 to 1."""
-        return [each.accuracy for each in self.evaluations] or None
+        """Of each seed, 0 to 1; of shipped weights, of each evaluation."""
+        if self.seeds is None:
+            return [each.accuracy for each in self.evaluations] or None
+        return [statistics.mean(each.accuracy for each in run) for run in self._runs] or None
 
     @property
     def accuracy(self) -> float | None:
@@ -144,17 +180,24 @@ class Measurement:
 
     @property
     def accuracy_sd(self) -> float | None:
-        """The sample standard deviation over the evaluations; None for one."""
+        """The sample standard deviation over the seeds; of one run over its evaluations.
+
+        None of a single evaluation.
+        """
         if self.accuracy is None or len(self.evaluations) == 1:
             return None
+        if len(self._runs) > 1:
+            return statistics.stdev(self.accuracies or ())
         return statistics.stdev(each.accuracy for each in self.evaluations)
 
     @property
     def predictive_entropy(self) -> float | None:
-        """The mean over the images, in nats, of a model that draws random numbers; else None."""
-        if self.seeds is not None or len(self.evaluations) < 2:
+        """The mean over images and seeds, in nats, of a model that draws random numbers."""
+        if self.repeats < 2:
             return None
-        return float(RepeatedEvaluation(list(self.evaluations)).predictive_entropy.mean())
+        return statistics.mean(
+            float(RepeatedEvaluation(list(run)).predictive_entropy.mean()) for run in self._runs
+        )
 
     @property
     def per_class_accuracy(self) -> list[float | None] | None:
@@ -173,7 +216,8 @@ class Row:
         name: of the model, or the path of a file.
         provider: the distribution that registered it; empty for a file.
         version: of the distribution.
-        params: its parameters; None where they could not be counted.
+        params: its parameters, as they were counted; of a model of which nothing could be measured
+            those that its plugin declares, for ten classes; else None.
         measurement: None if nothing was had.
         error: why figures are missing, in one sentence; those that were had before are there. With
             some seeds missing after an interruption, the accuracy is that of the others.
@@ -214,6 +258,8 @@ class Row:
             "seeds": found.seeds,
             "accuracies": found.accuracies,
             "predictive_entropy": found.predictive_entropy,
+            "held_out": found.held_out,
+            "reliability": None if found.reliability is None else found.reliability.to_dict(),
             "per_class_accuracy": found.per_class_accuracy,
             "train_seconds": found.train_seconds,
             "train_threads": found.train_threads,
@@ -238,6 +284,7 @@ def measurements(
     train: TrainingPlan | None = None,
     device: torch.device,
     folder: Path | None = None,
+    probes: Probes | None = None,
     show_progress: bool = False,
 ) -> Iterator[Measurement]:
     """Measure one model; yield what is known of it each time that more is.
@@ -250,6 +297,7 @@ def measurements(
         train: trains the model now; without it its shipped weights are used.
         device: to compute on.
         folder: each run's weights are saved there; it exists.
+        probes: that its reliability is measured on, if any.
         show_progress: on stderr.
 
     Raises:
@@ -259,10 +307,13 @@ def measurements(
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
-        of, model = load_file(name) if is_file(name) else (name, load_model(name, dataset=data))
+        of, model = (
+            load_file(name, data) if is_file(name) else (name, load_model(name, dataset=data))
+        )
         stochastic = bool(of) and get_spec(of).stochastic
         _require_contract(model, data, device, repeatable=not stochastic)
-        found = Measurement(_evaluations(model, data, device, stochastic=stochastic))
+        evaluation = evaluate_as_declared(model, data.test, stochastic=stochastic, device=device)
+        found = Measurement(evaluation.evaluations)
         yield found
         found = with_origin(found, name, data=data)
     else:
@@ -271,17 +322,15 @@ def measurements(
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
-    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
-        found = dataclasses.replace(found, params=count_parameters(model))
-    found = dataclasses.replace(
-        found,
-        buffers=count_buffers(model),
-        runtime=runtime_of(model),
-    )
-    yield found
+    yield (found := with_size(found, model))
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
     if train is not None:  # now: hours of training should not end without an accuracy
         _require_contract(model, data, device, repeatable=not stochastic)
+    if probes is not None:
+        logits = functools.partial(logits_in_parts, as_classifier(model, device))
+        with seeded(0, device) if stochastic else contextlib.nullcontext():
+            found = dataclasses.replace(found, reliability=measure(logits, probes))
+        yield found
     images = data.test[:LARGE_BATCH].tensors()[0].to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)
     one = latency(images[:1])
@@ -297,15 +346,6 @@ def _require_contract(model: Any, data: Dataset, device: torch.device, *, repeat
     require_contract(model, images, len(data.classes), repeatable=repeatable)
 
 
-def _evaluations(
-    model: Any, data: Dataset, device: torch.device, *, stochastic: bool
-) -> Sequence[Evaluation]:
-    """Return one evaluation, or several of a model that draws random numbers in it."""
-    if stochastic:
-        return evaluate_repeatedly(model, data.test, device=device).evaluations
-    return [evaluate(model, data.test, device=device)]
-
-
 def row(
     name: str,
     registration: Registration | None,
@@ -314,15 +354,25 @@ def row(
 ) -> Row:
     """Return what was measured of a model, or of a file, with what its plugin declares of it."""
     spec = registration.spec if registration else None
-    params = spec.num_params if spec else None  # declared, else those that were counted
+    declared = spec.num_params if spec else None  # for ten classes
     return Row(
         name=name,
         provider=registration.plugin.distribution if registration else "",
         version=registration.plugin.version if registration else "",
-        params=measurement.params if params is None and measurement else params,
+        params=measurement.params if measurement else declared,
         measurement=measurement,
         error=error,
         summary=spec.summary if spec else "",
+    )
+
+
+def with_size(measurement: Measurement, model: Any) -> Measurement:
+    """Return it with how many numbers the model holds, and what computes its logits."""
+    params = None
+    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
+        params = count_parameters(model)
+    return dataclasses.replace(
+        measurement, params=params, buffers=count_buffers(model), runtime=runtime_of(model)
     )
 
 
@@ -351,6 +401,7 @@ def with_origin(
         file_bytes=sum(path.stat().st_size for path in files.values()),
         weights_sha256={whose: _sha256(path.read_bytes()) for whose, path in files.items()},
         provenance=_provenance(*files.values()) if len(files) == 1 else None,
+        held_out=all(_held_out(path, data) for path in files.values()),
     )
 
 
@@ -362,15 +413,20 @@ def _trained(
     folder: Path | None,
     show_progress: bool,
 ) -> Generator[Measurement, None, tuple[nn.Module, Measurement]]:
-    """Yield the measurement after each run; return the model of one of the runs, and the last."""
-    runs: dict[int, tuple[TrainingResult, Evaluation]] = {}
+    """Yield the measurement after each run; return the model of the first, and the last."""
+    runs: dict[int, Run] = {}
     found = Measurement()
     try:
         for recipe in plan.recipes(registration.spec):
             job = job_of(registration, plan, recipe, data, device)
             result = run_training(job, [TrainingProgress()] if show_progress else [])
             save_run(registration, plan, folder, result)  # before an evaluation that may fail
-            evaluation = evaluate(result.model, data.test, device=device)
+            evaluation = evaluate_as_declared(
+                result.model,
+                data.test,
+                stochastic=registration.spec.stochastic,
+                device=device,
+            )
             save_run(registration, plan, folder, result.with_test(evaluation))
             runs[recipe.seed] = result, evaluation
             yield (found := of_runs(runs))
@@ -382,7 +438,7 @@ def _trained(
         if runs:
             yield dataclasses.replace(found, seed_failed=True)
         raise
-    return result.model, found
+    return runs[min(runs)][0].model, found
 
 
 def job_of(
@@ -404,11 +460,11 @@ def job_of(
     )
 
 
-def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measurement:
+def of_runs(runs: Mapping[int, Run]) -> Measurement:
     """Return what runs came to, in the order of their seeds."""
     ordered = [runs[seed] for seed in sorted(runs)]
     return Measurement(
-        evaluations=[evaluation for _, evaluation in ordered],
+        evaluations=[each for _, found in ordered for each in found.evaluations],
         seeds=sorted(runs),
         histories=[result.history for result, _ in ordered],
         train_seconds=statistics.mean(result.seconds for result, _ in ordered),
@@ -417,6 +473,7 @@ def of_runs(runs: Mapping[int, tuple[TrainingResult, Evaluation]]) -> Measuremen
             f"seed {seed}": _sha256(to_bytes(runs[seed][0].model, {})) for seed in sorted(runs)
         },
         provenance=ordered[0][0].provenance.to_dict(),
+        held_out=not ordered[0][0].provenance.final,
     )
 
 
@@ -432,6 +489,18 @@ def _provenance(weights: Path) -> dict[str, Any] | None:
         return Provenance.from_dict(read_metadata(weights)).to_dict()
     except ValueError:
         return None
+
+
+def _held_out(weights: Path, data: Dataset) -> bool:
+    """Say whether a file, and what it tells of members in it, was trained without validation."""
+    if weights.suffix != ".safetensors":
+        return False
+    told = read_metadata(weights)
+    runs = told.get("members", [told])
+    return isinstance(runs, list) and all(
+        isinstance(run, dict) and run.get("dataset") == data.name and run.get("final") is False
+        for run in runs
+    )
 
 
 def save_run(

@@ -30,7 +30,7 @@ _MOST_MEMORY = 2**30
 
 
 class OnnxFileError(MnistzooError):
-    """A file is no ONNX model of such images, or ONNX Runtime is not installed."""
+    """A file is not an ONNX model of such images, or ONNX Runtime is not installed."""
 
 
 class Predictor:
@@ -49,7 +49,7 @@ class Predictor:
         labels: the names of the classes; without names in the file their numbers.
 
     Raises:
-        OnnxFileError: if the file is no ONNX model from images to logits, or onnxruntime is not
+        OnnxFileError: if the file is not an ONNX model from images to logits, or onnxruntime is not
             installed or too old for it.
         OSError: if the file cannot be read.
         ValueError: for another number of threads.
@@ -82,7 +82,7 @@ class Predictor:
             raise
         except UnicodeDecodeError as error:
             raise OnnxFileError(
-                f"{where} has metadata that are no UTF-8; export it again"
+                f"{where} has metadata that is not UTF-8; export it again"
             ) from error
         except Exception as error:  # its own classes have no common ancestor
             raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
@@ -248,7 +248,7 @@ class Predictor:
         """Return the digit on a picture, with a doubt if there are several.
 
         Args:
-            picture: a path, the bytes of a file, a Pillow image, or an array of pixels.
+            picture: a path, the bytes of a file, a Pillow image, or an array or tensor of pixels.
 
         Raises:
             PictureError: if the picture cannot be decoded, or shows no digit.
@@ -341,7 +341,8 @@ def _why(error: Exception, version: str) -> str:
     elif found := re.search(r"External data path does not exist: \"(.+?)\"", text):
         return f"keeps its weights in {found[1]}, which is not there; put that file there"
     else:
-        return f"is no ONNX model that ONNX Runtime can load ({text}); `mnistzoo export` writes one"
+        why = f"that ONNX Runtime can load ({text})"
+        return f"is not an ONNX model {why}; `mnistzoo export` writes one"
     return (
         f"has {has}, and the installed onnxruntime {version} is too old for it: it reads up to "
         f"{known}; install a newer one"

@@ -71,7 +71,7 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
         raise ScaffoldError(f"a model named {model!r} is installed already; take another name")
     parent = expanded(directory)
     if not parent.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is no directory; make it first", str(directory))
+        raise NotADirectoryError(errno.ENOTDIR, "is not a directory; make it first", str(directory))
     folder = parent / name
     if folder.exists() or folder.is_symlink():
         raise ScaffoldError(f"{folder} is there already; take another name or another --directory")

@@ -14,7 +14,7 @@ from typing import Any
 from mnistzoo.classifier import is_module
 from mnistzoo.data import Dataset, load_dataset
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import evaluate
+from mnistzoo.evaluation import evaluate_as_declared
 from mnistzoo.files import expanded, replacing
 from mnistzoo.mnist import DATASETS
 from mnistzoo.models import load_model, module_folder
@@ -56,7 +56,8 @@ def ship(
 
     Args:
         paths: what ``mnistzoo train`` saved for one model by one recipe.
-        folder: where the file goes; without it beside the factory's module, where it is looked for.
+        folder: where the file goes; it is created if it is not there. Without it beside the
+            factory's module, where it is looked for.
 
     Raises:
         ShippingError: if a file is no such run, was not trained to its end or is not evaluated, or
@@ -66,12 +67,10 @@ def ship(
         OSError: if a file cannot be read or written.
     """
     runs = {Path(path): run_of(path) for path in paths}
-    kinds = {
-        (run.model, run.recipe_name, run.dataset, run.training_images) for run in runs.values()
-    }
+    kinds = sorted({_kind(run) for run in runs.values()})
     if len(kinds) > 1:
         raise ShippingError(
-            f"the files are of several kinds of runs: {sorted(map(str, kinds))}; give those of one"
+            f"the files are of several kinds of runs: {'; '.join(kinds)}; give those of one"
         )
     path, chosen = _chosen(runs)
     run = runs[path]
@@ -82,7 +81,9 @@ def ship(
     else:
         del metrics["test_accuracy_mean"]
     spec = get_spec(run.model)
-    target = (module_folder(spec) if folder is None else expanded(folder)) / (
+    where = module_folder(spec) if folder is None else expanded(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    target = where / (
         f"{spec.name}{'' if _serves(run.dataset) == DEFAULT_DATASET else f'-{run.dataset}'}"
         ".safetensors"
     )
@@ -95,7 +96,7 @@ def ship(
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
     data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
     model = load_model(spec.name, path, data)
-    save_weights(_smallest(model, data), target, metadata)
+    save_weights(_smallest(model, data, stochastic=spec.stochastic), target, metadata)
     weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
     card = target.with_suffix(".md")
     with replacing(card) as stream:
@@ -112,7 +113,9 @@ def run_of(path: str | os.PathLike[str]) -> Provenance:
     try:
         run = Provenance.from_dict(read_metadata(path))
     except ValueError as error:
-        raise ShippingError(f"{path} is of no run that is known, {error}; train it again") from None
+        raise ShippingError(
+            f"{path} does not say by which run it was trained: {error}; train it again"
+        ) from None
     if problem := _problem(run):
         raise ShippingError(f"{path} {problem}")
     return run
@@ -129,10 +132,24 @@ def _problem(run: Provenance) -> str:
     if not run.complete:
         return f"was stopped after epoch {run.epochs_completed}; train it to its end"
     if run.dataset not in dataset_registry().registrations:
-        return f"was trained on {run.dataset}, which is no registered data set; register it first"
+        return (
+            f"was trained on {run.dataset}, which is not a registered data set; register it first"
+        )
     if not run.evaluated:
         return "was not evaluated on the test set; train it again"
     return ""
+
+
+def _kind(run: Provenance) -> str:
+    """Return in words what runs must have in common to be shipped together."""
+    return f"{run.model} by {_recipe(run)}, {run.training_images:,} images of {run.dataset}"
+
+
+def _recipe(run: Provenance) -> str:
+    """Return in words by what a run was trained, and from which weights if from some."""
+    changed = f" with {', '.join(as_settings(run.overrides))}" if run.overrides else ""
+    begun = f", fine-tuned from SHA-256 {run.initial_weights}" if run.initial_weights else ""
+    return f"recipe {run.recipe_name}{changed}{begun}"
 
 
 def _chosen(runs: Mapping[Path, Provenance]) -> tuple[Path, str]:
@@ -144,15 +161,20 @@ def _chosen(runs: Mapping[Path, Provenance]) -> tuple[Path, str]:
     return middle, f"the median of {len(ranked)} by validation accuracy"
 
 
-def _smallest(model: Any, data: Dataset) -> Any:
+def _smallest(model: Any, data: Dataset, *, stochastic: bool) -> Any:
     """Return a module in half precision if it then predicts the same, else as it is."""
     if not is_module(model):
         return model
-    test = data.test
     half = copy.deepcopy(model).half()
-    rounded = copy.deepcopy(half).float()
-    same = evaluate(rounded, test).predictions == evaluate(model, test).predictions
-    return half if same.all() else model
+    before, after = (
+        evaluate_as_declared(each, data.test, stochastic=stochastic).evaluations
+        for each in (model, copy.deepcopy(half).float())
+    )
+    same = all(
+        (one.predictions == other.predictions).all()
+        for one, other in zip(before, after, strict=True)
+    )
+    return half if same else model
 
 
 def declared(
@@ -166,7 +188,6 @@ def declared(
         metrics: of it, without them those of the run.
         chosen: why it is this seed.
     """
-    changed = f" with {', '.join(as_settings(run.overrides))}" if run.overrides else ""
     told = run.environment
     where = told["processor"] if told["device"] == "cpu" else told["device"]
     seed = f"seed {run.seed}" + (f", {chosen}" if chosen else "")
@@ -177,7 +198,7 @@ def declared(
             name: round(value, 6)
             for name, value in (run.metrics if metrics is None else metrics).items()
         },
-        measured=f"recipe {run.recipe_name}{changed}, {run.training_images} images of "
+        measured=f"{_recipe(run)}, {run.training_images} images of "
         f"{run.dataset}, end of training; {seed}; torch {told['versions']['torch']}, {where}",
         dataset=_serves(run.dataset),
     )

@@ -32,7 +32,7 @@ class Weights:
         dataset: the name of the data set that they were trained on.
 
     Raises:
-        ValueError: if the path leaves the plugin or the checksum is no SHA-256.
+        ValueError: if the path leaves the plugin or the checksum is not a SHA-256.
     """
 
     file: str
@@ -79,10 +79,12 @@ class ModelSpec:
             default, ``num_classes`` 10. Of a model that is an ONNX file: its module alone.
         num_params: the exact number of its parameters; a model that is created without keywords is
             checked against it. None for one that has none before it is trained.
-        arguments: keywords for the factory, such as ``{"width": 64}``; ``create_model(name,
-            width=32)`` gives others.
+        arguments: keywords for the factory, such as ``{"width": 64}``. ``create_model(name,
+            width=32)`` alone takes others; to train, compare or ship another width, register a
+            second spec.
         stochastic: it draws random numbers in evaluation too, as MC dropout does: it is evaluated
-            five times, with the seeds 0 to 4, and reported as mean and standard deviation.
+            five times, with the seeds 0 to 4, and reported as mean and standard deviation, which
+            the metadata of its weights hold as ``test_accuracy_repeat_sd``.
         fit: ``"package.module:callable"``, called in place of the zoo's loop as ``fit(model,
             recipe, data, report)``; see :mod:`mnistzoo.training.own`. Recipes may be left out then.
         recipes: by name; ``"default"`` must be there, and ``"reference"``

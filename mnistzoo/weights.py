@@ -82,7 +82,7 @@ class StoredWeights:
     content: bytes
 
     def __post_init__(self) -> None:
-        """Refuse what is no safetensors file.
+        """Refuse what is not a safetensors file.
 
         Raises:
             SafetensorError: if it is none.
@@ -106,7 +106,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what :func:`save_weights` was told; empty for a file that somebody else wrote.
 
     Raises:
-        WeightsError: if it is no safetensors file.
+        WeightsError: if it is not a safetensors file.
         OSError: if it cannot be read.
     """
     path = _existing(path)
@@ -196,9 +196,9 @@ def _bounded(path: Path, sha256: str | None) -> bytes:
 
 
 def _load_state(model: Any, path: Path, sha256: str | None) -> None:
-    """Load what a classifier that is no module has learned."""
+    """Load what a classifier that is not a module has learned."""
     if path.suffix != ".safetensors":
-        raise WeightsError(f"{path} is no .safetensors file, which {type(model).__name__} needs")
+        raise WeightsError(f"{path} is not a .safetensors file, which {type(model).__name__} needs")
     content = _bounded(path, sha256)
     try:
         estimators.from_bytes(model, content)

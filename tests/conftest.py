@@ -274,11 +274,25 @@ def start_cli(
     return start
 
 
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
 @pytest.fixture(scope="session")
-def classify() -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    if "resnet" not in mnistzoo.list_models():
-        pytest.skip("the plugin mnistzoo-resnet is not installed")
-    model = mnistzoo.load_model("resnet")
+def classify() -> Classify:
+    """Return what gives the probabilities of images by ``resnet``."""
+    return _classifier("resnet", "mnistzoo-resnet")
+
+
+@pytest.fixture(scope="session")
+def classify_quickly() -> Classify:
+    """Return what gives the probabilities of images by ``tiny1k``."""
+    return _classifier("tiny1k", "mnistzoo-tiny")
+
+
+def _classifier(name: str, plugin: str) -> Classify:
+    if name not in mnistzoo.list_models():
+        pytest.skip(f"the plugin {plugin} is not installed")
+    model = mnistzoo.load_model(name)
 
     def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():

@@ -122,9 +122,9 @@ def test_extra_info_becomes_a_figure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("hello", "is no result of pytest-benchmark"),
-        ("[]", "is no result of pytest-benchmark"),
-        ('{"benchmarks": [{}], "machine_info": {}}', "is no result of pytest-benchmark"),
+        ("hello", "is not a result of pytest-benchmark"),
+        ("[]", "is not a result of pytest-benchmark"),
+        ('{"benchmarks": [{}], "machine_info": {}}', "is not a result of pytest-benchmark"),
         ('{"benchmarks": [], "machine_info": {}}', "holds no benchmark of a model"),
     ],
 )
@@ -153,7 +153,7 @@ def test_figures_that_json_cannot_hold_are_refused_before_the_measuring(
 
 def test_deep_nesting_is_no_result(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(one_benchmark("1", extra="[" * 10**5 + "]" * 10**5))
-    with pytest.raises(BenchmarkError, match="is no result of pytest-benchmark"):
+    with pytest.raises(BenchmarkError, match="is not a result of pytest-benchmark"):
         read_benchmarks(tmp_path / "result.json")
 
 

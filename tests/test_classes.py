@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -349,3 +350,37 @@ def test_a_folder_of_ones_own_goes_through_the_commands(
         main(["data", "verify", "--dataset", str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert (caught.value.code, [line.split()[-1] for line in lines]) == (0, ["unverified"] * 4)
+
+
+def test_the_parameters_of_a_row_are_those_that_were_measured_not_the_declared_ones_of_ten_classes(
+    define: Callable[..., ModelSpec], folder: Path, tmp_path: Path
+) -> None:
+    for name, content in plain(arrays(classes=3)).items():
+        (tmp_path / name).write_bytes(content)
+    define()
+    found = compare(["lettersnet"], load_dataset(tmp_path), train=TrainingPlan(), device="cpu")
+    assert found.rows[0].error is None
+    assert found.to_dict()["models"][0]["params"] == 785 * 3
+    shown = [column.value(found.rows[0]) for column in comparison_table(found).columns]
+    assert "2,355" in shown
+
+
+def test_a_file_of_other_classes_is_refused_with_what_to_do(
+    define: Callable[..., ModelSpec], letters: Dataset, tmp_path: Path
+) -> None:
+    define()
+    result = train("lettersnet", letters, epochs=1)
+    weights, graph = tmp_path / "a.safetensors", tmp_path / "a.onnx"
+    result.save(weights)
+    export_onnx("lettersnet", graph, weights=weights, dataset=letters)
+    says = (
+        r"has 26 classes \(a, b, c, d, e, \.\.\.\), but mnist-10k has 10; name the data set that "
+        "it was trained on, small-letters, with --dataset"
+    )
+    digits = load_dataset("mnist-10k")
+    for file in (weights, graph):
+        assert compare([str(file)], letters, device="cpu").rows[0].error is None
+        (row,) = compare([str(file)], digits, device="cpu").rows
+        assert re.search(says, row.error or "")
+    with pytest.raises(ModelError, match=says):
+        load_model("lettersnet", weights, digits)

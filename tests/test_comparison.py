@@ -460,6 +460,15 @@ def test_ones_own_runs_stand_beside_the_zoos(tmp_path: Path) -> None:
         compare([str(file)], DATA, train=TrainingPlan())
 
 
+def test_a_file_beside_a_model_to_train_is_refused_by_the_command_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "l26.onnx", "good", "--train", "--dataset", "mnist-10k"])
+    sentence = "mnistzoo: l26.onnx is a file and is not trained; name its model"
+    assert capsys.readouterr().err.splitlines() == [sentence]
+
+
 def test_evaluate_takes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.safetensors"
     save_weights(load_model("good"), file, {"model": "good"})

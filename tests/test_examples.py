@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mnistzoo
 from mnistzoo import (
+    Dataset,
     compare,
     evaluate,
     export_onnx,
@@ -25,7 +27,6 @@ from mnistzoo.plugins import unregister_plugin
 from mnistzoo.testing import run_checks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-DATA = load_dataset("mnist-10k")
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,18 @@ class Example:
         accuracy: that it reaches at least on 600 images, or as shipped.
         not_applicable: how many checks do not apply.
         why_not: it cannot be exported; empty if it can.
+        dataset: that it is trained and evaluated on.
     """
 
     model: str
     accuracy: float
     not_applicable: int
     why_not: str = ""
+    dataset: str = "mnist-10k"
+
+    @property
+    def data(self) -> Dataset:
+        return load_dataset(self.dataset)
 
 
 CASES = {
@@ -52,6 +59,8 @@ CASES = {
     "example-mc-dropout": Example("mc_dropout", 0.6, 6, "draws random numbers"),
     "example-lion-mixup": Example("lion_mixup", 0.6, 3),
     "example-width": Example("wide", 0.7, 3),
+    "example-letters": Example("letters_net", 0.7, 3, dataset="example-letters"),
+    "example-muon": Example("muon", 0.7, 4),
 }
 
 
@@ -76,10 +85,10 @@ def file(example: Example, tmp_path_factory: pytest.TempPathFactory) -> str:
     if spec.is_onnx:
         return str(EXAMPLES / "example-onnx" / "example_onnx" / "net.onnx")
     # As many steps as an epoch of mnist-10k has.
-    fields: dict[str, Any] = {} if spec.fit else {"epochs": 10, "batch_size": 40}
-    result = train(
-        example.model, DATA.train[:600], validation=DATA.validation, device="cpu", **fields
-    )
+    fields: dict[str, Any] = {"epochs": 10, "batch_size": 40} if spec.recipes else {}
+    data = example.data
+    few, held_out = data.train[:600], data.validation
+    result = train(example.model, few, validation=held_out, device="cpu", **fields)
     assert result.complete and result.provenance.train_seconds > 0
     assert result.provenance.metrics["validation_accuracy"] == result.validation_accuracy
     return str(result.save(folder / "weights.safetensors"))
@@ -90,12 +99,14 @@ def test_all_examples_are_tested() -> None:
 
 
 def test_an_example_is_trained_saved_loaded_and_evaluated(example: Example, file: str) -> None:
-    model = load_model(example.model, file)
-    assert evaluate(model, DATA.test[:2000], device="cpu").accuracy > example.accuracy
+    data = example.data
+    model = load_model(example.model, file, data)
+    found = evaluate(model, data.test[:2000], device="cpu")
+    assert found.accuracy > example.accuracy and found.classes == data.classes
 
 
 def test_an_example_is_compared_from_its_file(example: Example, file: str) -> None:
-    (row,) = compare([file], DATA, device="cpu").rows
+    (row,) = compare([file], example.data, device="cpu").rows
     assert row.error is None and row.measurement is not None
     assert row.accuracy is not None and row.accuracy > example.accuracy
     assert row.params and row.measurement.file_bytes and row.measurement.latency_256_us
@@ -106,7 +117,9 @@ def test_an_example_is_exported_or_says_why_not(
 ) -> None:
     weights = None if get_spec(example.model).is_onnx else file
     if not example.why_not:
-        export = export_onnx(example.model, tmp_path / "x.onnx", weights=weights)
+        export = export_onnx(
+            example.model, tmp_path / "x.onnx", weights=weights, dataset=example.data
+        )
         assert export.fp32.changed == 0
         return
     with pytest.raises(ExportError, match=example.why_not):
@@ -122,3 +135,16 @@ def test_an_example_passes_its_checks(example: Example) -> None:
         "passed": len(results) - example.not_applicable,
         "not applicable": example.not_applicable,
     }, messages
+
+
+def test_mixup_draws_from_the_generator_that_it_is_given() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES / "example-lion-mixup")
+        mixup = importlib.import_module("example_lion_mixup.model").mixup
+    images, labels = torch.rand(8, 1, 28, 28), torch.eye(8)
+    blends = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        blends.append(mixup(images, labels, torch.Generator().manual_seed(0), 1.0)[0])
+    assert torch.equal(*blends) and not torch.equal(blends[0], images)
+    del sys.modules["example_lion_mixup"], sys.modules["example_lion_mixup.model"]

@@ -210,10 +210,10 @@ def test_where_the_weights_come_from_goes_into_the_file_and_comes_back(
     found = Predictor(proto.SerializeToString()).provenance
     assert found == dataclasses.replace(result.provenance, dataset="?[31mred")
     for damaged, says in (
-        ("{", "no JSON"),
-        ("[1]", "no JSON"),
-        ("[" * 5_000, "no JSON"),
-        ('{"model": ' * 5_000, "no JSON"),
+        ("{", "not the JSON"),
+        ("[1]", "not the JSON"),
+        ("[" * 5_000, "not the JSON"),
+        ('{"model": ' * 5_000, "not the JSON"),
         (json.dumps({"model": "x" * 100_000}), r"100,013 characters"),
         (json.dumps({"model": "x"}), "no environment, epochs_completed"),
         (json.dumps(told | {"seed": "1", "final": 1}), "wrong kind in final, seed"),

@@ -122,7 +122,7 @@ def test_onnxruntime_sends_no_telemetry_unless_the_user_lets_it(
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.onnx"
     path.write_bytes(content)
-    with pytest.raises(OnnxFileError, match=r"text\.onnx (is no ONNX model|maps)"):
+    with pytest.raises(OnnxFileError, match=r"text\.onnx (is not an ONNX model|maps)"):
         Predictor(path)
 
 
@@ -255,10 +255,10 @@ def test_a_constant_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
         Predictor(path)
 
 
-def test_metadata_that_are_no_utf_8_are_refused(linear_onnx: Path) -> None:
+def test_metadata_that_is_not_utf_8_is_refused(linear_onnx: Path) -> None:
     content = linear_onnx.read_bytes()
     assert content.count(b"Softmax regression") == 1
-    with pytest.raises(OnnxFileError, match=r"no UTF-8"):
+    with pytest.raises(OnnxFileError, match=r"is not UTF-8"):
         Predictor(content.replace(b"Softmax regression", b"Softmax regressio\xff"))
 
 
@@ -318,7 +318,7 @@ def test_weights_beside_the_file_are_found_and_named_where_they_are_lost(
     [
         ({"ir_version": 99}, r"has IR version 99, and the installed onnxruntime .* is too old"),
         ({"opset": 99}, r"has opset 99, and the installed onnxruntime .* is too old"),
-        ({"last": "Foo"}, r"is no ONNX model .*\(.*Foo.*\); `mnistzoo export`"),
+        ({"last": "Foo"}, r"is not an ONNX model .*\(.*Foo.*\); `mnistzoo export`"),
         ({"last": "Softmax"}, r"gives probabilities, not logits; leave out the softmax"),
     ],
 )

@@ -161,7 +161,10 @@ def test_runs_on_other_images_are_not_mixed(cli: Cli, capsys: pytest.CaptureFixt
     trained("a.safetensors")
     trained("b.safetensors", final=True)
     assert cli("ship", "a.safetensors", "b.safetensors", "--folder", "plugin") == 1
-    assert "several kinds of runs" in capsys.readouterr().err
+    assert (
+        "several kinds of runs: shipnet by recipe default, 10,000 images of mnist-10k; shipnet by "
+        "recipe default, 9,000 images of mnist-10k; give"
+    ) in capsys.readouterr().err
 
 
 def test_runs_are_recorded_with_the_number_of_their_images(record: Callable[..., Any]) -> None:
@@ -189,6 +192,14 @@ def test_training_goes_on_from_weights_and_remembers_which(
     assert facts["weights"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     first = read_metadata("a.safetensors")["metrics"]["validation_accuracy"]
     assert facts["metrics"]["validation_accuracy"] > first
+    begun = f"fine-tuned from SHA-256 {sha256}"
+    assert capsys.readouterr().out.count(begun) == 1
+    assert begun in facts["weights"]["measured"]
+    assert cli("ship", str(file), "--folder", "new/folder", "--json", "facts.json") == 0
+    assert begun in json.loads(Path("facts.json").read_text())["weights"]["measured"]
+    assert begun in Path("new/folder/shipnet.md").read_text()
+    assert cli("ship", str(file), "a.safetensors", "--folder", "mixed") == 1
+    assert begun in capsys.readouterr().err and not Path("mixed").exists()
 
 
 def test_weights_to_begin_with_that_do_not_fit_are_refused_before_the_training(

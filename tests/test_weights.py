@@ -23,7 +23,7 @@ METADATA = {"model": "net", "seed": 3, "metrics": {"test_accuracy": 0.97}}
 
 
 class Net(nn.Module):
-    """Saved channels last, and with a buffer that is no float."""
+    """Saved channels last, and with a buffer that is not a float."""
 
     def __init__(self, hidden: int = 4) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     logging.basicConfig(format="mnistzoo: %(message)s", level="WARNING", stream=sys.stderr)
-    logging.getLogger("mnistzoo").setLevel("INFO")
+    logging.getLogger("mnistzoo").setLevel("DEBUG" if debug else "INFO")
     try:
         status = group.main(words, prog_name="mnistzoo", standalone_mode=False)
         if sys.stdout is not None:

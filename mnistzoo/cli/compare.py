@@ -88,6 +88,12 @@ if TYPE_CHECKING:
     metavar="GIB",
     help="End a model's process that takes more.  [default: half of the machine's]",
 )
+@click.option(
+    "--columns",
+    metavar="NAME[,NAME]...|all",
+    default="",
+    help="Measure more: calibration, coverage, non-digits, corruptions, or all of these.",
+)
 @wide_option
 @click.pass_context
 def command(
@@ -110,6 +116,7 @@ def command(
     benchmarks_file: str | None,
     patience: float,
     memory: int | None,
+    columns: str,
     wide: bool,
 ) -> int:
     """Put MODELs side by side on the test set.
@@ -148,6 +155,7 @@ def command(
     from mnistzoo.report.markdown import write_markdown
     from mnistzoo.report.text import show_comparison
 
+    chosen = _chosen_columns(columns)
     limits = Limits(patience, None if memory is None else memory * 2**30)
     plugins = discovered(limits)
     known = registry(plugins)
@@ -170,6 +178,7 @@ def command(
             device=device,
             out=out,
             limits=limits,
+            columns=chosen,
             show_progress=True,
         )
         stop_signals.put_off()
@@ -199,6 +208,18 @@ def _write_html(comparison: "Comparison", path: str) -> None:
     from mnistzoo.report.html import write_html  # needs the extra
 
     write_html(comparison.to_dict(), path)
+
+
+def _chosen_columns(text: str) -> list[str]:
+    from mnistzoo.reliability import COLUMNS
+
+    names = list(COLUMNS) if text == "all" else text.split(",") if text else []
+    for name in names:
+        if name not in COLUMNS:
+            raise click.UsageError(
+                f"--columns: there is no column {name!r}; take {', '.join(COLUMNS)}, or all"
+            )
+    return names
 
 
 def _refuse_without_train(context: click.Context) -> None:

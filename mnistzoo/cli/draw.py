@@ -35,7 +35,7 @@ from mnistzoo.cli.stopping import StopSignals
     metavar="N",
     default=64,
     show_default=True,
-    help="How many requests may wait; the next is told to come again.",
+    help="How many requests may wait; the next is told to try again later.",
 )
 @click.option("--no-open", is_flag=True, help="Do not open the browser.")
 @click.option(

@@ -58,13 +58,13 @@ def command(
 
     from mnistzoo.comparison import Comparison
     from mnistzoo.data import load_dataset
-    from mnistzoo.evaluation import evaluate, evaluate_repeatedly
+    from mnistzoo.evaluation import RepeatedEvaluation, evaluate_as_declared
     from mnistzoo.inference import resolve_device
     from mnistzoo.models import is_file, load_file, load_model
     from mnistzoo.registry import get_registration, get_spec
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_evaluation, show_repeated
-    from mnistzoo.rows import Measurement, row, with_origin
+    from mnistzoo.rows import Measurement, row, with_origin, with_size
 
     if is_file(model) and weights:
         raise click.UsageError("--weights is for a model; a file has its own")
@@ -74,30 +74,26 @@ def command(
     where = resolve_device(device)
     data = load_dataset(dataset, data_dir)
     if registration is None:
-        of, loaded = load_file(model)
+        of, loaded = load_file(model, data)
     else:
         of, loaded = model, load_model(model, weights, data)
     stochastic = bool(of) and get_spec(of).stochastic
     facts, title = {"model": model, "dataset": data.name}, f"{model} on the test set of {data.name}"
-    if stochastic:
-        repeated = evaluate_repeatedly(loaded, data.test, device=where)
-        found, evaluation = repeated.to_dict(), repeated.evaluations[0]
-    else:
-        evaluation = evaluate(loaded, data.test, device=where)
-        found = evaluation.to_dict()
+    evaluation = evaluate_as_declared(loaded, data.test, stochastic=stochastic, device=where)
     if json_file:
-        write_json({**facts, **found}, json_file)
+        write_json({**facts, **evaluation.to_dict()}, json_file)
     if html_file:
         from mnistzoo.report.html import write_html  # needs the extra
 
-        evaluations = repeated.evaluations if stochastic else [evaluation]
-        measurement = with_origin(Measurement(evaluations), model, weights, data=data)
+        measurement = Measurement(evaluation.evaluations)
+        measurement = with_origin(measurement, model, weights, data=data)
+        measurement = with_size(measurement, loaded)
         comparison = Comparison.of([row(model, registration, measurement)], data, where)
         with_weights = ["--weights", weights] if weights else []
         again = shlex.join(["mnistzoo", "evaluate", model, *with_weights, "--dataset", dataset])
         write_html(comparison.to_dict(), html_file, command=again)
     if "-" not in (json_file, html_file):
-        if stochastic:
-            show_repeated(repeated, title)
+        if isinstance(evaluation, RepeatedEvaluation):
+            show_repeated(evaluation, title)
             title = f"the first of them, seed 0: {title}"
-        show_evaluation(evaluation, title)
+        show_evaluation(evaluation.evaluations[0], title)

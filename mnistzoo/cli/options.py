@@ -71,7 +71,7 @@ class DatasetParam(click.ParamType[str]):
 FILE, FOLDER = PathParam(), PathParam(folder=True)
 
 json_option = click.option(
-    "--json", "json_file", type=FILE, metavar="FILE", help="Write the facts as JSON; - is stdout."
+    "--json", "json_file", type=FILE, metavar="FILE", help="Write the results as JSON; - is stdout."
 )
 html_option = click.option(
     "--html",

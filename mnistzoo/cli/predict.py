@@ -1,7 +1,9 @@
 """``mnistzoo predict``: the digits on pictures."""
 
 import functools
+import logging
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +17,9 @@ from mnistzoo.cli.options import (
     check_writable,
     dataset_option,
     json_option,
+    wide_option,
 )
-from mnistzoo.errors import MnistzooError, one_line
+from mnistzoo.errors import MnistzooError, describe, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from mnistzoo.data import Dataset
     from mnistzoo.pictures.files import Files
     from mnistzoo.prediction import Reading
+
+_log = logging.getLogger(__name__)
 
 
 @click.command("predict", cls=Command)
@@ -50,8 +55,10 @@ if TYPE_CHECKING:
     "explain_dir",
     type=FOLDER,
     metavar="DIR",
-    help="Write the steps of reading each picture into this folder, as PNG files.",
+    help="Write the steps of reading each picture into this folder, as PNG files; those of several "
+    "pictures are numbered.",
 )
+@wide_option
 @json_option
 def command(
     pictures: tuple[str, ...],
@@ -60,6 +67,7 @@ def command(
     dataset: str,
     one: bool,
     explain_dir: str | None,
+    wide: bool,
     json_file: str | None,
 ) -> int:
     """Say which digits each PICTURE shows: a file, a directory of them, or a pattern.
@@ -70,6 +78,11 @@ def command(
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")
+    if model is not None and model.lower().endswith((".safetensors", ".pt", ".pth")):
+        raise click.UsageError(
+            f"{one_line(model)} holds weights, and no model; name both: --model MODEL --weights "
+            f"{shlex.quote(one_line(model))}"
+        )
     from mnistzoo.data import load_dataset
     from mnistzoo.pictures.files import picture_files
     from mnistzoo.registry import best_model
@@ -91,7 +104,7 @@ def command(
         facts = {"model": model, "predictions": predictions, "errors": errors}
         write_json({**facts, "passed_over": files.passed_over}, json_file)
     if json_file != "-" and predictions:
-        show_predictions(predictions, f"{model}, under {runtime}")
+        show_predictions(predictions, f"{model}, under {runtime}", wide=wide)
     for each in predictions:
         _say_doubts(each)
     return 1 if errors else 0
@@ -105,15 +118,17 @@ def _predict(
 
     predictions: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
-    for path in files.paths:
+    for place, path in enumerate(files.paths, 1):
         try:
             if path in files.problems:
                 raise MnistzooError(files.problems[path])
             reading = read(path)
             if explain_dir is not None:
-                _explain(reading, path, explain_dir)
-        except (MnistzooError, OSError) as error:
-            reason = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+                # Numbered where there are several: two in different folders may have one name.
+                number = f"{place:0{len(str(len(files.paths)))}}-" if len(files.paths) > 1 else ""
+                _explain(reading, os.path.join(explain_dir, number + os.path.basename(path)))
+        except Exception as error:  # the other pictures are read all the same
+            reason = _reason(error, path)
             click.echo(f"mnistzoo: {one_line(reason)}", err=True)
             errors.append({"file": path, "reason": reason})
             continue
@@ -129,23 +144,39 @@ def _predict(
     return predictions, errors
 
 
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, MnistzooError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{path}: {error.strerror}"
+    _log.debug("reading a picture failed", exc_info=True)
+    return f"{path} cannot be read: unexpected {describe(error)} (--debug shows where)"
+
+
 def _say_doubts(picture: dict[str, Any]) -> None:
     name, digits = one_line(picture["file"]), picture["digits"]
     if len(digits) > 1:
         click.echo(f"mnistzoo: {name} shows {len(digits)} digits: {picture['text']}", err=True)
-    for place, digit in enumerate(digits, 1):
-        if digit["doubt"]:
-            which = f", digit {place}," if len(digits) > 1 else ""
-            click.echo(f"mnistzoo: {name}{which} is in doubt: {digit['doubt']}", err=True)
+    doubts = {place: each["doubt"] for place, each in enumerate(digits, 1) if each["doubt"]}
+    if not doubts:
+        return
+    if len(digits) == 1:
+        which = f"{name} is"
+    elif len(doubts) == 1:
+        which = f"{name}, digit {min(doubts)}, is"
+    else:
+        which = f"{name}: {len(doubts)} of {len(digits)} digits are"
+    reasons = "; ".join(dict.fromkeys(doubts.values()))
+    click.echo(f"mnistzoo: {which} in doubt: {reasons}", err=True)
 
 
-def _explain(reading: "Reading", path: str, folder: str) -> None:
+def _explain(reading: "Reading", start: str) -> None:
+    """Write the steps of reading a picture into files whose paths start so."""
     from mnistzoo.pictures.explain import explain
 
     images = [each.image for each in reading.predictions]
-    name = os.path.basename(path)
     for step, image in explain(reading.picture, reading.found, images).items():
-        image.save(os.path.join(folder, f"{name}-{step}.png"))
+        image.save(f"{start}-{step}.png")
 
 
 def _is_file(model: str) -> bool:

@@ -30,7 +30,7 @@ from mnistzoo.cli.stopping import StopSignals
 
 if TYPE_CHECKING:
     from mnistzoo.data import Dataset
-    from mnistzoo.evaluation import Evaluation
+    from mnistzoo.evaluation import Evaluation, RepeatedEvaluation
     from mnistzoo.training import Callback, TrainingJob, TrainingResult
 
 
@@ -214,13 +214,15 @@ def _train(
 
 def _evaluated(
     result: "TrainingResult", data: "Dataset", device: str, path: Path, stop_signals: StopSignals
-) -> "Evaluation":
+) -> "Evaluation | RepeatedEvaluation":
     """Evaluate on the test set; where that fails, say how to do it later."""
-    from mnistzoo.evaluation import evaluate
+    from mnistzoo.evaluation import evaluate_as_declared
+    from mnistzoo.registry import get_spec
 
+    stochastic = get_spec(result.provenance.model).stochastic
     try:
         stop_signals.listen()
-        test = evaluate(result.model, data.test, device=device)
+        test = evaluate_as_declared(result.model, data.test, stochastic=stochastic, device=device)
         stop_signals.put_off()
     except BaseException:
         model = result.provenance.model

@@ -60,7 +60,7 @@ class Dataset:
     Raises:
         DataError: for a ``data_dir`` that does not apply, and, when a split is used, for files that
             are missing or not the published ones.
-        IdxError: when a split is used, for a file that is no IDX file.
+        IdxError: when a split is used, for a file that is not an IDX file.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Dataset:
 
         Raises:
             DataError: for files that are missing or not the published ones.
-            IdxError: for a file that is no IDX file.
+            IdxError: for a file that is not an IDX file.
         """
         for split in splits:
             getattr(self, split)
@@ -185,7 +185,7 @@ class Dataset:
 
         Raises:
             DataError: if it is nowhere, or not the published one.
-            IdxError: if it is no IDX file.
+            IdxError: if it is not an IDX file.
         """
         path = self.locate(file)
         read_verified(path, file)
@@ -315,7 +315,7 @@ def load_dataset(
         UnknownDatasetError: if there is neither.
         DataError: if several plugins claim the name, for a ``data_dir`` that does not apply, and
             for a folder whose files do not fit each other.
-        IdxError: for a file in the folder that is no IDX file.
+        IdxError: for a file in the folder that is not an IDX file.
         OSError: if the folder cannot be read.
     """
     if isinstance(name, str) and (spec := _spec(name, plugins)) is not None:

@@ -1,6 +1,7 @@
 """A folder of one's own with IDX files: a data set that nobody published, so unverified."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SUBFOLDERS = ("MNIST/raw",)
 
+_log = logging.getLogger("mnistzoo")
 _CLASSES = "classes.txt"
 _MOST_CLASSES = 256
 _VALIDATION = 12  # one of so many training images
@@ -25,13 +27,13 @@ _NO_CHECKSUM = f"sha256:{'0' * 64}"
 def describe_folder(folder: Path) -> DatasetSpec:
     """Return the spec of the data set in a folder, with the checksums that its files have now.
 
-    The names of the classes stand in ``classes.txt``, one a line in the order of the labels;
-    without it they are the numbers from 0 to the highest label, and those of the ten digits where
-    there is a test set alone.
+    The names of the classes stand in ``classes.txt``, in the folder or beside the files, one a line
+    in the order of the labels; without it they are the numbers from 0 to the highest label, and
+    those of the ten digits where there is a test set alone.
 
     Raises:
         DataError: if there are no pairs of images and labels, or they do not fit each other.
-        IdxError: if a file is no IDX file.
+        IdxError: if a file is not an IDX file.
         OSError: if a file cannot be read.
     """
     found = {names: pair for names in (TRAIN, TEST) if (pair := _pair(folder, names))}
@@ -42,11 +44,16 @@ def describe_folder(folder: Path) -> DatasetSpec:
         )
     arrays = {names: _read(pair) for names, pair in found.items()}
     highest = max(int(labels.max()) for _, labels in arrays.values())
-    classes = _classes(folder, highest, test_alone=TRAIN not in found)
+    named = _classes_file(folder)
+    classes = _classes(named, highest, test_alone=TRAIN not in found)
+    if named is None and classes == DIGITS:
+        _log.warning(
+            "%s is taken for MNIST's digits; name other classes in %s", folder, folder / _CLASSES
+        )
     for (_, path), (_, labels) in zip(found.values(), arrays.values(), strict=True):
         if labels.max() >= len(classes):
             raise DataError(
-                f"{path} has the label {labels.max()}, but {folder / _CLASSES} names "
+                f"{path} has the label {labels.max()}, but {named} names "
                 f"{len(classes)} classes, for labels from 0 to {len(classes) - 1}; add the others"
             )
     counts = {names: len(labels) for names, (_, labels) in arrays.items()}
@@ -82,7 +89,7 @@ def _read(paths: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
 
     Raises:
         DataError: if they do not.
-        IdxError: if a file is no IDX file.
+        IdxError: if a file is not an IDX file.
     """
     images, labels = map(read_idx, paths)
     if images.ndim == 1 and labels.ndim == 3:
@@ -112,9 +119,13 @@ def _read(paths: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     return images, labels
 
 
-def _classes(folder: Path, highest: int, *, test_alone: bool) -> tuple[str, ...]:
-    path = folder / _CLASSES
-    if not path.exists():
+def _classes_file(folder: Path) -> Path | None:
+    places = (folder, *(folder / each for each in SUBFOLDERS))
+    return next((path for each in places if (path := each / _CLASSES).exists()), None)
+
+
+def _classes(path: Path | None, highest: int, *, test_alone: bool) -> tuple[str, ...]:
+    if path is None:
         if test_alone and highest < len(DIGITS):
             return DIGITS
         return tuple(str(label) for label in range(max(2, highest + 1)))

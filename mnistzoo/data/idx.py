@@ -42,7 +42,7 @@ _LONGEST_HEADER = 4 + 4 * 255
 
 
 class IdxError(MnistzooError, ValueError):
-    """A file is no valid IDX file; names the file, what was found and what was expected."""
+    """A file is not a valid IDX file; names the file, what was found and what was expected."""
 
 
 def read_idx(path: str | os.PathLike[str], *, max_unpacked: int = _MAX_UNPACKED) -> NDArray[Any]:
@@ -141,7 +141,7 @@ def _read_header(path: Path, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[in
     if magic[:2] != b"\0\0":
         hint = f"; {line}" if (line := conversion(path)) else ""
         raise IdxError(
-            f"{path} is no IDX file: it starts with bytes {magic[:2].hex(' ')}, expected 00 00 "
+            f"{path} is not an IDX file: it starts with bytes {magic[:2].hex(' ')}, expected 00 00 "
             f"(or 1f 8b, a gzip stream){hint}"
         )
     code, ndim = magic[2], magic[3]
@@ -210,7 +210,7 @@ def _unzipped(stream: IO[bytes]) -> Iterator[bytes]:
 
     Raises:
         EOFError: if the stream ends early.
-        zlib.error: if it is no gzip stream, or its CRC is wrong.
+        zlib.error: if it is not a gzip stream, or its CRC is wrong.
     """
     packed = b""
     for _ in range(_MOST_MEMBERS):

@@ -100,7 +100,9 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         admitted = self._ADMITTED.get((module, name))
         if admitted is None:
-            raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}, which is no array")
+            raise pickle.UnpicklingError(
+                f"the pickle asks for {module}.{name}, which is not an array"
+            )
         return super().find_class(*admitted)
 
 

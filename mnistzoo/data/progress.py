@@ -12,7 +12,7 @@ from mnistzoo.bars import Bars
 class DownloadBar:
     """What pooch asks of a progress bar (``total``, ``update``, ``reset``, ``close``), by rich.
 
-    Shows nothing where stderr is no terminal.
+    Shows nothing where stderr is not a terminal.
     """
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ def read_verified(path: Path, file: DataFile) -> NDArray[Any]:
 
     Raises:
         DataError: if the content is not the expected one.
-        IdxError: if it is no IDX file.
+        IdxError: if it is not an IDX file.
     """
     if not file.name.endswith(_PACKED):
         array = read_idx(path)
@@ -169,7 +169,7 @@ def _kept(folder: Path, file: DataFile) -> Path:
 
     Raises:
         DataError: if it is not there, or not the published one.
-        IdxError: if it is no IDX file.
+        IdxError: if it is not an IDX file.
     """
     fetched = find(folder, file)
     if fetched is None:

@@ -90,7 +90,7 @@ def as_labels(labels: ArrayLike, classes: int) -> NDArray[np.uint8]:
         classes: how many there are, at most 256.
 
     Raises:
-        DataError: if they are no integers, not in one row, or beyond the classes.
+        DataError: if they are not integers, not in one row, or beyond the classes.
     """
     found, last = np.asarray(labels), classes - 1
     if found.dtype.kind not in "iu" or found.ndim != 1:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,14 @@ from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
 from mnistzoo.warning_filters import warnings_kept_back
 
-Source = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+class HasArray(Protocol):
+    """What becomes an array: an array itself, or a tensor."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+Source = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | HasArray
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
@@ -48,21 +55,22 @@ def decode(picture: Source) -> Picture:
     """Return the pixels of a picture, of any mode and size, turned as its camera says.
 
     Args:
-        picture: a path; the bytes of a file; a Pillow image; or an array ``(height, width)``,
-            ``(height, width, 3)`` or ``(height, width, 4)`` of uint8 or bool, or of floats from 0
-            to 1.
+        picture: a path; the bytes of a file; a Pillow image; or an array, or what becomes one such
+            as a tensor: ``(height, width)``, ``(1, height, width)``, ``(height, width, 3)`` or
+            ``(height, width, 4)`` of uint8 or bool, or of floats from 0 to 1. A Pillow image of
+            mode F holds such floats.
 
     Raises:
         PictureError: if it cannot be decoded, is damaged or too large.
         OSError: if the file cannot be read.
         ValueError: if the array is of another type or shape.
     """
-    if isinstance(picture, np.ndarray):
-        return _decoded(Image.fromarray(_bytes_of(picture)), "the array")
     if isinstance(picture, Image.Image):
         return _decoded(picture, "the image")
     if isinstance(picture, bytes):
         return _opened(io.BytesIO(picture), "the picture")
+    if not isinstance(picture, str | os.PathLike):
+        return _decoded(Image.fromarray(_bytes_of(_array_of(picture))), "the array")
     with expanded(picture).open("rb") as stream:
         return _opened(stream, os.fspath(picture))
 
@@ -123,29 +131,55 @@ def _heif() -> tuple[str, ...]:
     return ()
 
 
+def _array_of(picture: HasArray) -> NDArray[Any]:
+    try:
+        return picture if isinstance(picture, np.ndarray) else picture.__array__()
+    except (AttributeError, RuntimeError, TypeError) as error:  # a tensor that is not on the CPU
+        raise ValueError(
+            f"a picture must be a path, bytes, a Pillow image or an array, not a "
+            f"{type(picture).__name__} that does not become one: {error}"
+        ) from error
+
+
 def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Return an array of pixels as uint8."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
+    elif array.ndim == 3 and array.shape[0] == 1 and array.shape[2] not in (3, 4):
+        array = array[0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise ValueError(
-            f"a picture must be (height, width), (height, width, 3) or (height, width, 4), not "
-            f"{array.shape}"
+            f"a picture must be (height, width), (1, height, width), (height, width, 3) or "
+            f"(height, width, 4), not {array.shape}"
         )
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if np.issubdtype(array.dtype, np.floating) and array.min() >= 0 and array.max() <= 1:
-        return np.rint(array * 255).astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        if array.min() >= 0 and array.max() <= 1:
+            return np.rint(array * 255).astype(np.uint8)
+        raise ValueError(
+            f"a picture must have floats from 0 to 1, not from {array.min():g} to "
+            f"{array.max():g}; scale them, such as by division by 255"
+        )
     raise ValueError(f"a picture must be uint8, bool or floats from 0 to 1, not {array.dtype}")
 
 
 def _decoded(image: Image.Image, name: str, longest: int = 0) -> Picture:
+    if 0 in image.size:
+        raise PictureError(f"{name} has no pixels")
     longest = longest or max(image.size)
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel, which Pillow would cut off
         values = np.asarray(image, np.float32)
+        if not np.isfinite(values).all():
+            raise PictureError(f"{name} has pixels that are no numbers; save it again")
+        values = values.clip(0)
+        if image.mode == "F" and values.max() <= 1:
+            values *= 255
         image = Image.fromarray((values * (255 / max(values.max(), 255))).astype(np.uint8))
+    elif image.mode == "La":  # Pillow converts this to LA, and to nothing else
+        image = image.convert("LA")
     elif image.mode in ("1", "P", "PA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     factor = -(-max(image.size) // _LONGEST)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 _SLOPES = np.linspace(-0.16, 0.16, 33)
+_FLATTEST = 12  # times the height; in a wider picture a line of these slopes leaves it
 _LOOKED_AT = 2_000  # pixels of ink, by which the slope is found
 
 
@@ -27,7 +28,7 @@ def without_lines(mask: Mask) -> Mask:
 def _without_level_lines(mask: Mask) -> Mask:
     height, width = mask.shape
     places = np.flatnonzero(mask)
-    if len(places) < width // 2:
+    if len(places) < width // 2 or width > _FLATTEST * height:
         return mask
     down = _shifts(places[:: max(1, len(places) // _LOOKED_AT)], height, width)
     level = _sheared(mask, down).view(np.uint8)

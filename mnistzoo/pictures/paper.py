@@ -59,9 +59,9 @@ def two_tones(gray: Bytes) -> tuple[float, float]:
     """Return the brightness of the light and of the dark part of a picture, parted as by Otsu."""
     threshold, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     dark = gray <= threshold
-    return float(np.median(gray[~dark])) if not dark.all() else threshold, float(
-        np.median(gray[dark])
-    )
+    if dark.all() or not dark.any():
+        return float(gray[0, 0]), float(gray[0, 0])  # it is of one tone
+    return float(np.median(gray[~dark])), float(np.median(gray[dark]))
 
 
 def contrast_with(paper: Bytes, gray: Bytes, light: bool) -> tuple[Gray, float]:

@@ -15,6 +15,7 @@ Mask = NDArray[np.bool_]
 _MOST = 25  # pieces of a picture
 _LOOKED_AT = 8  # pieces, whose outlines are followed
 _SAMPLE = 4_000  # pixels of a piece, by which its contrast is measured
+_THIN = 0.02  # of the size: a line rather than a stroke
 _LARGE = 0.6  # of the picture's longer side; a larger piece is no better
 
 
@@ -28,6 +29,7 @@ class Piece:
         dense: pixels of at least half its contrast.
         score: how much it looks like a digit, 0 to 1.
         touches: how many sides of the picture.
+        hangs: on a side of the picture, and is no digit that a tight crop cut out.
         stroke: how thick its ink is, in pixels; ``widest`` where it is thickest.
         edged: how much of its outline is an edge from ink to paper, 0 to 1.
         parts: the labels of all pieces of a digit that came apart, this one's first.
@@ -44,6 +46,7 @@ class Piece:
     dense: int = 0
     score: float = 0
     touches: int = 0
+    hangs: bool = False
     stroke: float = 0
     widest: float = 0
     edged: float = 1
@@ -151,13 +154,15 @@ def _weigh(piece: Piece, contrast: Gray, labels: Labels) -> None:
     cut_out = (
         piece.fills(labels.shape)
         and outlined < 0.55
-        and piece.stroke > 0.02 * size
+        and piece.stroke > _THIN * size
         and (len(sides) < 2 or sides[-2] < 0.8)
     )
     if sides and not cut_out:
         # A digit may run into the border; what hangs on it along a whole side comes from outside.
-        hangs = sides[-1] > 0.5
-        score *= (0.25 if hangs else 0.6) if len(sides) == 1 else (0.12 if hangs else 0.3)
+        outside = sides[-1] > 0.5
+        score *= (0.25 if outside else 0.6) if len(sides) == 1 else (0.12 if outside else 0.3)
+        # So does a line from side to side.
+        piece.hangs = outside or (len(sides) > 1 and piece.stroke < _THIN * size)
     if w > 1.8 * h:
         score *= 0.35 if w < 2.6 * h else 0.1
     if h > 14 * w:

@@ -47,5 +47,12 @@ def search(pixels: Bytes, *, drawing: bool = False) -> Found:
 
 def _digit(piece: Piece, view: View, pixels: Bytes) -> Digit:
     box, ink = ink_of(piece, view, pixels)
-    doubt = "its outline is not that of a pen's stroke" if piece.edged < _LEAST_EDGED else None
-    return Digit(box, ink, piece.contrast, doubt)
+    return Digit(box, ink, piece.contrast, _doubt(piece))
+
+
+def _doubt(piece: Piece) -> str | None:
+    if piece.edged < _LEAST_EDGED:
+        return "its outline is not that of a pen's stroke"
+    if piece.hangs:
+        return "it hangs on a side of the picture"
+    return None

@@ -1,28 +1,36 @@
 """Digits that touch, cut apart where the least ink is in the way; needs numpy alone."""
 
+import math
+
 import numpy as np
 
 from mnistzoo.pictures.found import Digit, Ink
 
 _WIDE = 0.75  # times the height; two digits that touch are seldom narrower
+_LINE = 12  # times the height; what is wider is a line, and no row of digits
+_NARROWEST = 6  # pixels of two digits
+_SOLID = 0.8  # of the box full of ink: a dash, a bar or a blot
 _PLACES = (0.3, 0.4, 0.5, 0.6, 0.7)  # of the width, about which a cut is looked for
 _REACH = 0.1  # of the width, to either side
 _DOUBT = "it touches another digit, from which it was cut"
 
 
 def may_touch(digit: Digit) -> bool:
-    """Return whether a digit is so wide that it may be two."""
+    """Return whether a digit is so wide that it may be two, and neither a line nor a bar."""
     height, width = digit.ink.shape
-    return width > _WIDE * height
+    return _WIDE * height < width < _LINE * height and digit.ink.mean() < _SOLID
 
 
 def cuts(digit: Digit) -> list[tuple[Digit, Digit]]:
     """Return the ways in which two digits that touch may be cut apart: left and right, doubted.
 
     Each cut is a path from top to bottom, at most a column to the side in each row, through the
-    least ink: a seam (Avidan and Shamir, "Seam carving", 2007).
+    least ink: a seam (Avidan and Shamir, "Seam carving", 2007). There are none of a digit less than
+    six pixels wide.
     """
     width = digit.ink.shape[1]
+    if width < _NARROWEST:
+        return []
     reach = max(1, round(_REACH * width))
     pairs = []
     for place in _PLACES:
@@ -56,6 +64,11 @@ def _seam(ink: Ink) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
 def _cropped(ink: Ink, whole: Digit) -> Digit:
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    x, y = whole.box[:2]
-    box = (int(x + left), int(y + top), int(x + right), int(y + bottom))
+    # The ink of a digit of a few pixels is finer than they are.
+    x, y, x_end, y_end = whole.box
+    across, down = (x_end - x) / ink.shape[1], (y_end - y) / ink.shape[0]
+    box = (
+        *(x + math.floor(left * across), y + math.floor(top * down)),
+        *(x + math.ceil(right * across), y + math.ceil(bottom * down)),
+    )
     return Digit(box, ink[top:bottom, left:right], whole.contrast, _DOUBT)

@@ -28,7 +28,8 @@ def write_csv(comparison: "Comparison", path: str | os.PathLike[str]) -> None:
     }
     lines = [_flat(row, what, comparison.dataset["classes"], names) for row in comparison.rows]
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     write(text.getvalue(), path)
@@ -41,6 +42,7 @@ def _flat(
     for wordy in ("summary", "history", "evaluation", "weights_sha256", "provenance"):
         del facts[wordy]
     figures = facts.pop("benchmarks") or {}
+    reliability = facts.pop("reliability") or {}
     low, high = facts.pop("accuracy_interval") or (None, None)
     shares = facts.pop("per_class_accuracy") or [None] * len(classes)
     for over_seeds in ("seeds", "accuracies"):
@@ -49,7 +51,17 @@ def _flat(
     by_class = zip(classes, shares, strict=True)
     facts |= {f"accuracy_{name}": share for name, share in by_class}
     facts |= {name: figures.get(name) for name in benchmarks}
+    facts |= _flat_reliability(reliability)
     return {name: _rounded(value) for name, value in facts.items()}
+
+
+def _flat_reliability(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a figure a column; nothing where no columns were asked for."""
+    flat = dict(facts)
+    for name, prefix in (("non_digits", "accepted"), ("corruptions", "corrupted")):
+        shares = flat.pop(name, {})
+        flat |= {f"{prefix}_{what}": share for what, share in shares.items()}
+    return flat
 
 
 def _rounded(value: Any) -> Any:

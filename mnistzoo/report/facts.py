@@ -21,7 +21,7 @@ class ComparisonFileError(MnistzooError):
 
 
 def read_comparison(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a file that ``mnistzoo compare --json`` wrote, or ``Comparison.save``.
+    """Read a file that ``mnistzoo compare --json`` wrote, or ``Comparison.save``; printable.
 
     Raises:
         ComparisonFileError: if it holds something else.
@@ -35,13 +35,13 @@ def read_comparison(path: str | os.PathLike[str]) -> dict[str, Any]:
         facts = json.loads(content, parse_constant=_refused)
         fastjsonschema.validate(_schema(), facts)
         _check(facts)
+        return dict(printable(facts))  # which refuses, too, a recipe nested without end
     except (ValueError, RecursionError, fastjsonschema.JsonSchemaValueException) as error:
         why = str(error) if not isinstance(error, RecursionError) else "it is nested too deeply"
         raise ComparisonFileError(
             f"{path} is not the JSON of a comparison: {one_line(why)[:300]}; `mnistzoo compare "
             f"--json {path}` writes one"
         ) from error
-    return facts
 
 
 def class_names(facts: Mapping[str, Any]) -> list[str]:
@@ -107,7 +107,7 @@ def _check_gallery(gallery: Mapping[str, Any], evaluated: list[str], classes: in
         if answers.keys() != set(evaluated):
             raise ValueError(f"image {index} of the gallery has no answer of each model")
         if max(image["label"], *(digit for digit, _ in answers.values())) >= classes:
-            raise ValueError(f"image {index} of the gallery has a label that is no class")
+            raise ValueError(f"image {index} of the gallery has a label that is not a class")
         try:
             pixels = base64.b64decode(image["pixels"], validate=True)
         except binascii.Error as error:

@@ -18,9 +18,9 @@ from PIL import Image
 from mnistzoo._version import __version__
 from mnistzoo.output import write
 from mnistzoo.overrides import as_settings
-from mnistzoo.report import plots
+from mnistzoo.report import plots, reliability
 from mnistzoo.report.facts import class_names, printable
-from mnistzoo.report.figures import as_changed, counted, grouped, percent
+from mnistzoo.report.figures import as_changed, counted, grouped, percent, test_images, whose
 from mnistzoo.report.svg import as_inline_svg
 from mnistzoo.statistics import SIGNIFICANT
 
@@ -74,6 +74,7 @@ def render(facts: Mapping[str, Any], command: str) -> str:
     }
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     classes = class_names(facts)
+    columns = facts.get("columns", {})  # which a file of an earlier version has not
     side_by_side = _inline(plots.of_comparison(facts), "all", "all models")
     return environment.get_template("report.html").render(
         facts,
@@ -86,6 +87,13 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         script=script,
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=style,
+        further=reliability.headings(facts["models"], columns),
+        further_of=lambda model: reliability.figures(model, columns),
+        further_notes=list(reliability.notes(facts["models"], columns)),
+        timed_by=sorted(
+            {model["runtime"] for model in facts["models"] if model["latency_us"] is not None}
+        ),
+        whose=whose(bool(model["provider"]) for model in evaluated),
         had={key for model in facts["models"] for key, value in model.items() if value is not None},
         matrix=side_by_side.pop("pairs", None),
         costs=side_by_side,
@@ -94,6 +102,7 @@ def render(facts: Mapping[str, Any], command: str) -> str:
             for number, model in enumerate(facts["models"])
         ],
         significant=SIGNIFICANT,
+        test_images=test_images(facts["dataset"]),
         version=__version__,
     )
 
@@ -144,7 +153,9 @@ def _command(facts: Mapping[str, Any]) -> str:
         for setting in as_settings(plan["overrides"]):
             words += ["--set", setting]
         words += ["--final"] if plan["final"] else []
-    words += ["--dataset", facts["dataset"]["name"]]
+    words += ["--dataset", facts["dataset"]["reference"]]
+    if facts.get("columns"):
+        words += ["--columns", ",".join(facts["columns"])]
     if facts["environment"]["device"] == "cpu":
         words += ["--device", "cpu"]
     return shlex.join(words)

@@ -48,7 +48,7 @@ class Table(Generic[T]):
 
         Args:
             wide: all of it. If False, columns are left out until the rest fits the terminal, and a
-                line says which. Where stdout is no terminal, nothing is left out.
+                line says which. Where stdout is not a terminal, nothing is left out.
         """
         width = None if wide else terminal_width()
         kept = self.columns if width is None else self.fitting(width)

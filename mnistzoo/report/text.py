@@ -3,9 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from mnistzoo.errors import one_line
-from mnistzoo.output import say, say_note
-from mnistzoo.report.figures import NOTHING, as_changed, counted, grouped, percent
+from mnistzoo.output import say, say_note, terminal_width
+from mnistzoo.report import reliability
+from mnistzoo.report.figures import (
+    NOTHING,
+    as_changed,
+    counted,
+    grouped,
+    percent,
+    test_images,
+    whose,
+)
 from mnistzoo.report.table import Column, Table
 from mnistzoo.statistics import SIGNIFICANT
 
@@ -16,6 +27,8 @@ if TYPE_CHECKING:
     from mnistzoo.export import Export, OnnxFigures
     from mnistzoo.training import TrainingResult
 
+_LEAST_PATH = 32  # columns of a picture's path
+_BESIDE_PATH = 70  # columns beside it
 _WIDEST_MATRIX = 10  # classes whose confusion matrix fits 80 columns
 
 
@@ -47,7 +60,19 @@ def comparison_table(comparison: "Comparison") -> "Table[Row]":
         columns = [column for column in columns if column.heading != "train s"]
     if not any(row.measurement and row.measurement.buffers for row in comparison.rows):
         columns = [column for column in columns if column.heading != "buffers"]
-    return Table(columns, comparison.rows)
+    return Table(columns + _reliability_columns(comparison), comparison.rows)
+
+
+def _reliability_columns(comparison: "Comparison") -> "list[Column[Row]]":
+    facts = {row.name: row.to_dict() for row in comparison.rows} if comparison.columns else {}
+
+    def column(heading: str) -> "Column[Row]":
+        def value(row: "Row") -> str:
+            return percent(reliability.figures(facts[row.name], comparison.columns).get(heading))
+
+        return Column(heading, value, "right", 5)
+
+    return [column(each) for each in reliability.headings(facts.values(), comparison.columns)]
 
 
 def _measured(figure: "Callable[[Measurement], str]") -> "Callable[[Row], str]":
@@ -106,13 +131,16 @@ def _benchmark(value: float | None) -> str:
 def comparison_notes(comparison: "Comparison") -> list[str]:
     """Return the lines that stand below a comparison's table."""
     machine, data = comparison.environment, comparison.dataset
-    images = f"{data['images']:,} {'official ' if data['verified'] else ''}test images"
+    images = test_images(data)
+    measured = [row.measurement for row in comparison.rows if row.measurement]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
     if plan is None:
-        other = f", trained on it or on {data['weights_from']}" if data["weights_from"] else ""
-        notes.append(f"accuracy of the shipped weights{other} on the {images} of {data['name']}")
+        shipped = [bool(row.provider) for row in comparison.rows if row.accuracy is not None]
+        other = data["weights_from"] and any(shipped)
+        trained = f", trained on it or on {data['weights_from']}," if other else ""
+        notes.append(f"accuracy of {whose(shipped)}{trained} on the {images} of {data['name']}")
     else:
         notes.append(
             f"trained now on {data['name']}"
@@ -121,21 +149,27 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
             f"{'mean ' if plan.seeds > 1 else ''}accuracy at the end of training on the {images}, "
             "with the interval of one run"
         )
+    timed_by = {each.runtime for each in measured if each.latency_us is not None}
+    eager = "" if timed_by and "PyTorch" not in timed_by else "PyTorch eager, "
     notes.append(
-        f"latency: PyTorch eager, median, {machine['device']} ({machine['processor']}), "
+        f"latency: {eager}median, {machine['device']} ({machine['processor']}), "
         f"1 thread; {versions}"
     )
+    several_seeds = plan is not None and plan.seeds > 1
     for row in comparison.rows:
         if row.measurement is None:
             continue
         if row.measurement.predictive_entropy is not None:
             notes.append(
-                f"{row.name}: draws random numbers; mean and sd of "
-                f"{len(row.measurement.evaluations)} evaluations, predictive entropy "
+                f"{row.name}: draws random numbers; mean "
+                f"{'of' if several_seeds else 'and sd of'} {row.measurement.repeats} evaluations"
+                f"{' of each seed' if several_seeds else ''}, predictive entropy "
                 f"{row.measurement.predictive_entropy:.3f} nats"
             )
         if row.measurement.runtime != "PyTorch":
             notes.append(f"{row.name}: computed and timed by {row.measurement.runtime}")
+    if comparison.columns:
+        notes += reliability.notes([row.to_dict() for row in comparison.rows], comparison.columns)
     if comparison.benchmarks is not None:
         notes += _benchmark_notes(comparison, comparison.benchmarks)
     if plan is not None and plan.seeds > 1 and plan.cores > 1:
@@ -254,8 +288,12 @@ def _classes_table(evaluation: "Evaluation") -> Table[int]:
     return Table(columns, labels)
 
 
-def show_training(result: "TrainingResult", test: "Evaluation", path: object) -> None:
+def show_training(
+    result: "TrainingResult", test: "Evaluation | RepeatedEvaluation", path: object
+) -> None:
     """Print what a training run came to, and where its weights are."""
+    from mnistzoo.evaluation import RepeatedEvaluation  # needs torch
+
     told = result.provenance
     low, high = test.accuracy_interval
     say(
@@ -265,10 +303,17 @@ def show_training(result: "TrainingResult", test: "Evaluation", path: object) ->
     )
     if result.validation_accuracy is not None:
         say(f"  validation accuracy {percent(result.validation_accuracy)} %")
+    repeated = (
+        f" sd {percent(test.accuracy_sd)}, mean of {len(test.evaluations)} evaluations"
+        if isinstance(test, RepeatedEvaluation)
+        else ""
+    )
     say(
-        f"  test accuracy {percent(test.accuracy)} % "
+        f"  test accuracy {percent(test.accuracy)} %{repeated} "
         f"(95 % interval {percent(low)} to {percent(high)} %)"
     )
+    if told.initial_weights:
+        say(f"  fine-tuned from SHA-256 {told.initial_weights}")
     say(f"  weights in {path}")
 
 
@@ -317,17 +362,34 @@ def _compared_speed(ratio: float) -> str:
     return f"{times} times {'slower' if ratio > 1 else 'faster'} than"
 
 
-def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str) -> None:
-    """Print what each picture shows, a row a digit, and which model says so."""
+def show_predictions(predictions: Sequence[Mapping[str, Any]], by: str, *, wide: bool) -> None:
+    """Print what each picture shows, a row a digit, and which model says so.
+
+    Args:
+        wide: all columns, and paths whole; otherwise as a terminal has room.
+    """
+    width = None if wide else terminal_width()
+    longest = None if width is None else max(_LEAST_PATH, width - _BESIDE_PATH)
     columns: list[Column[Mapping[str, Any]]] = [
-        Column("picture", lambda each: one_line(each["file"])),
-        Column("digit", lambda each: each["label"], "right"),
-        Column("confidence %", lambda each: percent(each["confidence"]), "right"),
-        Column("runner-up", lambda each: each["runner_up_label"], "right"),
-        Column("its %", lambda each: percent(each["runner_up_confidence"]), "right"),
+        Column("picture", lambda each: _ending(one_line(each["file"]), longest)),
+        Column("digit", lambda each: each["label"], "right", priority=5),
+        Column("confidence %", lambda each: percent(each["confidence"]), "right", priority=4),
+        Column("runner-up", lambda each: each["runner_up_label"], "right", priority=2),
+        Column("its %", lambda each: percent(each["runner_up_confidence"]), "right", priority=1),
         Column("box", lambda each: " ".join(map(str, each["box"]))),
-        Column("doubt", lambda each: "yes" if each["doubt"] else ""),  # why: on stderr
+        # Why: on stderr.
+        Column("doubt", lambda each: "yes" if each["doubt"] else "", priority=3),
     ]
     digits = [{"file": each["file"], **digit} for each in predictions for digit in each["digits"]]
-    Table(columns, digits).show()
+    Table(columns, digits).show(wide=wide)
     say(f"  by {one_line(by)}")
+
+
+def _ending(path: str, longest: int | None) -> str:
+    """Return the end of a path that is too long: it tells pictures apart sooner than the start."""
+    if longest is None or cell_len(path) <= longest:
+        return path
+    shown = path
+    while cell_len(shown) >= longest:
+        shown = shown[1:]
+    return f"…{shown}"

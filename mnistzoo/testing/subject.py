@@ -106,7 +106,7 @@ class Subject:
         if group == "created" and self.spec.is_onnx:
             return "the model is an ONNX file"
         if group in ("modules", "exportable") and not self.of_modules:
-            return "the model is no torch module"
+            return "the model is not a torch module"
         return ""
 
     @functools.cached_property
@@ -195,7 +195,7 @@ class Subject:
         except ValueError:  # of __main__, in a script or a notebook
             top = None
         if top is None or top.origin is None:
-            raise NotApplicable("the module of the factory is no file")
+            raise NotApplicable("the module of the factory is not a file")
         path = Path(top.origin)
         return path.parent if top.submodule_search_locations else path
 

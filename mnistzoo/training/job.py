@@ -105,7 +105,7 @@ def _factory(path: str) -> Callable[[], nn.Module]:
             "package.module:callable, where Python can import it"
         ) from error
     if not callable(found):
-        raise ModelError(f"{path!r} is no factory but {type(found).__name__}; name a callable")
+        raise ModelError(f"{path!r} is not a factory but {type(found).__name__}; name a callable")
     return found
 
 
@@ -187,7 +187,7 @@ def train(
         if run.fit:
             folder = _folder(checkpoint, resume)
             common = (run.create, run.name, run.recipe, images, held_out, where)
-            fitted = fit_by(run.fit, *common, folder, callbacks)
+            fitted = fit_by(run.fit, *common, folder, callbacks, stochastic=run.stochastic)
         else:
             fitted = fit(
                 run.create,
@@ -230,6 +230,7 @@ class _Run:
     recipe_name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     fit: str = ""
+    stochastic: bool = False
     initial_weights: str = ""
 
     @classmethod
@@ -254,6 +255,7 @@ class _Run:
                 recipe if isinstance(recipe, str) else "",
                 changed_fields(base, chosen),
                 spec.fit,
+                spec.stochastic,
             )
         own = model if isinstance(model, nn.Module) else None
         named = type(unwrapped(own)) if own is not None else model

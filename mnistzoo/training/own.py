@@ -15,7 +15,7 @@ from mnistzoo.classifier import is_module
 from mnistzoo.cpu import computing_threads, prefer_channels_last
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import evaluate
+from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate_as_declared
 from mnistzoo.paths import imported, using
 from mnistzoo.recipe import Recipe
 from mnistzoo.seeding import seeded
@@ -41,8 +41,11 @@ class Report:
         validation: Split | None,
         device: torch.device,
         callbacks: Sequence[Callback],
+        *,
+        stochastic: bool,
     ) -> None:
         self._model, self._validation, self._device = model, validation, device
+        self._stochastic = stochastic
         self._some = data[:_IMAGES]
         self._callbacks = callbacks
         self._started = time.perf_counter()
@@ -66,13 +69,18 @@ class Report:
         seconds = time.perf_counter() - self._started
         accuracy = None
         if self._validation is not None:
-            accuracy = evaluate(self._model, self._validation, device=self._device).accuracy
+            accuracy = self._evaluated(self._validation).accuracy
         if loss is None:
-            found = evaluate(self._model, self._some, device=self._device)
+            found = self._evaluated(self._some).evaluations[0]
             of_truth = found.probabilities[np.arange(len(found.labels)), found.labels]
             loss = float(-np.log(of_truth.clip(1e-12)).mean())
         number = len(self.history) + 1
         self.history.append(Epoch(number, loss, learning_rate, accuracy, seconds))
+
+    def _evaluated(self, data: Split) -> Evaluation | RepeatedEvaluation:
+        return evaluate_as_declared(
+            self._model, data, stochastic=self._stochastic, device=self._device
+        )
 
 
 def fit_by(
@@ -85,6 +93,8 @@ def fit_by(
     device: torch.device,
     checkpoint: Path | None,
     callbacks: Sequence[Callback],
+    *,
+    stochastic: bool,
 ) -> Fit:
     """Create a model and have the function at a path train it in place.
 
@@ -103,6 +113,7 @@ def fit_by(
         device: for a module.
         checkpoint: the folder, if one was asked for.
         callbacks: are told of the beginning and of each epoch.
+        stochastic: whether the model draws random numbers in evaluation too.
 
     Raises:
         CheckpointError: if a checkpoint was asked for and the function knows of none.
@@ -128,7 +139,7 @@ def fit_by(
             prefer_channels_last(model)
         for callback in callbacks:
             callback.on_train_begin(Start(name, recipe, len(data), 1, 0))
-        report = Report(model, data, validation, device, callbacks)
+        report = Report(model, data, validation, device, callbacks, stochastic=stochastic)
         fitted = Fit(model, report.history)
         try:
             with using("the function fit", path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import Evaluation
+from mnistzoo.evaluation import Evaluation, RepeatedEvaluation
 from mnistzoo.files import expanded
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
@@ -28,14 +28,15 @@ class TrainingResult:
         history: the complete epochs, in their order.
         recipe: that was followed.
         provenance: what the run was; it goes into the file with the weights.
-        test: how good it is on the test set; None before it was evaluated.
+        test: how good it is on the test set, several times of a stochastic model; None before it
+            was evaluated.
     """
 
     model: Any
     history: list[Epoch]
     recipe: Recipe
     provenance: Provenance
-    test: Evaluation | None = None
+    test: Evaluation | RepeatedEvaluation | None = None
 
     def __repr__(self) -> str:
         told = f"{self.provenance.model!r}, epochs: {len(self.history)}"
@@ -60,9 +61,14 @@ class TrainingResult:
         """From the first step to the end of the last complete epoch."""
         return self.history[-1].seconds if self.history else 0.0
 
-    def with_test(self, evaluation: Evaluation) -> Self:
-        """Return it with its evaluation on the test set; its provenance has the accuracy."""
+    def with_test(self, evaluation: Evaluation | RepeatedEvaluation) -> Self:
+        """Return it with its evaluation on the test set; its provenance has the accuracy.
+
+        Of a stochastic model that is the mean, and ``test_accuracy_repeat_sd`` stands beside it.
+        """
         metrics = {**self.provenance.metrics, "test_accuracy": evaluation.accuracy}
+        if isinstance(evaluation, RepeatedEvaluation):
+            metrics["test_accuracy_repeat_sd"] = evaluation.accuracy_sd
         provenance = dataclasses.replace(self.provenance, evaluated=True, metrics=metrics)
         return dataclasses.replace(self, provenance=provenance, test=evaluation)
 

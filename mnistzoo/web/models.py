@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from typing import Any
 
 from mnistzoo._version import __version__
 from mnistzoo.data.datasets import cache_dir
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import describe, suggestion
 from mnistzoo.files import replacing
 from mnistzoo.registry import (
@@ -23,6 +25,7 @@ from mnistzoo.registry import (
     list_models,
 )
 from mnistzoo.runtime import OnnxFileError, Predictor
+from mnistzoo.spec import DEFAULT_DATASET
 
 # Of a model that nobody asked for: proving larger ones takes minutes on a small machine.
 _MOST_PARAMS_UNASKED = 100_000
@@ -66,6 +69,8 @@ class Models:
     def get(self, name: str) -> Future[Predictor]:
         """Return the model to come; one that is loaded is there already.
 
+        One that could not be loaded is tried again: the disk may have been full.
+
         Raises:
             UnknownNameError: if no model on offer has the name.
         """
@@ -73,7 +78,8 @@ class Models:
             near = suggestion(name, self.offers) or f"take one of {', '.join(self.offers)}"
             raise UnknownNameError(f"there is no model {name!r}; {near}")
         with self._lock:
-            if name not in self._loading:
+            known = self._loading.get(name)
+            if known is None or (known.done() and known.exception() is not None):
                 future = self._loading[name] = Future[Predictor]()
                 future.set_running_or_notify_cancel()  # a client that leaves cancels nothing
                 # A daemon: the server ends when it is told to, whatever is being exported.
@@ -116,8 +122,9 @@ def offered(names: Sequence[str]) -> Models:
         names: of models, their aliases, or paths of ``.onnx`` files.
 
     Raises:
-        ModelError: if one of the models does not exist or ships no weights, or there is none.
-        OnnxFileError: if a file is no ONNX model of digits.
+        ModelError: if one of the models does not exist, ships no weights or is for other classes
+            than the ten digits, or there is none.
+        OnnxFileError: if a file is not an ONNX model from images to logits.
         OSError: if a file cannot be read.
     """
     if names:
@@ -140,20 +147,35 @@ def offered(names: Sequence[str]) -> Models:
 
 def _can(registration: Registration) -> bool:
     spec = registration.spec
-    has_weights = spec.weights is not None or bool(spec.members)
+    has_weights = spec.weights_for(DEFAULT_DATASET) is not None or bool(spec.members)
     return has_weights and "onnx" not in spec.expected_failures
 
 
 def _offer(name: str) -> Offer:
     if name.lower().endswith(".onnx"):
         predictor = Predictor(name)
+        if predictor.labels != DIGITS:
+            raise ModelError(
+                f"{name} is for {len(predictor.labels)} classes ({_listed(predictor.labels)}), and "
+                "the page is for the digits 0 to 9; `mnistzoo predict --model` takes it"
+            )
         path = Path(name)
         return Offer(path.stem, f"The file {path.name}", None, None, lambda: predictor)
+    if name.lower().endswith((".safetensors", ".pt", ".pth")):
+        raise ModelError(
+            f"{name} is no .onnx file; export it first: `mnistzoo export MODEL --weights "
+            f"{shlex.quote(name)}`"
+        )
     registration = get_registration(name)
     if not _can(registration):
-        declared = registration.spec.expected_failures.get("onnx", "it ships no weights")
-        raise ModelError(f"model {registration.spec.name!r} cannot be drawn for: {declared}")
+        missing = "it ships no weights for the digits of MNIST"
+        declared = registration.spec.expected_failures.get("onnx", missing)
+        raise ModelError(f"the page cannot offer model {registration.spec.name!r}: {declared}")
     return _registered(registration)
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels if len(labels) <= 4 else (*labels[:2], "...", labels[-1]))
 
 
 def _registered(registration: Registration) -> Offer:

@@ -1,8 +1,8 @@
 """The server of the drawing page: what it answers, and what it refuses.
 
-Bodies are read as they come, so that a slow client holds up nobody. What takes time, reading a
-picture and running the models, is done by as many threads as there are cores; a bounded number of
-requests waits for them.
+Bodies are read as they come, so that a slow client holds up nobody; together they hold a bounded
+number of bytes. What takes time, reading a picture and running the models, is done by as many
+threads as there are cores; a bounded number of requests waits for them.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 WAITING = 64  # requests, by default
 _MOST_BYTES = 10 * 2**20
+_MOST_BYTES_IN_ALL = 64 * 2**20  # of the bodies that are there, or coming
 _MOST_SECONDS = 60  # for a body to come
 _GRACE_SECONDS = 2  # for what is being answered when the server is told to end
 
@@ -102,6 +103,7 @@ class _Api:
     def __init__(self, models: Models, waiting: int) -> None:
         self._models = models
         self._free = waiting
+        self._bodies = _Bodies()
         self._threads = anyio.CapacityLimiter(os.cpu_count() or 1)
 
     async def list_models(self, request: Request) -> Response:
@@ -115,22 +117,21 @@ class _Api:
         names = list(dict.fromkeys(request.query_params.getlist("model"))) or self._models.chosen
         drawing = request.query_params.get("drawing") == "true"
         futures = [self._models.get(name) for name in names]
-        picture = await _body(request)
-        with self._place():
+        async with self._bodies.read(request) as picture:
+            # Before a place is taken: a model that is being exported holds up no other.
             loaded = await asyncio.gather(*map(asyncio.wrap_future, futures))
-            answer = await anyio.to_thread.run_sync(
-                _answer, picture, dict(zip(names, loaded, strict=True)), drawing,
-                limiter=self._threads,
-            )  # fmt: skip
+            with self._place():
+                answer = await anyio.to_thread.run_sync(
+                    _answer, picture, dict(zip(names, loaded, strict=True)), drawing,
+                    limiter=self._threads,
+                )  # fmt: skip
         return JSONResponse(answer)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         """Take one of the places of those that wait."""
         if not self._free:
-            raise HTTPException(
-                503, "too many requests are waiting; try again in a second", {"Retry-After": "1"}
-            )
+            raise _too_many()
         self._free -= 1
         try:
             yield
@@ -138,35 +139,66 @@ class _Api:
             self._free += 1
 
 
-async def _body(request: Request) -> bytes:
-    """Return what the client sends; read to its end, so that the client hears a refusal."""
-    body, size = bytearray(), 0
-    try:
-        async with asyncio.timeout(_MOST_SECONDS):
-            async for piece in request.stream():
-                size += len(piece)
-                if size <= _MOST_BYTES:
-                    body += piece
-    except TimeoutError as error:
-        raise HTTPException(
-            408, f"the picture took over {_MOST_SECONDS} seconds to come"
-        ) from error
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the client left before the picture was whole") from error
-    if size > _MOST_BYTES:
-        raise HTTPException(
-            413, f"the picture has over {_MOST_BYTES // 2**20} MB; make it smaller, or crop it"
-        )
-    if not body:
-        raise HTTPException(400, "the request has no body; send the bytes of a picture")
-    return bytes(body)
+class _Bodies:
+    """The bodies that clients send, and how many bytes they hold together."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    @contextlib.asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+        """Yield what the client sends; until the block ends, its bytes count as held."""
+        body = bytearray()
+        try:
+            await self._fill(body, request)
+            yield body
+        finally:
+            self._held -= len(body)
+
+    async def _fill(self, body: bytearray, request: Request) -> None:
+        """Read to the end, also what is not kept, so that the client hears a refusal."""
+        refusal = None
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                async for piece in request.stream():
+                    refusal = refusal or self._refusal(len(body) + len(piece), len(piece))
+                    if refusal is None:
+                        self._held += len(piece)
+                        body += piece
+                    else:
+                        self._held -= len(body)
+                        body.clear()
+        except TimeoutError as error:
+            raise HTTPException(
+                408, f"the picture took over {_MOST_SECONDS} seconds to come"
+            ) from error
+        except ClientDisconnect as error:
+            raise HTTPException(400, "the client left before the picture was whole") from error
+        if refusal is not None:
+            raise refusal
+        if not body:
+            raise HTTPException(400, "the request has no body; send the bytes of a picture")
+
+    def _refusal(self, size: int, more: int) -> HTTPException | None:
+        """Return why a body that now has this size, so much more than before, is not kept."""
+        if size > _MOST_BYTES:
+            return HTTPException(
+                413, f"the picture has over {_MOST_BYTES // 2**20} MB; make it smaller, or crop it"
+            )
+        return _too_many() if self._held + more > _MOST_BYTES_IN_ALL else None
 
 
-def _answer(picture: bytes, models: dict[str, Predictor], drawing: bool) -> dict[str, Any]:
+def _too_many() -> HTTPException:
+    return HTTPException(
+        503, "too many requests are waiting; try again in a second", {"Retry-After": "1"}
+    )
+
+
+def _answer(picture: bytearray, models: dict[str, Predictor], drawing: bool) -> dict[str, Any]:
     """Return what each model says of a picture, the fastest first, as JSON can hold it."""
     timed = [_Timed(predictor.probabilities) for predictor in models.values()]
     labels = [predictor.labels for predictor in models.values()]
-    readings = read_by_all(picture, timed, labels, drawing=drawing)
+    readings = read_by_all(bytes(picture), timed, labels, drawing=drawing)
     seen = readings[0].one
     predictions = [
         {"model": name, **_facts(reading, reading.one), "latency_us": each.latency_us}
@@ -206,7 +238,8 @@ class _Timed:
 
 
 async def _examples(request: Request) -> Response:
-    return Response(examples(), media_type="application/octet-stream")
+    found = await anyio.to_thread.run_sync(examples)
+    return Response(found, media_type="application/octet-stream")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

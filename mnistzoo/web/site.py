@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mnistzoo.errors import MnistzooError
 from mnistzoo.files import expanded
@@ -21,6 +22,7 @@ _INTEGRITY = {
     _MODULE: "sha384-PLWz+nHEVHpjwBsO0YVdvQj6n5814Iv8E3b8FG0Rp/uIAtjFMCKOpP66iPzedrIG",
     _WASM: "sha384-vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM",
 }
+_HERE = ("localhost", "127.0.0.1")  # a content security policy cannot name ::1
 _POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self' {elsewhere}; base-uri 'none'; form-action 'none'"
@@ -37,15 +39,20 @@ def write_site(folder: str | os.PathLike[str], models: Models, runtime: str = RU
     Args:
         folder: a new one, or an empty one.
         models: those that are chosen are written.
-        runtime: the address of a folder with the pinned onnxruntime-web, or a folder here with any
-            version of it (``node_modules/onnxruntime-web/dist``), which is copied.
+        runtime: the address of a folder with the pinned onnxruntime-web, ``https://`` unless it is
+            on this machine; or a folder here with any version of it
+            (``node_modules/onnxruntime-web/dist``), which is copied.
 
     Raises:
-        SiteError: if the folder holds something, or the runtime's has not its files.
+        SiteError: if the folder holds something, or the runtime's has not its files, or its address
+            is not encrypted.
         MnistzooError: if a model cannot be exported.
         OSError: if something cannot be read or written.
     """
     folder = expanded(folder)
+    if _is_address(runtime):
+        runtime = runtime.rstrip("/")
+        _require_safe(runtime)
     if folder.exists() and any(folder.iterdir()):
         raise SiteError(f"{folder} is not empty; name a new folder")
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +96,7 @@ def _runtime(site: Path, runtime: str) -> dict[str, dict[str, str]]:
     found = {}
     for kind, name in (("module", _MODULE), ("wasm", _WASM)):
         if _is_address(runtime):
-            address, integrity = f"{runtime.rstrip('/')}/{name}", _INTEGRITY[name]
+            address, integrity = f"{runtime}/{name}", _INTEGRITY[name]
         else:
             source = expanded(runtime) / name
             if not source.is_file():
@@ -107,6 +114,12 @@ def _runtime(site: Path, runtime: str) -> dict[str, dict[str, str]]:
 
 def _is_address(runtime: str) -> bool:
     return runtime.startswith(("https://", "http://"))
+
+
+def _require_safe(runtime: str) -> None:
+    """Refuse an address that a page under ``https://`` cannot load from."""
+    if runtime.startswith("http://") and urlsplit(runtime).hostname not in _HERE:
+        raise SiteError(f"{runtime} is not encrypted; take an address that begins with https://")
 
 
 def _integrity(content: bytes) -> str:

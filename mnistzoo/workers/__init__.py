@@ -2,6 +2,6 @@
 
 Workers are forked from a server that has imported torch (``server``), run one task each
 (``tasks``), and answer with JSON and arrays (``channel``). ``worker`` is one of them as this
-process sees it, ``crew`` several in turns, ``discovery`` what plugins register, ``rows`` the rows
-of a comparison.
+process sees it, ``crew`` several in turns, ``discovery`` what plugins register, ``images`` a data
+set of theirs, ``rows`` the rows of a comparison.
 """

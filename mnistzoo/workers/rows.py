@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
-from mnistzoo.evaluation import REPEATS, Evaluation
+from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
 from mnistzoo.files import expanded
 from mnistzoo.measure import LATENCY_THREADS
 from mnistzoo.models import is_file
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, find
-from mnistzoo.rows import Measurement, TrainingPlan, job_of, of_runs, save_run
+from mnistzoo.reliability import Probes, measure
+from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew
@@ -38,7 +41,6 @@ _MOST_UNKNOWN = 10**7  # numbers that a model of an unknown size may have learne
 _MOST_BESIDE_PARAMETERS = 2**26  # bytes of buffers, names and so on in trained weights
 
 Report = Callable[[Measurement], None]
-Run = tuple[TrainingResult, Evaluation]
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Rows:
         data: whose test images are classified, or whose training images are trained on.
         device: to compute on.
         limits: of each worker.
+        probes: that the reliability of each is measured on, if any.
         show_progress: in the log and on stderr.
     """
 
@@ -90,10 +93,11 @@ class Rows:
         *,
         device: torch.device,
         limits: Limits,
+        probes: Probes | None,
         show_progress: bool,
     ) -> None:
         self._known, self._data, self._device = known, data, device
-        self._limits, self._show_progress = limits, show_progress
+        self._limits, self._probes, self._show_progress = limits, probes, show_progress
 
     def evaluated(self, chosen: Sequence[Subject], outcomes: Sequence[Outcome]) -> None:
         """Evaluate and time shipped models: accuracies several at once, timings strictly alone.
@@ -131,7 +135,6 @@ class Rows:
                     worker = until_timed.enter_context(
                         self._worker(crew, subject.registration, threads)
                     )
-                    repeats = REPEATS if subject.stochastic else 1
                     task = {
                         "task": "evaluate",
                         "model": str(expanded(name).absolute()) if is_file(name) else name,
@@ -139,13 +142,13 @@ class Rows:
                         "stochastic": subject.stochastic,
                         "device": str(self._device),
                         "data": self._data.to_dict(),
-                        "repeats": repeats,
                     }
                     worker.send(task, self._data.test.images)
-                    found = Measurement([self._evaluation(worker) for _ in range(repeats)])
+                    found = Measurement(self._evaluation(worker, subject.stochastic).evaluations)
                     outcome.measurement = found
                     outcome.measurement = found = _with_origin(worker, found)
                     outcome.measurement = found = _with_size(worker, found)
+                    outcome.measurement = found = self._with_reliability(worker, found)
                     worker.pause()
                 with crew.turn_alone():
                     worker.resume()
@@ -210,6 +213,7 @@ class Rows:
             model = runs[recipes[0].seed][0].model
             yield (found := dataclasses.replace(found, file_bytes=len(to_bytes(model, {}))))
             yield (found := _with_size(to_time, found))
+            yield (found := self._with_reliability(to_time, found))
             yield from _timed(to_time, found)
 
     def _run(
@@ -239,7 +243,7 @@ class Rows:
             save_run(registration, plan, folder, result)  # before an evaluation that may fail
         if stopped:
             raise WorkerFailed(stopped)
-        evaluation = self._evaluation(worker)
+        evaluation = self._evaluation(worker, registration.spec.stochastic)
         save_run(registration, plan, folder, result.with_test(evaluation))
         return result, evaluation
 
@@ -256,13 +260,32 @@ class Rows:
         with crew.worker(plugins, threads=threads, limits=self._limits, on_line=_print) as worker:
             yield worker
 
-    def _evaluation(self, worker: Worker) -> Evaluation:
-        """Count what a worker says of the test images."""
+    def _evaluation(self, worker: Worker, stochastic: bool) -> Evaluation | RepeatedEvaluation:
+        """Count what a worker says of the test images, once or, of a stochastic model, often."""
+        if stochastic:
+            return RepeatedEvaluation([self._counted(worker) for _ in range(REPEATS)])
+        return self._counted(worker)
+
+    def _counted(self, worker: Worker) -> Evaluation:
         labels, classes = self._data.test.labels, self._data.classes
-        _, arrays = worker.receive(4 * len(classes) * len(labels), len(labels))
+        return Evaluation.from_logits(self._logits(worker, len(labels)), labels, classes)
+
+    def _with_reliability(self, worker: Worker, found: Measurement) -> Measurement:
+        """Have a worker classify the probes, if any were asked for, and count."""
+        if self._probes is None:
+            return found
+
+        def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            worker.send({}, images)
+            return self._logits(worker, len(images))
+
+        return dataclasses.replace(found, reliability=measure(logits, self._probes))
+
+    def _logits(self, worker: Worker, images: int) -> NDArray[np.float32]:
+        _, arrays = worker.receive(4 * len(self._data.classes) * images, images)
         if len(arrays) != 1 or arrays[0].dtype != "float32":
             raise WorkerFailed("its process answered with no logits")
-        return Evaluation.from_logits(arrays[0], labels, classes)
+        return arrays[0]
 
 
 def plugins_of(
@@ -318,6 +341,7 @@ def _with_origin(worker: Worker, found: Measurement) -> Measurement:
         file_bytes=int(_figure(facts, "file_bytes")),
         weights_sha256={_text(name): _text(each) for name, each in hashes.items()},
         provenance=None if provenance is None else Provenance.from_dict(provenance).to_dict(),
+        held_out=facts.get("held_out") is True,
     )
 
 

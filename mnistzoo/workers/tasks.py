@@ -17,28 +17,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzoo.classifier import (
-    as_classifier,
-    count_buffers,
-    count_parameters,
-    is_module,
-    runtime_of,
-)
+from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
-from mnistzoo.errors import MnistzooError, reason
+from mnistzoo.errors import reason
+from mnistzoo.evaluation import REPEATS
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.inputs import to_input
 from mnistzoo.measure import latency_us, multiply_adds
 from mnistzoo.models import load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
-from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin
+from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin, with_size
 from mnistzoo.seeding import seeded
 from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.weights import to_bytes
 from mnistzoo.workers.channel import Channel
+from mnistzoo.workers.images import read_images
 
 T = TypeVar("T")
 
@@ -88,18 +84,15 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     device, stochastic = torch.device(facts["device"]), facts["stochastic"]
     test = _Test(arrays[0], len(data.classes), device, not stochastic)
     if facts["is_file"]:
-        _, model = load_file(facts["model"])
+        _, model = load_file(facts["model"], data)
     else:
         model = load_model(facts["model"], dataset=data)
     test.require_contract(model)
-    for seed in range(facts["repeats"]):
-        with seeded(seed, test.device) if stochastic else contextlib.nullcontext():
-            logits = test.logits(model, channel)
-        channel.send({}, logits)
+    logits = test.tell(model, channel)
     told = with_origin(Measurement(), facts["model"], data=data)
-    origin = ("file_bytes", "weights_sha256", "provenance")
+    origin = ("file_bytes", "weights_sha256", "provenance", "held_out")
     channel.send({name: getattr(told, name) for name in origin})
-    _time(channel, model, test, logits)
+    _measure(channel, model, test, logits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +113,18 @@ class _Test:
         few = to_input(self.images(FEW_IMAGES).to(self.device))
         require_contract(model, few, self.classes, repeatable=self.repeatable)
 
+    def tell(self, model: Any, channel: Channel) -> NDArray[np.float32]:
+        """Send the logits, from several seeds where they are not repeatable; return the last."""
+        if self.repeatable:
+            logits = self.logits(model, channel)
+            channel.send({}, logits)
+            return logits
+        for seed in range(REPEATS):  # as evaluate_repeatedly does
+            with seeded(seed, self.device):
+                logits = self.logits(model, channel)
+            channel.send({}, logits)
+        return logits
+
     def logits(self, model: Any, channel: Channel) -> NDArray[np.float32]:
         if is_module(model):
             batches = _signing(self.images().split(BATCH_SIZE), channel)
@@ -130,15 +135,16 @@ class _Test:
         return np.concatenate([classifier.logits(part) for part in parts])
 
 
-def _time(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
-    params = None
-    with contextlib.suppress(MnistzooError):  # onnx is not installed: it costs the count alone
-        params = count_parameters(model)
-    channel.send(
-        {"params": params, "buffers": count_buffers(model), "runtime": runtime_of(model)}
-        | {"multiply_adds": multiply_adds(model)}
-    )
-    channel.receive()  # it is this model's turn
+def _measure(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+    """Answer with sizes; then with the logits of whatever images come; then with timings."""
+    told = with_size(Measurement(), model)
+    size = {name: getattr(told, name) for name in ("params", "buffers", "runtime")}
+    channel.send(size | {"multiply_adds": multiply_adds(model)})
+    with contextlib.nullcontext() if test.repeatable else seeded(0, test.device):
+        while further := channel.receive(_MOST_IMAGES)[1]:
+            probed = dataclasses.replace(test, pixels=further[0])
+            channel.send({}, probed.logits(model, channel))
+    # Without images the message says that it is this model's turn.
     torch.set_num_threads(1)
     for name, count in (("latency_us", 1), ("latency_256_us", LARGE_BATCH)):
         images, expected = test.images(count).to(test.device), torch.tensor(logits[:count])
@@ -170,11 +176,10 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
         return
     classes, stochastic = len(result.provenance.classes), get_spec(job.model).stochastic
     test = _Test(arrays[0], classes, torch.device(job.device), not stochastic)
-    logits = test.logits(result.model, channel)
-    channel.send({}, logits)
+    logits = test.tell(result.model, channel)
     channel.receive()  # this run's model is to be timed
     test.require_contract(result.model)
-    _time(channel, result.model, test, logits)
+    _measure(channel, result.model, test, logits)
 
 
 def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
@@ -187,6 +192,11 @@ def _check(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     channel.send({"result": dataclasses.asdict(side_effects(model))})
     for check in CHECKS:
         channel.send({"result": dataclasses.asdict(run_check(model, check, quick=facts["quick"]))})
+
+
+def _test_images(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]]) -> None:
+    """Answer with the test images of a plugin's data set."""
+    channel.send({}, read_images(facts["dataset"]))
 
 
 def _signing(parts: Iterable[T], channel: Channel) -> Iterator[T]:
@@ -213,4 +223,5 @@ _TASKS: dict[str, Callable[[Channel, Mapping[str, Any], list[NDArray[Any]]], Non
     "evaluate": _evaluate,
     "train": _train,
     "check": _check,
+    "test images": _test_images,
 }

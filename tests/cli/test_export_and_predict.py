@@ -181,6 +181,15 @@ def test_several_digits_are_read_left_to_right(cli: Run, work: Path) -> None:
     ]
 
 
+def test_the_steps_of_pictures_of_one_name_are_kept_apart(cli: Run, work: Path) -> None:
+    paths = [str(work / folder / write_digits(work / folder, 1)[0]) for folder in ("a", "b")]
+    assert cli("predict", *paths, "--explain", "steps").returncode == 0
+    steps = ["1-found", "2-contrast", "3-ink", "4-digits"]
+    assert sorted(path.name for path in (work / "steps").iterdir()) == [
+        f"{number}-0.png-{step}.png" for number in (1, 2) for step in steps
+    ]
+
+
 def test_one_insists_on_one_digit_and_doubts_it(cli: Run, work: Path) -> None:
     done = cli("predict", two_digits(work), "--one", "--json", "-")
     (prediction,) = json.loads(done.stdout)["predictions"]
@@ -193,6 +202,26 @@ def test_a_doubted_digit_has_its_reason_below_a_table_of_80_columns(cli: Run, wo
     done = cli("predict", two_digits(work), "--one")
     assert "yes" in done.stdout and "two.png is in doubt: " in done.stderr
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_a_terminal_gets_the_end_of_a_long_path_and_what_matters(
+    cli: Run, run_python: Run, work: Path
+) -> None:
+    folder = work / ("pictures-of-" * 9)
+    (name,) = write_digits(folder, 1)
+    shown = {}
+    for option in ("--wide", "--one"):
+        ours, theirs = os.openpty()
+        words = ("-m", "mnistzoo", "predict", str(folder / name), option)
+        run_python(*words, stdout=theirs, env={"COLUMNS": "80", "TERM": "xterm"})
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as stream:
+            shown[option] = stream.read(100_000).decode()
+    assert str(folder / name) in shown["--wide"] and "box" in shown["--wide"]
+    table = shown["--one"].partition("left out")[0]
+    (row,) = [line for line in table.splitlines() if "0.png" in line]
+    assert len(row) <= 80 and "…" in row and "pictures-of-/0.png" in row
+    assert all(heading in table for heading in ("digit", "confidence %", "doubt", "yes"))
 
 
 def test_a_directory_says_what_it_passed_over(cli: Run, work: Path) -> None:
@@ -280,3 +309,37 @@ def test_a_file_name_cannot_forge_a_line_or_command_the_terminal(cli: Run, work:
     assert json.loads((work / "facts.json").read_text())["predictions"][0]["file"].endswith(
         "\x1b[2J\nmnistzoo: all is well.png"
     )
+
+
+def test_a_failure_that_nobody_foresaw_costs_its_picture_only(
+    cli: Run, run_python: Run, work: Path
+) -> None:
+    first, second, third = write_digits(work, 3)
+    code = f"""if True:
+        import sys
+        import mnistzoo.prediction
+        read = mnistzoo.prediction.read
+        def failing(picture, **options):
+            return read(picture, **options) if picture != {second!r} else [][0]
+        mnistzoo.prediction.read = failing
+        from mnistzoo.cli import main; main(sys.argv[1:])
+    """
+    done = run_python("-c", code, "predict", first, second, third)
+    assert done.returncode == 1 and first in done.stdout and third in done.stdout
+    sentence = f"{second} cannot be read: unexpected IndexError: list index out of range (--debug"
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    debugged = run_python("-c", code, "predict", second, "--debug")
+    assert "Traceback" in debugged.stderr and sentence in debugged.stderr
+
+
+def test_the_doubts_of_a_picture_are_one_line(cli: Run, work: Path) -> None:
+    done = cli("predict", two_digits(work))
+    (line,) = [line for line in done.stderr.splitlines() if "in doubt" in line]
+    assert line == "mnistzoo: two.png: 2 of 2 digits are in doubt: the model is unsure"
+
+
+def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
+    (name,) = write_digits(work, 1)
+    done = cli("predict", name, "--model", "my own.safetensors")
+    assert done.returncode == 2
+    assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr

@@ -61,6 +61,27 @@ def test_classes_txt_names_the_classes(tmp_path: Path) -> None:
     assert data.classes == data.test.classes == LETTERS
 
 
+def test_classes_txt_may_lie_beside_the_files_of_torchvision(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "MNIST/raw", arrays())
+    (folder / "classes.txt").write_text("\n".join(LETTERS))
+    assert load_dataset(tmp_path).classes == LETTERS
+
+
+def test_ten_classes_without_names_are_taken_for_the_digits_which_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, arrays(classes=10))
+    data = load_dataset(tmp_path)
+    assert data.spec.weights_from == "mnist"
+    (told,) = caplog.messages
+    assert "taken for MNIST's digits; name other classes in" in told and "classes.txt" in told
+    caplog.clear()
+    (tmp_path / "classes.txt").write_text("\n".join("0123456789"))  # yes, the digits
+    assert load_dataset(tmp_path).spec.weights_from == "mnist" and not caplog.messages
+    (tmp_path / "classes.txt").write_text("\n".join(LETTERS[:10]))
+    assert load_dataset(tmp_path).spec.weights_from == "" and not caplog.messages
+
+
 def test_a_test_set_alone_is_enough_to_evaluate_and_digits_are_digits(tmp_path: Path) -> None:
     images, labels = arrays(classes=3)[2:]
     data = load_dataset(fill(tmp_path, [images, labels.astype(np.int32)], NAMES[2:]))

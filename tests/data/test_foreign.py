@@ -71,7 +71,7 @@ def test_the_line_in_the_error_of_read_idx_turns_the_file_into_idx(
     name: str, tmp_path: Path
 ) -> None:
     write(tmp_path / name, 7)
-    with pytest.raises(IdxError, match="is no IDX file") as caught:
+    with pytest.raises(IdxError, match="is not an IDX file") as caught:
         read_idx(tmp_path / name)
     np.testing.assert_array_equal(convert(str(caught.value), tmp_path), IMAGES[:7])
 

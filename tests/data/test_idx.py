@@ -182,7 +182,7 @@ def test_a_dimension_past_32_bits_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# What is no valid file.
+# What is not a valid file.
 
 
 def test_an_idx_error_is_a_mnistzoo_error_and_a_value_error() -> None:

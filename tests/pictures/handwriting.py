@@ -6,6 +6,7 @@ A digit is its ink: float32 ``(height, width)``, 0 to 1, cropped to its box, som
 import functools
 import os
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mnistzoo import load_dataset
 
 Ink = NDArray[np.float32]
 
-_HEIGHT = 300
+HEIGHT = 300
 _VERSION = "5.3.0"
 # Of npm's @fontsource packages, each under the SIL Open Font License 1.1. A font whose clean 1 the
 # shipped resnet takes for a 7 is left out: it is the reader of pictures that is measured.
@@ -72,20 +73,30 @@ def of_font(name: str, label: int) -> Ink:
     Raises:
         FontsMissing: if npm cannot fetch it.
     """
-    font = ImageFont.truetype(_font_file(name), _HEIGHT)
-    image = Image.new("L", (2 * _HEIGHT, 2 * _HEIGHT))
-    ImageDraw.Draw(image).text((_HEIGHT / 2, _HEIGHT / 4), str(label), fill=255, font=font)
+    font = ImageFont.truetype(_font_file(name), HEIGHT)
+    image = Image.new("L", (2 * HEIGHT, 2 * HEIGHT))
+    ImageDraw.Draw(image).text((HEIGHT / 2, HEIGHT / 4), str(label), fill=255, font=font)
     return cropped(np.asarray(image, np.float32) / np.float32(255))
+
+
+def fetch_fonts() -> None:
+    """Fetch the fonts that are not in the user's cache.
+
+    Raises:
+        FontsMissing: if npm cannot fetch one.
+    """
+    for name in FONTS:
+        _font_file(name)
 
 
 def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -> Ink:
     """Return a digit drawn with a round pen, ``pen`` of the height wide."""
     pen = pen or rng.uniform(0.04, 0.13)
-    width = _HEIGHT * rng.uniform(0.5, 0.75)
+    width = HEIGHT * rng.uniform(0.5, 0.75)
     slant = rng.uniform(-0.15, 0.15)
-    image = Image.new("L", (2 * _HEIGHT, 2 * _HEIGHT))
+    image = Image.new("L", (2 * HEIGHT, 2 * HEIGHT))
     draw = ImageDraw.Draw(image)
-    radius = pen * _HEIGHT / 2
+    radius = pen * HEIGHT / 2
     wobble = rng.normal(0, 0.02, (2, 3))
     for stroke in _STROKES[label]:
         points = np.array(stroke)
@@ -93,8 +104,8 @@ def of_strokes(rng: np.random.Generator, label: int, pen: float | None = None) -
         waves = np.sin(points @ np.array([[5.0], [7.0]]) + np.arange(3)[None] * 2)
         points = points + waves @ wobble.T
         path = _smooth(points)
-        x = _HEIGHT * 0.6 + path[:, 0] * width - slant * path[:, 1] * _HEIGHT
-        y = _HEIGHT * 0.4 + path[:, 1] * _HEIGHT
+        x = HEIGHT * 0.6 + path[:, 0] * width - slant * path[:, 1] * HEIGHT
+        y = HEIGHT * 0.4 + path[:, 1] * HEIGHT
         for px, py in zip(x, y, strict=True):
             draw.ellipse((px - radius, py - radius, px + radius, py + radius), fill=255)
     soft = image.filter(ImageFilter.GaussianBlur(1))
@@ -152,3 +163,10 @@ def _font_file(name: str) -> str:
         partial.replace(path)
         package.unlink()
     return str(path)
+
+
+if __name__ == "__main__":
+    try:
+        fetch_fonts()
+    except FontsMissing as error:
+        sys.exit(str(error))

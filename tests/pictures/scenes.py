@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from unittest import mock
 
 import handwriting
 import numpy as np
@@ -22,6 +23,20 @@ KINDS: dict[str, Scene] = {}
 def picture(kind: str, seed: int) -> tuple[Image.Image, str]:
     """Return a picture of a kind, and the digits that it shows."""
     return KINDS[kind](np.random.default_rng([seed, sum(map(ord, kind))]))
+
+
+# Kinds of paper, light and surroundings of which something may be taken for a digit.
+WITHOUT_DIGIT = (
+    *("crumpled", "fold", "even shade", "dark corners", "soft shadow", "hard shadow"),
+    *("shadow of a hand", "glare", "scanner's black edge", "strip of table", "frame at the edge"),
+)
+
+
+def without_digit(kind: str, seed: int) -> Image.Image:
+    """Return a picture of one of these kinds with nothing written on it."""
+    nothing = np.zeros((handwriting.HEIGHT, handwriting.HEIGHT), np.float32), 0
+    with mock.patch.object(handwriting, "digit", return_value=nothing):
+        return picture(kind, seed)[0]
 
 
 def kind(name: str) -> Callable[[Scene], Scene]:

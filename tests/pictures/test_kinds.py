@@ -1,12 +1,14 @@
 """A few pictures of every kind are read right; ``benchmarks/pictures.py`` measures many."""
 
-import functools
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import handwriting
 import numpy as np
 import pytest
 import scenes
-from handwriting import FontsMissing
 
 from mnistzoo import load_dataset
 from mnistzoo.pictures import read_picture
@@ -17,19 +19,31 @@ SEEDS = range(3)
 UNSURE = ("8x8 pixels", "touching digits")  # of which some are read wrong without a doubt
 
 
-@functools.cache
-def picture(kind: str, seed: int) -> tuple[Any, str]:
+@pytest.fixture(scope="module")
+def fonts() -> None:
+    """Fetch the fonts, once; ``.ci/run`` has done so before, and says if it could not."""
     try:
-        return scenes.picture(kind, seed)
-    except FontsMissing as error:
+        handwriting.fetch_fonts()
+    except handwriting.FontsMissing as error:
         pytest.skip(str(error))
 
 
+def test_fonts_that_cannot_be_fetched_are_one_sentence(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    env = {"PATH": str(tmp_path), "MNISTZOO_FONTS_DIR": str(tmp_path / "fonts")}
+    done = run_python(handwriting.__file__, env=env)
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("npm cannot fetch @fontsource/annie-use-your-telescope: ")
+
+
+@pytest.mark.usefixtures("fonts")
 @pytest.mark.parametrize("kind", scenes.KINDS)
 def test_pictures_of_a_kind_are_read_right_or_doubted(kind: str, classify: Any) -> None:
     right = 0
     for seed in SEEDS:
-        image, text = picture(kind, seed)
+        image, text = scenes.picture(kind, seed)
         reading = read(image, classify)
         seen = reading.text if len(text) > 1 else str(reading.one.digit)
         right += seen == text

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mnistzoo import load_dataset, prediction, read_picture
+from mnistzoo import load_dataset, read_picture
 from mnistzoo.missing import install_command
 from mnistzoo.pictures import PictureError, decode, find
 from mnistzoo.prediction import doubt
@@ -229,20 +230,6 @@ def test_evenly_shaded_paper_is_blank(tmp_path: Path) -> None:
         read(Image.fromarray(fading), tmp_path / "fading.png")
 
 
-def test_pictures_without_a_digit_are_doubted(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype(np.uint8)
-    line, disc = (Image.new("L", (200, 200)) for _ in range(2))
-    ImageDraw.Draw(line).line((20, 100, 180, 100), fill=255, width=12)
-    ImageDraw.Draw(disc).ellipse((50, 50, 150, 150), fill=255)
-    sure = np.eye(10, dtype=np.float32)
-    for picture in (Image.fromarray(noise), line, disc):
-        try:
-            reading = prediction.read(picture, lambda images: sure[[0] * len(images)])
-        except PictureError:  # as good: nothing was found
-            continue
-        assert reading.one.doubt
-
-
 def test_digits_are_hardly_ever_doubted() -> None:
     doubted = [doubt(image, confidence=1) for image in TEST.images]
     assert sum(reason is not None for reason in doubted) < 0.005 * len(doubted)
@@ -311,7 +298,16 @@ def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "of", [np.asarray, lambda image: np.asarray(image) / 255, lambda image: image.convert("L")]
+    "of",
+    [
+        np.asarray,
+        lambda image: np.asarray(image) / 255,
+        lambda image: torch.from_numpy(np.asarray(image.convert("L"))[None] / np.float32(255)),
+        lambda image: Image.fromarray(np.asarray(image.convert("L")) / np.float32(255)),  # mode F
+        lambda image: image.convert("F"),
+        lambda image: image.convert("L"),
+        lambda image: image.convert("LA").convert("La"),
+    ],
 )
 def test_arrays_and_images_are_read_as_files_are(of: Callable[[Any], Any], tmp_path: Path) -> None:
     image = seven(200, "black", "white")
@@ -319,11 +315,25 @@ def test_arrays_and_images_are_read_as_files_are(of: Callable[[Any], Any], tmp_p
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((5, 5), np.int64), np.zeros((5, 5, 2), np.uint8), np.full((5, 5), 7.0)]
+    ("array", "sentence"),
+    [
+        (np.zeros((5, 5), np.int64), "must be uint8, bool or floats"),
+        (np.zeros((5, 5, 2), np.uint8), r"must be \(height, width\), .* not \(5, 5, 2\)"),
+        (np.linspace(0, 255, 25).reshape(5, 5), "must have floats from 0 to 1, not from 0 to 255"),
+        (torch.zeros(5, 5, requires_grad=True), "must be a path, .* not a Tensor .* requires grad"),
+        (7, "must be a path, .* not a int"),
+    ],
 )
-def test_an_array_of_another_kind_is_refused(array: NDArray[Any]) -> None:
-    with pytest.raises(ValueError, match="a picture must be"):
+def test_what_becomes_no_pixels_is_refused(array: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"a picture {sentence}"):
         decode(array)
+
+
+def test_an_image_without_pixels_or_numbers_is_refused() -> None:
+    with pytest.raises(PictureError, match="the image has no pixels"):
+        decode(Image.new("RGB", (0, 5)))
+    with pytest.raises(PictureError, match="has pixels that are no numbers"):
+        decode(Image.fromarray(np.full((5, 5), np.nan, np.float32)))
 
 
 def test_a_large_picture_is_made_small_and_says_by_how_much() -> None:

@@ -1,13 +1,17 @@
 """The report as people see it: in a browser, without a network."""
 
+import dataclasses
+import html
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import small_data
 from browser import serious_findings, watched_page, width_to_scroll
-from comparisons import TEN, compared, row
+from comparisons import TEN, answers, compared, row
 from playwright.sync_api import Browser, Page
 
 from mnistzoo import ModelSpec
@@ -15,6 +19,7 @@ from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison
 from mnistzoo.missing import MissingModuleError, install_command
 from mnistzoo.report.html import write_html
+from mnistzoo.report.text import comparison_notes
 from mnistzoo.rows import Row
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror='alert(2)'>\"'&--> {{ 7 }}"
@@ -220,3 +225,74 @@ def test_the_commands_write_it(
     assert "11.35" in page
     assert ("1 image" in page) == (command == "compare")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_command_takes_a_folder_of_ones_own_which_is_not_called_official(
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register(linear_spec("linear"))
+    folder = tmp_path / "my o'wn"
+    folder.mkdir()
+    for name, content in small_data.plain(small_data.arrays(classes=10)).items():
+        (folder / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", "linear", "--dataset", "my o'wn", "--device", "cpu", "--html", "first.html"]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == 0
+        page = Path(words[-1]).read_text()
+        assert "on the 52 test images of my o&#39;wn (unverified)" in page
+        assert "official" not in page
+        found = re.search("<pre><code>(.*?)</code></pre>", page)
+        assert found is not None
+        _, *words = shlex.split(html.unescape(found[1]))
+    assert words[-1] == "report.html"
+
+
+def file_row(number: int, runtime: str = "ONNX Runtime") -> Row:
+    found = row(number, f"{number}.onnx", provider="", version="", summary="")
+    assert found.measurement is not None
+    return dataclasses.replace(
+        found, measurement=dataclasses.replace(found.measurement, runtime=runtime)
+    )
+
+
+def test_files_are_called_files_and_have_their_own_runtime(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    comparison = compared([], 1, file_row(0), file_row(1))
+    comparison.save(path)
+    page, notes = path.read_text(), "\n".join(comparison_notes(comparison))
+    assert "Accuracy of the files named on the 10,000 official test images" in page
+    assert "accuracy of the files named on the 10,000 official test images" in notes
+    assert "<dt>From</dt>" not in page
+    assert "PyTorch" not in page and "PyTorch" not in notes
+    assert page.count(">ONNX Runtime</td>") == 2
+    comparison = compared(["one"], 1, file_row(1))
+    comparison.save(path)
+    page, notes = path.read_text(), "\n".join(comparison_notes(comparison))
+    assert "Accuracy of the files named and the shipped weights on" in page
+    assert "accuracy of the files named and the shipped weights, trained on" in notes
+    assert page.count("<dt>From</dt>") == 1
+    assert page.count(">ONNX Runtime</td>") == page.count(">PyTorch</td>") == 1
+    assert "one thread, on cpu" in page and "; PyTorch is eager" in page
+
+
+def test_buffers_and_random_numbers_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    first = row(0, "first")
+    assert first.measurement is not None
+    several = [answers(seed, 1.0) for seed in range(3)]
+    measurement = dataclasses.replace(
+        first.measurement, buffers=1234, seeds=None, evaluations=several
+    )
+    compared([], 1, dataclasses.replace(first, measurement=measurement), row(1, "plain")).save(path)
+    page = path.read_text()
+    assert ">buffers</th>" in page and ">1,234</td>" in page
+    assert "first draws random numbers: its accuracy is the mean of 3 evaluations" in page
+    compared(["first", "plain"]).save(path)
+    assert ">buffers</th>" not in path.read_text()
+    assert "random numbers" not in path.read_text()

@@ -1,17 +1,23 @@
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import small_data
 from comparisons import compared
 from matplotlib.text import Text
 from PIL import Image
 
+import mnistzoo
+from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.report.facts import ComparisonFileError, read_comparison
 from mnistzoo.report.plot_files import write_plots
 from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
+from mnistzoo.rows import TrainingPlan
 
 OF_EACH = ("confusion", "calibration", "classes", "learning")
 
@@ -105,6 +111,27 @@ def test_the_same_facts_give_the_same_files(plotted: Path, saved: Path, tmp_path
         assert path.read_bytes() == (plotted / path.name).read_bytes()
 
 
+@pytest.mark.parametrize("overrides", [{}, {"optimizer_arguments": {"betas": [0.8, 0.9]}}])
+def test_what_was_trained_now_is_plotted_from_its_json(
+    overrides: dict[str, Any],
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    tmp_path: Path,
+) -> None:
+    register(linear_spec("linear"))
+    for name, content in small_data.plain(small_data.arrays(classes=10)).items():
+        (tmp_path / name).write_bytes(content)
+    plan = TrainingPlan(overrides=overrides)
+    comparison = mnistzoo.compare(["linear"], load_dataset(tmp_path), train=plan, device="cpu")
+    comparison.save(tmp_path / "comparison.json")
+    facts = read_comparison(tmp_path / "comparison.json")
+    assert facts["training"]["overrides"] == overrides
+    recipe = facts["models"][0]["provenance"]["recipe"]
+    assert recipe["optimizer_arguments"] == overrides.get("optimizer_arguments", {})
+    names = {path.name for path in write_plots(facts, tmp_path / "plots")}
+    assert "linear-learning.svg" in names
+
+
 def test_a_comparison_without_costs_has_its_other_plots(tmp_path: Path) -> None:
     facts = compared(["one", "two", "three"]).to_dict()
     for model in facts["models"]:
@@ -163,6 +190,9 @@ def nonsense(facts: dict, change: str) -> str:  # type: ignore[type-arg]
             first["name"] = ""
         case "count":
             first["params"] = 10**40
+        case "recipe":
+            facts["training"]["overrides"]["deep"] = "DEEP"
+            return json.dumps(facts).replace('"DEEP"', "[" * 600 + "]" * 600)
         case "bins":
             first["evaluation"]["calibration_bins"][-1]["right"] = 10**6
     return json.dumps(facts)
@@ -173,6 +203,7 @@ def nonsense(facts: dict, change: str) -> str:  # type: ignore[type-arg]
     [
         *("no object", "no JSON", "NaN", "nested", "accuracy", "half an accuracy", "confusion"),
         *("names", "pair", "pixels", "base64", "answers", "index", "name", "count", "bins"),
+        "recipe",
     ],
 )
 def test_what_is_no_comparison_is_one_sentence(

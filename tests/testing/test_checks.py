@@ -306,7 +306,9 @@ class Model(Linear):
         "metadata", "add measured=", "Model = linear\n", {"weights": SHIPPED | {"measured": ""}}
     ),
     "unknown_expected_failure": Wrong(
-        "metadata", "'ouput', which is no check", changes={"expected_failures": {"ouput": "a typo"}}
+        "metadata",
+        "'ouput', which is not a check",
+        changes={"expected_failures": {"ouput": "a typo"}},
     ),
     "torch_file": Wrong("pickling_free", "save_weights", files={"old/weights.pt": b""}),
     "hidden_torch_file": Wrong(
@@ -700,7 +702,7 @@ def test_a_model_of_a_notebook_is_checked(
     assert done.returncode == 0, done.stderr
     found = {each["check"]: each for each in json.loads(done.stdout)}
     assert found["pickling_free"]["status"] == "not applicable"
-    assert found["pickling_free"]["message"] == "the module of the factory is no file"
+    assert found["pickling_free"]["message"] == "the module of the factory is not a file"
     assert {each["check"] for each in found.values() if each["status"] == "failed"} == {"output"}
     assert "forward() of a batch of 5 failed: ValueError: no (" in found["output"]["message"]
     assert "line 9)" in found["output"]["message"]

@@ -191,7 +191,7 @@ def test_a_job_of_a_factory_runs_in_a_pool_of_spawned_processes(
     for wrong, says in (
         ("own_net:nothing", "'own_net:nothing' cannot be found: AttributeError"),
         ("own_nets:linear", "'own_nets:linear' cannot be found: ModuleNotFoundError"),
-        ("own_net:NUMBER", "'own_net:NUMBER' is no factory but int"),
+        ("own_net:NUMBER", "'own_net:NUMBER' is not a factory but int"),
     ):
         with pytest.raises(ModelError, match=says):
             run_training(dataclasses.replace(job, model=wrong))

@@ -271,5 +271,5 @@ def test_what_cannot_be_saved_without_a_pickle_is_named(tmp_path: Path) -> None:
     assert evaluate(Odd(), VALIDATION).accuracy < 0.2
     with pytest.raises(MnistzooError, match=r"Odd has learned cannot be saved.*rule is a object"):
         save_weights(Odd(), tmp_path / "odd.safetensors", {})
-    with pytest.raises(MnistzooError, match=r"int is no torch.nn.Module, no estimator"):
+    with pytest.raises(MnistzooError, match=r"int is not a torch.nn.Module or an estimator"):
         evaluate(3, VALIDATION)

@@ -1,5 +1,7 @@
 """The server of the drawing page, asked over HTTP as any program would ask it."""
 
+import contextlib
+import http.client
 import io
 import json
 import re
@@ -7,24 +9,29 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import processes
 import pytest
 import requests
+import uvicorn
 from documents import ROOT
 from drawing import serving, write_linear_model
 from PIL import Image
 
 import mnistzoo
-from mnistzoo import ModelSpec
+from mnistzoo import ModelSpec, Predictor
+from mnistzoo.cli import main
 from mnistzoo.registry import ModelError
-from mnistzoo.web.models import offered
-from mnistzoo.web.page import STATIC
+from mnistzoo.web.models import Models, Offer, offered
+from mnistzoo.web.page import STATIC, examples
+from mnistzoo.web.server import create_app, listen
 
 SEVEN = (ROOT / "docs" / "seven.png").read_bytes()
 LIMIT = 60  # seconds, of every wait
@@ -169,6 +176,71 @@ def test_a_slow_client_holds_nobody_up_and_ends_with_the_server(model: Path) -> 
         assert "Traceback" not in process.stderr.read()
 
 
+def test_many_slow_clients_with_large_pictures_fill_no_memory(model: Path) -> None:
+    large, most = 9 * 2**20, 10 * 2**20
+    with serving(str(model)) as (address, process), contextlib.ExitStack() as stack:
+        assert ask(f"{address}api/predict", data=SEVEN).ok
+        before = most_memory(process.pid)
+        host, port = address.split("/")[2].split(":")
+        head = f"POST /api/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {most}\r\n\r\n"
+        slow = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=LIMIT))
+            for _ in range(24)
+        ]
+        for each in slow:
+            each.sendall(head.encode() + bytes(large))
+        answers = []
+        for each in slow:
+            each.sendall(bytes(most - large))
+            answer = http.client.HTTPResponse(each)
+            answer.begin()
+            answers.append(answer)
+        assert {each.status for each in answers} == {422, 503}
+        assert all(int(each.headers["Retry-After"]) > 0 for each in answers if each.status == 503)
+        assert most_memory(process.pid) - before < 120 * 2**20  # of 216 that were sent
+        assert all(ask(f"{address}api/predict", data=SEVEN).ok for _ in range(3))
+
+
+def most_memory(pid: int) -> int:
+    """Return how many bytes a process has held at once so far."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(line) * 1024
+
+
+def test_a_model_that_is_being_exported_holds_up_no_other(model: Path) -> None:
+    asked, exported = threading.Event(), threading.Event()
+
+    def cold() -> Predictor:
+        asked.set()
+        assert exported.wait(LIMIT)
+        return Predictor(model)
+
+    offers = [
+        Offer("cold", "", None, None, cold),
+        Offer("warm", "", None, None, lambda: Predictor(model)),
+    ]
+    listening = listen("127.0.0.1", 0)
+    predict = f"http://127.0.0.1:{listening.getsockname()[1]}/api/predict?model="
+    app = create_app(Models(offers, []), waiting=1)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
+    with ThreadPoolExecutor(2) as threads, listening:
+        ended = threads.submit(server.run, [listening])
+        try:
+            late = threads.submit(ask, f"{predict}cold", data=SEVEN)
+            assert asked.wait(LIMIT)
+            assert all(ask(f"{predict}warm", data=SEVEN).ok for _ in range(3))
+            exported.set()
+            assert late.result(LIMIT).ok
+        finally:
+            exported.set()
+            server.should_exit = True
+            ended.result(LIMIT)
+
+
+def test_the_examples_are_read_once() -> None:
+    assert examples() is examples()
+
+
 def test_too_many_at_once_are_told_to_come_again(model: Path) -> None:
     expected = str(mnistzoo.Predictor(model).predict(SEVEN).digit)
     with serving(str(model), "--waiting", "2") as (address, _), ThreadPoolExecutor(30) as clients:
@@ -211,13 +283,50 @@ def test_a_model_that_cannot_be_exported_is_not_on_offer(
 ) -> None:
     register(linear_spec("ones"), linear_spec("odd", expected_failures={"onnx": "it is odd"}))
     assert "odd" not in offered([]).offers
-    with pytest.raises(ModelError, match="'odd' cannot be drawn for: it is odd"):
+    with pytest.raises(ModelError, match="cannot offer model 'odd': it is odd"):
         offered(["odd"])
+
+
+@pytest.fixture(scope="module")
+def letters(model: Path) -> Path:
+    """The model with other names for its ten classes."""
+    named = onnx.load(model)
+    onnx.helper.set_model_props(named, {"labels": json.dumps(list("abcdefghij"))})
+    onnx.save(named, path := model.with_name("letters.onnx"))
+    return path
+
+
+def test_a_model_of_other_classes_than_the_digits_is_not_on_offer(
+    letters: Path, model: Path, tmp_path: Path
+) -> None:
+    told = "is for 10 classes .a, b, ..., j., and the page is for the digits 0 to 9"
+    with pytest.raises(ModelError, match=told):
+        offered([str(model), str(letters)])
+    with pytest.raises(SystemExit) as left:
+        main(["draw", str(letters), "--static", str(tmp_path / "site")])
+    assert left.value.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(model: Path) -> None:
+    failures = [OSError("the disk is full")]
+
+    def load() -> Predictor:
+        if failures:
+            raise failures.pop()
+        return Predictor(model)
+
+    models = Models([Offer("late", "", None, None, load)], [])
+    assert "disk is full" in str(models.get("late").exception(LIMIT))
+    assert models.get("late").result(LIMIT).predict(SEVEN)
 
 
 def test_says_what_is_wrong_before_it_serves(
     run_cli: Callable[..., subprocess.CompletedProcess[str]], model: Path, server: str
 ) -> None:
+    weights = run_cli("draw", "runs/my own.safetensors", "--no-open")
+    assert weights.returncode == 1
+    assert "`mnistzoo export MODEL --weights 'runs/my own.safetensors'`" in weights.stderr
     port = server.rstrip("/").rpartition(":")[2]
     taken = run_cli("draw", str(model), "--no-open", "--port", port)
     assert taken.returncode == 1

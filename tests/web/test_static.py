@@ -3,6 +3,7 @@
 import base64
 import functools
 import http.server
+import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -191,6 +192,25 @@ def test_the_runtime_comes_by_default_from_a_pinned_address(
     assert again.returncode == 1 and "is not empty; name a new folder" in again.stderr
     lost = run_cli("draw", str(model), "--runtime", "x")
     assert lost.returncode == 2 and "--runtime needs --static" in lost.stderr
+
+
+@pytest.mark.parametrize("runtime", ["https://example.org/ort/dist", "http://127.0.0.1:8000/dist"])
+def test_the_page_may_load_the_runtime_that_it_names(
+    runtime: str, model: Path, tmp_path: Path
+) -> None:
+    for number, written in enumerate((runtime, f"{runtime}/")):
+        folder = tmp_path / str(number)
+        write_site(folder, offered([str(model)]), written)
+        assert f"connect-src 'self' {runtime}/;" in (folder / "index.html").read_text("utf-8")
+        found = json.loads((folder / "models.json").read_text("utf-8"))["runtime"]
+        assert found["module"]["address"] == f"{runtime}/ort.wasm.bundle.min.mjs"
+        assert found["wasm"]["address"] == f"{runtime}/ort-wasm-simd-threaded.wasm"
+
+
+def test_a_runtime_that_comes_unencrypted_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match=r"http://example\.org/dist is not encrypted"):
+        write_site(tmp_path / "site", offered([str(model)]), "http://example.org/dist/")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(model: Path, tmp_path: Path) -> None:

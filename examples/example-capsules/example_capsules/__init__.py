@@ -13,7 +13,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             name="capsules",
             summary="Capsules with dynamic routing, trained to reconstruct the digit",
             factory="example_capsules.model:Capsules",
-            num_params=181_968,
+            num_params=71536,
             recipes={
                 "default": Recipe(epochs=5, batch_size=64, optimizer="adam", learning_rate=0.003)
             },

@@ -12,21 +12,21 @@ def squash(capsules: Tensor) -> Tensor:
 
 
 class Capsules(nn.Module):
-    """36 capsules of 8 numbers vote for one capsule of 16 numbers a class."""
+    """18 capsules of 8 numbers vote for one capsule of 8 numbers a class."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 9, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 5, stride=2)
+            nn.Conv2d(1, 8, 9, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 5, stride=2)
         )
-        self.votes = nn.Parameter(0.1 * torch.randn(num_classes, 36, 16, 8))
+        self.votes = nn.Parameter(0.1 * torch.randn(num_classes, 18, 8, 8))
         self.decoder = nn.Sequential(
-            nn.Linear(num_classes * 16, 128), nn.ReLU(), nn.Linear(128, 784), nn.Sigmoid()
+            nn.Linear(num_classes * 8, 64), nn.ReLU(), nn.Linear(64, 784), nn.Sigmoid()
         )
 
     def capsules(self, images: Tensor) -> Tensor:
-        """Return the classes' capsules (N, C, 16) after three rounds of routing."""
-        primary = squash(self.features(images).reshape(-1, 36, 8))
+        """Return the classes' capsules (N, C, 8) after three rounds of routing."""
+        primary = squash(self.features(images).reshape(-1, 18, 8))
         votes = torch.einsum("cpoi,npi->ncpo", self.votes, primary)
         agreement = torch.zeros_like(votes[..., :1])
         for _ in range(3):

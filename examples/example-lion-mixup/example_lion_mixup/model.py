@@ -1,5 +1,6 @@
 """A small net, and mixup (arXiv 1710.09412)."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +25,11 @@ def mixup(
     Args:
         images: (N, 1, 28, 28).
         labels: shares of the classes, (N, C).
-        generator: draws which other.
+        generator: draws which other, and the share of it.
         alpha: of the Beta distribution that the share of the other is drawn from.
     """
     other = torch.randperm(len(images), generator=generator, device=images.device)
-    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    # torch's own Beta distribution draws from the global generator alone.
+    seed = torch.randint(2**31, (), generator=generator, device=images.device)
+    share = np.random.default_rng(int(seed)).beta(alpha, alpha)
     return images.lerp(images[other], share), labels.lerp(labels[other], share)

@@ -8,8 +8,8 @@ from mnistzoo import Recipe, Split
 from mnistzoo.classifier import as_features
 
 
-def svm(C: float) -> SVC:  # noqa: N803 (scikit-learn's own name)
-    """Return an untrained machine."""
+def svm(C: float, num_classes: int = 10) -> SVC:  # noqa: N803 (scikit-learn's own name)
+    """Return an untrained machine, which learns from the labels how many classes there are."""
     return SVC(C=C)
 
 

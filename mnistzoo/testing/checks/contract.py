@@ -196,8 +196,8 @@ def device(subject: Subject) -> None:
         for attribute, value in vars(module).items():
             if isinstance(value, Tensor) and value.device.type != name:
                 raise NotApplicable(
-                    f"the tensor {f'{path}.{attribute}'.lstrip('.')} is no parameter and no "
-                    "buffer; whether forward() moves it, only a CUDA device can tell"
+                    f"the tensor {f'{path}.{attribute}'.lstrip('.')} is neither a parameter nor "
+                    "a buffer; whether forward() moves it, only a CUDA device can tell"
                 )
 
 

@@ -73,7 +73,7 @@ def metadata(subject: Subject) -> None:
         raise CheckFailed("it is not said how the metrics came about; add measured='...'")
     if unknown := spec.expected_failures.keys() - CHECKS.keys():
         raise CheckFailed(
-            f"expected_failures names {min(unknown)!r}, which is no check; the checks are "
+            f"expected_failures names {min(unknown)!r}, which is not a check; the checks are "
             f"{', '.join(CHECKS)}"
         )
 
