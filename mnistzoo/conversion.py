@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnistzoo._version import __version__
+from mnistzoo.classifier import is_module
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe, reason
 from mnistzoo.evaluation import Evaluation
@@ -87,6 +88,11 @@ def convert(
         if find_spec(package) is None:
             raise ExportError(f"exporting needs {package}; `{install_command('onnx')}` installs it")
     name = registration.spec.name
+    if not is_module(model):
+        raise ExportError(
+            f"model {name!r} cannot be exported: it is a {type(model).__name__}, and the exporter "
+            "follows torch modules only"
+        )
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = data or load_dataset("mnist-10k")
     test = data.test if test is None else test

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnistzoo.classifier import is_module
 from mnistzoo.conversion import Converted, ExportError, accuracy, convert, file_content, quiet
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import describe
@@ -129,11 +128,6 @@ def export_onnx(
     own_weights = weights is not None
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     model = load_model(name, weights, data)
-    if not is_module(model):
-        raise ExportError(
-            f"model {registration.spec.name!r} cannot be exported: it is a "
-            f"{type(model).__name__}, and the exporter follows torch modules only"
-        )
     if weights is None and not registration.spec.members:
         shipped = weights_of(registration.spec, data)
         weights = weights_path(registration.spec, shipped)

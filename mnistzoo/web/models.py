@@ -133,7 +133,10 @@ def offered(names: Sequence[str]) -> Models:
         if twice := next((name for name in chosen if chosen.count(name) > 1), None):
             raise ModelError(f"two models would be called {twice!r}; name one, or rename a file")
         return Models(named, chosen)
-    found = [registration for name in list_models() if _can(registration := get_registration(name))]
+    known = map(get_registration, list_models())
+    # One that is neither trained here nor made of others, such as nearest neighbours, is seldom a
+    # torch module, and only those can be exported.
+    found = [each for each in known if _can(each) and (each.spec.recipes or each.spec.members)]
     if not found:
         raise ModelError(
             "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
