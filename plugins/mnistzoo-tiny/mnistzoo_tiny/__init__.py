@@ -1,8 +1,41 @@
-"""Registers two very small nets with mnistzoo; imports no torch."""
+"""Registers three very small nets with mnistzoo; imports no torch."""
 
 from collections.abc import Callable
 
 from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
+
+TINY968 = ModelSpec(
+    name="tiny968",
+    summary="Separable convolutions of 5, 12 and 11 channels; eight views of each image",
+    factory="mnistzoo_tiny.model:tiny968",
+    num_params=968,
+    recipes={
+        "default": Recipe(
+            epochs=40,
+            batch_size=128,
+            optimizer="adamw",
+            learning_rate=0.02,
+            schedule="one-cycle",
+            augmentation=Augmentation(rotation=5, scale=0.05, shear=5),
+            threads=1,
+        )
+    },
+    weights=Weights(
+        file="tiny968.safetensors",
+        sha256="72225d22cd8dc41981266cc7c7a0cb1a8111894f0d7622387b668a25b0221bcf",
+        metrics={
+            "test_accuracy": 0.9883,
+            "validation_accuracy": 0.9872,
+            "test_accuracy_mean": 0.989675,
+            "test_accuracy_sd": 0.000978,
+        },
+        measured="recipe default, 55000 images of mnist, end of training; seed 2, the median "
+        "of 4 by validation accuracy; torch 2.13.0+cpu, AMD EPYC",
+    ),
+    tags=("convolutional", "small"),
+    license="MIT",
+    source="depthwise separable convolutions after Howard et al. 2017, arXiv 1704.04861",
+)
 
 TINY1K = ModelSpec(
     name="tiny1k",
@@ -78,6 +111,7 @@ TINY7K = ModelSpec(
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Register both nets."""
+    """Register the three nets."""
+    register(TINY968)
     register(TINY1K)
     register(TINY7K)
