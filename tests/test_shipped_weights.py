@@ -5,7 +5,6 @@ Their test accuracy is measured by the plugins' own tests, by the check ``metric
 
 import csv
 import statistics
-from dataclasses import MISSING
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from first_party import first_party
 from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
 from mnistzoo.models import weights_path
 from mnistzoo.provenance import Provenance
-from mnistzoo.recipe import recipe_fields
+from mnistzoo.recipe import Recipe
 from mnistzoo.weights import read_metadata
 
 ROOT = Path(__file__).parents[1]
@@ -83,11 +82,8 @@ def test_the_weights_were_trained_by_the_default_recipe_as_it_is_now(name: str) 
     recipe = get_spec(name).recipes["default"].replace(seed=metadata["seed"])
     # A field that came later than the weights had its default in effect. Threads change no more
     # than the last bits: `sprint` was trained on two, and names one since.
-    defaults = {
-        field: each.default if each.default is not MISSING else each.default_factory()
-        for field, each in recipe_fields().items()
-        if each.default is not MISSING or each.default_factory is not MISSING
-    }
+    bare = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)
+    defaults = bare.flat()
     later = {field: defaults[field] for field in defaults.keys() - metadata["recipe"].keys()}
     assert recipe.replace(**later | metadata["recipe"] | {"threads": recipe.threads}) == recipe
     assert metadata["epochs_completed"] == recipe.epochs

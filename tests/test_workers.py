@@ -229,10 +229,9 @@ def linear():
 
 def endless() -> onnx.ModelProto:
     """Return a graph that computes for ever."""
-    images, logits = (
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in (("images", ["n", 1, 28, 28]), ("logits", ["n", 10]))
-    )
+    floats = onnx.TensorProto.FLOAT
+    images = helper.make_tensor_value_info("images", floats, ["n", 1, 28, 28])
+    logits = helper.make_tensor_value_info("logits", floats, ["n", 10])
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["going"], ["goes"]),
