@@ -1,6 +1,8 @@
 """``mnistzoo draw``: a page where people draw digits."""
 
 import contextlib
+import os
+import sys
 import threading
 import webbrowser
 
@@ -72,7 +74,7 @@ def command(
         raise click.UsageError("--runtime needs --static")
     from mnistzoo.missing import MissingModuleError
     from mnistzoo.output import say
-    from mnistzoo.web.models import offered
+    from mnistzoo.web.models import is_exporting, offered
 
     try:
         from mnistzoo.web.guard import address
@@ -94,6 +96,9 @@ def command(
             if not no_open:  # some browsers live in the terminal, and return when they are closed
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
             serve(create_app(offer, host=host, waiting=waiting), listening)
+    if is_exporting():
+        sys.stdout.flush()
+        os._exit(0)  # else torch's threads, still at work, would abort the process as it ends
 
 
 def _write_static(models: tuple[str, ...], folder: str, runtime: str | None) -> None:

@@ -177,6 +177,11 @@ def _offer(name: str) -> Offer:
     return _registered(registration)
 
 
+def is_exporting() -> bool:
+    """Say whether a model is being exported now, in a thread of its own."""
+    return _exporting.locked()
+
+
 def _listed(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) <= 4 else (*labels[:2], "...", labels[-1]))
 
