@@ -85,7 +85,9 @@ def test_a_failure_is_a_message_without_a_traceback(pytest_on: Run) -> None:
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     messages = [
-        line for line in lines if line.startswith("wrong: output: forward() of a batch of 5")
+        line
+        for line in lines
+        if line.startswith("wrong: output: Linear: forward() of a batch of 5")
     ]
     assert len(messages) == 2  # of the test and of the option
     assert "RuntimeError" in messages[0]
