@@ -7,7 +7,10 @@ from torch import Tensor
 
 from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.errors import MnistzooError
+from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling
+
+_FEW_IMAGES = 5  # which show whether a model keeps the contract
 
 
 class CheckFailed(MnistzooError):
@@ -31,6 +34,28 @@ def require_contract(model: Any, images: Tensor, classes: int, *, repeatable: bo
     if repeatable:
         require_repeatable(model, images)
         require_independence(model, images)
+
+
+def require_contract_on(
+    model: Any, images: Tensor, classes: int, device: torch.device, *, repeatable: bool
+) -> None:
+    """Do the same on a device, to which a module is moved.
+
+    Args:
+        model: in evaluation mode.
+        images: the first few are taken; uint8 ``(N, 1, 28, 28)``.
+        classes: as above.
+        device: to compute on.
+        repeatable: as above.
+
+    Raises:
+        CheckFailed: if the model does not keep the contract.
+        ModelFailed: if it raises an exception.
+    """
+    if is_module(model):
+        model.to(device)
+    few = to_input(images[:_FEW_IMAGES].to(device))
+    require_contract(model, few, classes, repeatable=repeatable)
 
 
 def call(model: Any, images: Tensor) -> Any:

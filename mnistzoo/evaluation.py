@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from mnistzoo.calibration import softmax
 from mnistzoo.classifier import Classifier, as_classifier, is_module
 from mnistzoo.data import DataError, Dataset, Split
 from mnistzoo.data.split import as_labels
@@ -121,9 +122,7 @@ class Evaluation:
         if len(labels) == 0:
             raise DataError("there are no images to evaluate")
         require_logits(logits, len(labels), len(classes))
-        shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-        exponentials = np.exp(shifted)
-        return cls(labels, exponentials / exponentials.sum(1, keepdims=True), classes)
+        return cls(labels, softmax(logits), classes)
 
     def __repr__(self) -> str:
         return f"Evaluation({100 * self.accuracy:.2f} % of {len(self.labels):,} images)"
@@ -405,9 +404,13 @@ def _evaluate_classifier(
 
 
 def logits_in_parts(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a classifier's logits ``(N, C)`` of images ``(N, 28, 28)``, 1,000 at once."""
-    parts = range(0, len(images), _MANY)
-    return np.concatenate([classifier.logits(images[start : start + _MANY]) for start in parts])
+    """Return a classifier's logits ``(N, C)`` of images ``(N, 28, 28)``, part by part."""
+    return np.concatenate([classifier.logits(part) for part in in_parts(images)])
+
+
+def in_parts(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return the images that what is not a module gets at once, 1,000 at most."""
+    return [images[start : start + _MANY] for start in range(0, len(images), _MANY)]
 
 
 def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:

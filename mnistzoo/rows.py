@@ -21,10 +21,9 @@ from mnistzoo.classifier import (
     as_classifier,
     count_buffers,
     count_parameters,
-    is_module,
     runtime_of,
 )
-from mnistzoo.contract import require_contract
+from mnistzoo.contract import require_contract_on
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, describe_os_error
 from mnistzoo.evaluation import (
@@ -34,7 +33,6 @@ from mnistzoo.evaluation import (
     logits_in_parts,
 )
 from mnistzoo.files import expanded
-from mnistzoo.inputs import to_input
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
 from mnistzoo.models import is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
@@ -56,7 +54,6 @@ from mnistzoo.training.progress import TrainingProgress
 from mnistzoo.weights import read_metadata, save_weights, to_bytes
 
 LARGE_BATCH = 256
-FEW_IMAGES = 5  # which show whether a model keeps the contract
 _log = logging.getLogger("mnistzoo")
 
 Run = tuple[TrainingResult, Evaluation | RepeatedEvaluation]
@@ -304,6 +301,8 @@ def measurements(
         MnistzooError: if the model cannot be created, loaded, trained or timed.
         OSError: if its weights cannot be read.
     """
+    images, classes = data.test[:LARGE_BATCH].tensors()[0], len(data.classes)
+    contract = functools.partial(require_contract_on, images=images, classes=classes, device=device)
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)
@@ -311,7 +310,7 @@ def measurements(
             load_file(name, data) if is_file(name) else (name, load_model(name, dataset=data))
         )
         stochastic = bool(of) and get_spec(of).stochastic
-        _require_contract(model, data, device, repeatable=not stochastic)
+        contract(model, repeatable=not stochastic)
         evaluation = evaluate_as_declared(model, data.test, stochastic=stochastic, device=device)
         found = Measurement(evaluation.evaluations)
         yield found
@@ -325,25 +324,18 @@ def measurements(
     yield (found := with_size(found, model))
     yield (found := dataclasses.replace(found, multiply_adds=multiply_adds(model)))
     if train is not None:  # now: hours of training should not end without an accuracy
-        _require_contract(model, data, device, repeatable=not stochastic)
+        contract(model, repeatable=not stochastic)
     if probes is not None:
         logits = functools.partial(logits_in_parts, as_classifier(model, device))
         with seeded(0, device) if stochastic else contextlib.nullcontext():
             found = dataclasses.replace(found, reliability=measure(logits, probes))
         yield found
-    images = data.test[:LARGE_BATCH].tensors()[0].to(device)
+    images = images.to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)
     one = latency(images[:1])
     found = dataclasses.replace(found, latency_us=one, latency_threads=LATENCY_THREADS)
     yield found
     yield dataclasses.replace(found, latency_256_us=latency(images))
-
-
-def _require_contract(model: Any, data: Dataset, device: torch.device, *, repeatable: bool) -> None:
-    if is_module(model):
-        model.to(device)
-    images = to_input(data.test[:FEW_IMAGES].tensors()[0].to(device))
-    require_contract(model, images, len(data.classes), repeatable=repeatable)
 
 
 def row(

@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.contract import require_contract
+from mnistzoo.contract import require_contract_on
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
-from mnistzoo.evaluation import REPEATS
+from mnistzoo.evaluation import REPEATS, in_parts
 from mnistzoo.inference import BATCH_SIZE, predict_batches
-from mnistzoo.inputs import to_input
 from mnistzoo.measure import latency_us, multiply_adds
 from mnistzoo.models import load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
-from mnistzoo.rows import FEW_IMAGES, LARGE_BATCH, Measurement, with_origin, with_size
+from mnistzoo.rows import LARGE_BATCH, Measurement, with_origin, with_size
 from mnistzoo.seeding import seeded
 from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
@@ -39,7 +38,6 @@ from mnistzoo.workers.images import read_images
 T = TypeVar("T")
 
 _MOST_IMAGES = 2**30  # bytes
-_MANY = 1_000  # images at once for what is no module
 _SIGN_SECONDS = 1.0
 
 
@@ -108,10 +106,9 @@ class _Test:
         return torch.from_numpy(self.pixels[:count]).unsqueeze(1)
 
     def require_contract(self, model: Any) -> None:
-        if is_module(model):
-            model.to(self.device)
-        few = to_input(self.images(FEW_IMAGES).to(self.device))
-        require_contract(model, few, self.classes, repeatable=self.repeatable)
+        require_contract_on(
+            model, self.images(), self.classes, self.device, repeatable=self.repeatable
+        )
 
     def tell(self, model: Any, channel: Channel) -> NDArray[np.float32]:
         """Send the logits, from several seeds where they are not repeatable; return the last."""
@@ -130,8 +127,7 @@ class _Test:
             batches = _signing(self.images().split(BATCH_SIZE), channel)
             return predict_batches(model.to(self.device), batches, self.device).cpu().numpy()
         classifier = as_classifier(model)
-        places = range(0, len(self.pixels), _MANY)
-        parts = _signing([self.pixels[place : place + _MANY] for place in places], channel)
+        parts = _signing(in_parts(self.pixels), channel)
         return np.concatenate([classifier.logits(part) for part in parts])
 
 

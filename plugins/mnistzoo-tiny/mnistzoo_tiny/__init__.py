@@ -4,22 +4,22 @@ from collections.abc import Callable
 
 from mnistzoo import Augmentation, ModelSpec, Recipe, Weights, hookimpl
 
+_RECIPE = Recipe(
+    epochs=40,
+    batch_size=128,
+    optimizer="adamw",
+    learning_rate=0.02,
+    schedule="one-cycle",
+    augmentation=Augmentation(rotation=5, scale=0.05, shear=5),
+    threads=1,
+)
+
 TINY968 = ModelSpec(
     name="tiny968",
     summary="Separable convolutions of 5, 12 and 11 channels; eight views of each image",
     factory="mnistzoo_tiny.model:tiny968",
     num_params=968,
-    recipes={
-        "default": Recipe(
-            epochs=40,
-            batch_size=128,
-            optimizer="adamw",
-            learning_rate=0.02,
-            schedule="one-cycle",
-            augmentation=Augmentation(rotation=5, scale=0.05, shear=5),
-            threads=1,
-        )
-    },
+    recipes={"default": _RECIPE},
     weights=Weights(
         file="tiny968.safetensors",
         sha256="72225d22cd8dc41981266cc7c7a0cb1a8111894f0d7622387b668a25b0221bcf",
@@ -42,17 +42,7 @@ TINY1K = ModelSpec(
     summary="Separable convolutions of 8 and 14 channels",
     factory="mnistzoo_tiny.model:tiny1k",
     num_params=1_430,
-    recipes={
-        "default": Recipe(
-            epochs=40,
-            batch_size=128,
-            optimizer="adamw",
-            learning_rate=0.02,
-            schedule="one-cycle",
-            augmentation=Augmentation(rotation=5, scale=0.05, shear=5),
-            threads=1,
-        )
-    },
+    recipes={"default": _RECIPE},
     weights=Weights(
         file="tiny1k.safetensors",
         sha256="0ef85b312712a1687a3395a430d6388b5c6001cf992482cba92976902da8b01c",
