@@ -17,36 +17,17 @@ class CheckFailed(MnistzooError):
     """Says what was expected, what was found, and how to mend it."""
 
 
-def require_contract(model: Any, images: Tensor, classes: int, *, repeatable: bool = True) -> None:
+def require_contract(
+    model: Any, images: Tensor, classes: int, device: torch.device, *, repeatable: bool = True
+) -> None:
     """Refuse what ``mnistzoo check`` refuses of a model's logits, in the same words.
 
     Args:
-        model: in evaluation mode, on the device of the images.
-        images: a few real ones, float32 ``(N, 1, 28, 28)``, 0 to 1.
+        model: in evaluation mode; a module is moved to the device.
+        images: real ones, uint8 ``(N, 1, 28, 28)``; the first few are taken.
         classes: that the logits are of.
-        repeatable: False for a model that draws random numbers in evaluation.
-
-    Raises:
-        CheckFailed: if the model does not keep the contract.
-        ModelFailed: if it raises an exception.
-    """
-    require_logits(model, images, classes)
-    if repeatable:
-        require_repeatable(model, images)
-        require_independence(model, images)
-
-
-def require_contract_on(
-    model: Any, images: Tensor, classes: int, device: torch.device, *, repeatable: bool
-) -> None:
-    """Do the same on a device, to which a module is moved.
-
-    Args:
-        model: in evaluation mode.
-        images: the first few are taken; uint8 ``(N, 1, 28, 28)``.
-        classes: as above.
         device: to compute on.
-        repeatable: as above.
+        repeatable: False for a model that draws random numbers in evaluation.
 
     Raises:
         CheckFailed: if the model does not keep the contract.
@@ -55,7 +36,10 @@ def require_contract_on(
     if is_module(model):
         model.to(device)
     few = to_input(images[:_FEW_IMAGES].to(device))
-    require_contract(model, few, classes, repeatable=repeatable)
+    require_logits(model, few, classes)
+    if repeatable:
+        require_repeatable(model, few)
+        require_independence(model, few)
 
 
 def call(model: Any, images: Tensor) -> Any:

@@ -23,7 +23,7 @@ from mnistzoo.classifier import (
     count_parameters,
     runtime_of,
 )
-from mnistzoo.contract import require_contract_on
+from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, describe_os_error
 from mnistzoo.evaluation import (
@@ -302,7 +302,7 @@ def measurements(
         OSError: if its weights cannot be read.
     """
     images, classes = data.test[:LARGE_BATCH].tensors()[0], len(data.classes)
-    contract = functools.partial(require_contract_on, images=images, classes=classes, device=device)
+    contract = functools.partial(require_contract, images=images, classes=classes, device=device)
     if train is None:
         if show_progress:
             _log.info("evaluating and timing %s", name)

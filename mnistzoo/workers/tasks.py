@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.contract import require_contract_on
+from mnistzoo.contract import require_contract
 from mnistzoo.data import Dataset
 from mnistzoo.errors import reason
 from mnistzoo.evaluation import REPEATS, in_parts
@@ -106,7 +106,7 @@ class _Test:
         return torch.from_numpy(self.pixels[:count]).unsqueeze(1)
 
     def require_contract(self, model: Any) -> None:
-        require_contract_on(
+        require_contract(
             model, self.images(), self.classes, self.device, repeatable=self.repeatable
         )
 
