@@ -17,6 +17,7 @@ from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation
 from mnistzoo.files import check_replaceable, expanded
 from mnistzoo.gallery import telling_images
 from mnistzoo.inference import resolve_device
+from mnistzoo.measuring import measurements
 from mnistzoo.models import is_file, model_of_file
 from mnistzoo.provenance import environment
 from mnistzoo.registry import (
@@ -28,7 +29,7 @@ from mnistzoo.registry import (
     registry,
 )
 from mnistzoo.reliability import COLUMNS, FASHION, Probes
-from mnistzoo.rows import Measurement, Row, TrainingPlan, measurements, row
+from mnistzoo.rows import Measurement, Row, TrainingPlan, row
 from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.workers.crew import INTERRUPTED

@@ -2,7 +2,6 @@
 
 import dataclasses
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,13 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from mnistzoo.batches import as_bytes, labelled_batches
 from mnistzoo.calibration import softmax
 from mnistzoo.classifier import Classifier, as_classifier, is_module
 from mnistzoo.data import DataError, Dataset, Split
 from mnistzoo.data.split import as_labels
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import BATCH_SIZE, predict_batches, predict_logits, resolve_device
+from mnistzoo.inference import predict_batches, predict_logits, resolve_device
 from mnistzoo.seeding import seeded
 from mnistzoo.statistics import wilson_interval
 
@@ -369,7 +369,7 @@ def evaluate(
         logits = predict_logits(model, images.to(where))
         return Evaluation.from_logits(logits.cpu().numpy(), data.labels, data.classes)
     labels: list[Tensor] = []
-    logits = predict_batches(model, _batches(data, labels), where)
+    logits = predict_batches(model, labelled_batches(data, labels), where)
     return Evaluation.from_logits(logits.cpu().numpy(), torch.cat(labels).numpy(), _classes(data))
 
 
@@ -398,7 +398,7 @@ def _evaluate_classifier(
         images, labels = data.images, data.labels
     else:
         found: list[Tensor] = []
-        batches = [_as_bytes(batch) for batch in _batches(data, found)]
+        batches = [as_bytes(batch) for batch in labelled_batches(data, found)]
         images, labels = np.concatenate(batches), torch.cat(found).numpy()
     return Evaluation.from_logits(logits_in_parts(classifier, images), labels, _classes(data))
 
@@ -411,48 +411,3 @@ def logits_in_parts(classifier: Classifier, images: NDArray[np.uint8]) -> NDArra
 def in_parts(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Return the images that what is not a module gets at once, 1,000 at most."""
     return [images[start : start + _MANY] for start in range(0, len(images), _MANY)]
-
-
-def _as_bytes(batch: Tensor) -> NDArray[np.uint8]:
-    images = batch.squeeze(1)
-    if images.is_floating_point():
-        images = images.mul(255).round()
-    return images.cpu().numpy().astype(np.uint8)
-
-
-def _batches(data: "TorchDataset[Any] | DataLoader[Any]", labels: list[Tensor]) -> Iterator[Tensor]:
-    """Yield the images batch by batch, and append each batch's labels to the list.
-
-    Raises:
-        DataError: if the data is of another kind than :func:`evaluate` takes.
-    """
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size=BATCH_SIZE)
-    empty = True
-    for batch in loader:
-        if not isinstance(batch, list | tuple) or len(batch) != 2:
-            raise DataError(
-                f"the data gives {type(batch).__name__}, expected pairs of an image and a label"
-            )
-        images, found = map(torch.as_tensor, batch)
-        if images.dim() == 3:
-            images = images.unsqueeze(1)
-        if images.shape[1:] != (1, 28, 28) or not (
-            images.is_floating_point() or images.dtype == torch.uint8
-        ):
-            raise DataError(
-                f"the images are {images.dtype} {tuple(images.shape)}, expected float or uint8 "
-                "(N, 1, 28, 28); transform them in the data set"
-            )
-        if images.is_floating_point() and not 0 <= images.min() <= images.max() <= 1:
-            what_next = "divide them by 255"
-            if images.min() < 0:
-                what_next = "leave out what normalises them, the models do it inside"
-            raise DataError(
-                f"the images go from {images.min():.4g} to {images.max():.4g}, expected floats "
-                f"from 0 (paper) to 1 (ink); {what_next}"
-            )
-        labels.append(found.cpu())
-        empty = False
-        yield images
-    if empty:
-        raise DataError("there are no images to evaluate")

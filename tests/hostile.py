@@ -149,7 +149,7 @@ KINDS: Mapping[str, Kind] = {
     "replaces_stdout": at_import(FINE, "sys.stdout = sys.stderr = None"),
     "closes_all_files": forward("it closed its connection|ended by itself", "os.closerange(0, 1000)"),
     "answers_garbage": forward("is no message|bytes of facts", "[suppressed(os.write, file, b'\\0' * 6 + b'\\xff' * 100) for file in range(3, 50)]"),
-    "tells_a_huge_figure": factory("answered with no buffers", "import mnistzoo.rows as rows; rows.count_buffers = lambda model: 10**400"),
+    "tells_a_huge_figure": factory("answered with no buffers", "import mnistzoo.measuring as measuring; measuring.count_buffers = lambda model: 10**400"),
     "tells_nan": factory("is no message", "dumps = json.dumps; json.dumps = lambda each, **_: dumps(each).replace('\"provenance\": null', '\"provenance\": NaN')"),
     "tells_signs_for_ever": forward("more signs of progress", "while True: channel().send({'alive': True})"),
     "tells_byte_by_byte": forward(SLOW, "channel().connection.send(bytes([0, 0, 0, 0, 0, 1, 0, 0]))\n        while True: time.sleep(0.1); channel().connection.send(bytes(1))"),

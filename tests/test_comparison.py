@@ -29,12 +29,12 @@ from mnistzoo import (
 )
 from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison, Difference, Measurement, Row, TrainingPlan, compare
+from mnistzoo.measuring import measurements
 from mnistzoo.plugins import register_plugin, unregister_plugin
 from mnistzoo.registry import ModelError
 from mnistzoo.report import ReportError
 from mnistzoo.report.markdown import as_markdown
 from mnistzoo.report.text import comparison_notes, comparison_table
-from mnistzoo.rows import measurements
 from mnistzoo.statistics import holm, mcnemar
 from mnistzoo.weights import read_metadata, save_weights
 

@@ -60,11 +60,12 @@ def command(
     from mnistzoo.data import load_dataset
     from mnistzoo.evaluation import RepeatedEvaluation, evaluate_as_declared
     from mnistzoo.inference import resolve_device
+    from mnistzoo.measuring import with_origin, with_size
     from mnistzoo.models import is_file, load_file, load_model
     from mnistzoo.registry import get_registration, get_spec
     from mnistzoo.report.json import write_json
     from mnistzoo.report.text import show_evaluation, show_repeated
-    from mnistzoo.rows import Measurement, row, with_origin, with_size
+    from mnistzoo.rows import Measurement, row
 
     if is_file(model) and weights:
         raise click.UsageError("--weights is for a model; a file has its own")

@@ -21,12 +21,13 @@ from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
 from mnistzoo.files import expanded
 from mnistzoo.measure import LATENCY_THREADS
+from mnistzoo.measuring import Run, job_of, of_runs, save_run
 from mnistzoo.models import is_file
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, Registry, find
 from mnistzoo.reliability import Probes, measure
-from mnistzoo.rows import Measurement, Run, TrainingPlan, job_of, of_runs, save_run
+from mnistzoo.rows import Measurement, TrainingPlan
 from mnistzoo.training import Epoch, TrainingResult
 from mnistzoo.weights import StoredWeights, to_bytes
 from mnistzoo.workers.crew import INTERRUPTED, Crew

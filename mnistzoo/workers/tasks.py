@@ -24,10 +24,11 @@ from mnistzoo.errors import reason
 from mnistzoo.evaluation import REPEATS, in_parts
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.measure import latency_us, multiply_adds
+from mnistzoo.measuring import LARGE_BATCH, with_origin, with_size
 from mnistzoo.models import load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
-from mnistzoo.rows import LARGE_BATCH, Measurement, with_origin, with_size
+from mnistzoo.rows import Measurement
 from mnistzoo.seeding import seeded
 from mnistzoo.training import Callback, Step, TrainingInterrupted, TrainingJob, run_training
 from mnistzoo.training.progress import TrainingProgress
