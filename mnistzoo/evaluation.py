@@ -20,7 +20,7 @@ from mnistzoo.data import DataError, Dataset, Split
 from mnistzoo.data.split import as_labels
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import MnistzooError
-from mnistzoo.inference import predict_batches, predict_logits, resolve_device
+from mnistzoo.inference import BATCH_SIZE, predict_batches, resolve_device
 from mnistzoo.seeding import seeded
 from mnistzoo.statistics import wilson_interval
 
@@ -365,8 +365,10 @@ def evaluate(
         return _evaluate_classifier(as_classifier(model), data)
     model = model.to(where)
     if isinstance(data, Split):
-        images, _ = data.tensors()
-        logits = predict_logits(model, images.to(where))
+        # Copied batch by batch, into memory that stays in the cache.
+        parts = np.split(data.images, range(BATCH_SIZE, len(data), BATCH_SIZE))
+        batches = (torch.tensor(part).unsqueeze(1) for part in parts)
+        logits = predict_batches(model, batches, where)
         return Evaluation.from_logits(logits.cpu().numpy(), data.labels, data.classes)
     labels: list[Tensor] = []
     logits = predict_batches(model, labelled_batches(data, labels), where)
