@@ -61,6 +61,7 @@ CASES = {
     "example-width": Example("wide", 0.7, 3),
     "example-letters": Example("letters_net", 0.7, 3, dataset="example-letters"),
     "example-muon": Example("muon", 0.7, 4),
+    "example-gan": Example("gan", 0.7, 4),
 }
 
 

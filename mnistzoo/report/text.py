@@ -136,6 +136,8 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     plan = comparison.training
     notes = [f"{row.name}: {row.error}" for row in comparison.rows if row.error]
+    if not measured:  # nothing is above that these would explain
+        return notes
     if plan is None:
         shipped = [bool(row.provider) for row in comparison.rows if row.accuracy is not None]
         other = data["weights_from"] and any(shipped)
