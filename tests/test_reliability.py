@@ -35,8 +35,8 @@ from mnistzoo.data import DataError
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.letters import LETTERS, drawn_letters
 from mnistzoo.reliability import COLUMNS, Probes, measure
-from mnistzoo.report.facts import read_comparison
 from mnistzoo.report.html import render
+from mnistzoo.report.saved import read_comparison
 from mnistzoo.report.text import comparison_notes, comparison_table
 from mnistzoo.workers.images import images_apart, read_images
 

@@ -26,8 +26,8 @@ def command(comparison: str, out: str) -> None:
 
     check_plotting("drawing plots")
 
-    from mnistzoo.report.facts import read_comparison
     from mnistzoo.report.plot_files import write_plots
+    from mnistzoo.report.saved import read_comparison
 
     for path in write_plots(read_comparison(comparison), out):
         say(path)

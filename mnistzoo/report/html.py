@@ -19,8 +19,8 @@ from mnistzoo._version import __version__
 from mnistzoo.output import write
 from mnistzoo.overrides import as_settings
 from mnistzoo.report import plots, reliability
-from mnistzoo.report.facts import class_names, printable
 from mnistzoo.report.figures import as_changed, counted, grouped, percent, test_images, whose
+from mnistzoo.report.saved import class_names, printable
 from mnistzoo.report.svg import as_inline_svg
 from mnistzoo.statistics import SIGNIFICANT
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mnistzoo.files import expanded, replacing
 from mnistzoo.report import plots
-from mnistzoo.report.facts import class_names, printable
+from mnistzoo.report.saved import class_names, printable
 from mnistzoo.report.style import STYLE
 from mnistzoo.report.svg import as_svg
 

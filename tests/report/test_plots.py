@@ -14,9 +14,9 @@ from PIL import Image
 import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
-from mnistzoo.report.facts import ComparisonFileError, read_comparison
 from mnistzoo.report.plot_files import write_plots
 from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
+from mnistzoo.report.saved import ComparisonFileError, read_comparison
 from mnistzoo.rows import TrainingPlan
 
 OF_EACH = ("confusion", "calibration", "classes", "learning")

@@ -1,4 +1,4 @@
-"""A comparison's facts, as :meth:`Comparison.to_dict` returns them, read back from a file."""
+"""A saved comparison, read back from its JSON: what :meth:`Comparison.to_dict` returned."""
 
 import base64
 import binascii
