@@ -65,7 +65,6 @@ def convert(
     *,
     own_weights: bool,
     provenance: Provenance | None = None,
-    reference: NDArray[np.float32] | None = None,
     data: Dataset | None = None,
     test: Split | None = None,
 ) -> Converted:
@@ -76,7 +75,6 @@ def convert(
         registration: of it.
         own_weights: whether it has others than those that its plugin ships.
         provenance: of its weights, where it is known.
-        reference: its logits of the test images, where they are known.
         data: that the model was made for; without it MNIST.
         test: at least 256 images on which both are compared; without it the data's test images.
 
@@ -97,8 +95,7 @@ def convert(
     data = data or load_dataset("mnist-10k")
     test = data.test if test is None else test
     proto = _to_onnx(model, name)
-    if reference is None:
-        reference = _reference(model, name, test)
+    reference = _reference(model, name, test)
     Evaluation.from_logits(reference, test.labels, test.classes)  # refuses other shapes, and NaN
     metadata = _metadata(registration, data, own_weights=own_weights)
     if provenance is not None:

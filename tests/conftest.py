@@ -20,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.pop("PYTEST_XDIST_WORKER", None)
 
 import numpy as np
+import onnx_table
 import processes
 import pytest
 import safetensors.torch
@@ -34,6 +35,7 @@ from mnistzoo.inputs import to_input
 from mnistzoo.plugins import unregister_plugin
 
 processes.restore_signals()
+onnx_table.keep()
 
 _MODEL = """\
 from torch import nn

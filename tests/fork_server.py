@@ -88,6 +88,11 @@ if __name__ == "__main__":
     for name in _IMPORTED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    with contextlib.suppress(ImportError):
+        import onnx_table
+
+        onnx_table.keep()
+        onnx_table.make()
     gc.freeze()
     request = serve()
     become(request)

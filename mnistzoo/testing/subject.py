@@ -8,9 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnistzoo.classifier import as_classifier, is_module
@@ -48,7 +46,6 @@ class Subject:
         registration: its spec and its plugin; of a name that several models claim, the first.
         contested: names and aliases of it that others claim, each with all who claim it.
         quick: whether only every tenth of the test images is looked at.
-        shipped_logits: the shipped model's logits of the test images, once a check computed them.
 
     Raises:
         ModelError: if no model has the name.
@@ -62,7 +59,6 @@ class Subject:
         self.contested: dict[str, list[Registration]] = {
             each: conflicts[each] for each in self.spec.names if each in conflicts
         }
-        self.shipped_logits: NDArray[np.float32] | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -174,7 +170,11 @@ class Subject:
 
     def some(self, test: Split) -> Split:
         """Return the images, or every tenth of them."""
-        return test[:: TEST_IMAGES // QUICK_TEST_IMAGES] if self.quick else test
+        return self.few(test) if self.quick else test
+
+    def few(self, test: Split) -> Split:
+        """Return every tenth of the images."""
+        return test[:: TEST_IMAGES // QUICK_TEST_IMAGES]
 
     def call(self, model: Any, images: Tensor) -> Tensor:
         """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""

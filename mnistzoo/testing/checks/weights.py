@@ -4,13 +4,9 @@ import math
 import zipfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mnistzoo.classifier import as_classifier
 from mnistzoo.contract import CheckFailed
 from mnistzoo.data import Split
-from mnistzoo.evaluation import DECLARED_TOLERANCE, Evaluation, evaluate_repeatedly
+from mnistzoo.evaluation import DECLARED_TOLERANCE, evaluate, evaluate_repeatedly
 from mnistzoo.models import weights_path
 from mnistzoo.spec import DEFAULT_DATASET, Weights
 from mnistzoo.testing.checks.check import check
@@ -61,23 +57,21 @@ def metrics(subject: Subject) -> None:
         raise NotApplicable("the plugin ships no weights")
     if spec.members and not spec.metrics:
         raise NotApplicable("the plugin declares no metrics of what is made of other models")
-    subject.shipped_logits = _require_accuracy(subject, subject.test, spec.weights)
+    _require_accuracy(subject, subject.test, spec.weights)
     for further in spec.further_weights:
         data = data_of(further)
         if data.where():
             _require_accuracy(subject, subject.some(data.test), further)
 
 
-def _require_accuracy(
-    subject: Subject, test: Split, shipped: Weights | None
-) -> NDArray[np.float32] | None:
-    """Return the logits of the test images, if they are as accurate as declared."""
+def _require_accuracy(subject: Subject, test: Split, shipped: Weights | None) -> None:
+    """Fail unless what is shipped is as accurate on the test images as declared."""
     spec = subject.spec
     declared = (spec.metrics if shipped is None else shipped.metrics).get("test_accuracy")
     if declared is None:
         raise CheckFailed("no metric 'test_accuracy' is declared; add it to metrics")
     with subject.calling("evaluating the shipped weights"):
-        found, tolerance, logits = _accuracy(subject, test, shipped)
+        found, tolerance = _accuracy(subject, test, shipped)
     images = ""
     if subject.quick:
         tolerance += _SPREADS * math.sqrt(declared * (1 - declared) / len(test))
@@ -91,7 +85,7 @@ def _require_accuracy(
             f"declare what `mnistzoo evaluate {spec.name}{option}` shows"
         )
     if shipped is None or not shipped.file.endswith(".safetensors"):
-        return logits
+        return
     metrics = read_metadata(weights_path(spec, shipped)).get("metrics")
     told = metrics.get("test_accuracy", declared) if isinstance(metrics, dict) else declared
     if told != declared:
@@ -99,23 +93,15 @@ def _require_accuracy(
             f"test_accuracy is declared as {declared}, but the metadata of the weights says "
             f"{told}; save the file with its true metrics, and declare its new sha256"
         )
-    return logits
 
 
-def _accuracy(
-    subject: Subject, test: Split, shipped: Weights | None
-) -> tuple[float, float, NDArray[np.float32] | None]:
-    """Return the accuracy of what is shipped, how far it may be from the declared one, and logits.
-
-    The logits are None where they are drawn anew each time.
-    """
+def _accuracy(subject: Subject, test: Split, shipped: Weights | None) -> tuple[float, float]:
+    """Return the accuracy of what is shipped, and how far it may be from the declared one."""
     model = subject.shipped(shipped)
     if subject.spec.stochastic:
         repeated = evaluate_repeatedly(model, test, device="cpu")
-        return repeated.accuracy, DECLARED_TOLERANCE + 3 * repeated.accuracy_sd, None
-    logits = as_classifier(model).logits(test.images)
-    evaluation = Evaluation.from_logits(logits, test.labels, test.classes)
-    return evaluation.accuracy, DECLARED_TOLERANCE, logits
+        return repeated.accuracy, DECLARED_TOLERANCE + 3 * repeated.accuracy_sd
+    return evaluate(model, test, device="cpu").accuracy, DECLARED_TOLERANCE
 
 
 def _is_pickle(path: Path) -> bool:
