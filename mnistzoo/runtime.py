@@ -108,8 +108,9 @@ class Predictor:
             _bound_memory(onnxruntime)
             options.add_session_config_entry("session.use_env_allocators", "1")
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # Its fallback prints, tries the same provider again, and fails again.
         return onnxruntime.InferenceSession(
-            self._content, options, providers=["CPUExecutionProvider"]
+            self._content, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
 
     def _require_signature(self, session: Any) -> None:
@@ -356,8 +357,10 @@ def _text(error: Exception) -> str:
 
 
 def _signature(values: list[Any]) -> str:
-    return " and ".join(
-        f"{each.type.removeprefix('tensor(').removesuffix(')')} "
-        f"({', '.join(str(size) for size in each.shape)})"
-        for each in values
+    return one_line(
+        " and ".join(
+            f"{each.type.removeprefix('tensor(').removesuffix(')')} "
+            f"({', '.join(str(size) for size in each.shape)})"
+            for each in values
+        )
     )

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from torch import Tensor
 
 from mnistzoo import estimators
 from mnistzoo.classifier import is_module
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
 from mnistzoo.provenance import Provenance
+from mnistzoo.torch_files import TakesTooMuch, require_little
 from mnistzoo.warning_filters import warnings_kept_back
 
 _METADATA_KEY = "mnistzoo"
@@ -271,13 +271,17 @@ def _read_state(path: Path, content: bytes) -> StateDict:
             case ".safetensors":
                 return safetensors.torch.load(content)
             case ".pt" | ".pth":
-                _require_that_it_takes_no_more_memory(path, content)
+                require_little(content)
                 with warnings_kept_back():
                     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"
                 )
+    except TakesTooMuch as error:
+        raise WeightsError(
+            f"{path} may take any amount of memory or time ({error}); {_HOW_TO_SAVE}"
+        ) from error
     except (MnistzooError, OSError):
         raise
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
@@ -299,28 +303,6 @@ def _read_state(path: Path, content: bytes) -> StateDict:
         )
         raise WeightsError(f"{path} holds no state dict but {held}; {_HOW_TO_SAVE}")
     return dict(state)
-
-
-def _require_that_it_takes_no_more_memory(path: Path, content: bytes) -> None:
-    """Refuse a PyTorch file that asks for more memory than it has bytes, as a few hundred can.
-
-    Raises:
-        WeightsError: if it does. ``torch.save`` never writes such a file.
-    """
-    asks = ""
-    if b"\nbytearray\n" in content:  # in a pickle: a call, with any number as its argument
-        asks = "it creates a bytearray"
-    elif zipfile.is_zipfile(packed := io.BytesIO(content)):
-        with zipfile.ZipFile(packed) as archive:
-            members = archive.infolist()
-        if any(each.filename.endswith("/constants.pkl") for each in members):
-            return  # a TorchScript program, which torch refuses unread
-        if any(each.compress_type != zipfile.ZIP_STORED for each in members):
-            asks = "its members are compressed"
-        elif (unpacked := sum(each.file_size for each in members)) > len(content):
-            asks = f"its members overlap and have {unpacked:,} bytes in all"
-    if asks:
-        raise WeightsError(f"{path} may take any amount of memory ({asks}); {_HOW_TO_SAVE}")
 
 
 def _is_state(found: object) -> TypeGuard[Mapping[str, Tensor]]:
@@ -346,10 +328,10 @@ def _existing(path: str | os.PathLike[str]) -> Path:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    reason = one_line(str(error).strip().partition("\n")[0].partition(". ")[0])
     return f"{path} is damaged or no weights file ({reason}); get or train it again"
 
 
 def _some(names: set[str]) -> str:
-    listed = ", ".join(sorted(names)[:3]) or "nothing"
+    listed = one_line(", ".join(sorted(names)[:3])) or "nothing"
     return listed if len(names) <= 3 else f"{listed} and {len(names) - 3} more"

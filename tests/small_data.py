@@ -109,9 +109,10 @@ def served(files: Mapping[str, bytes], seconds: float = 0) -> Iterator[tuple[str
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            for part in (content[: len(content) // 2], content[len(content) // 2 :]):
-                self.wfile.write(part)
-                time.sleep(seconds / 2)
+            with contextlib.suppress(ConnectionError):  # of a client that was killed
+                for part in (content[: len(content) // 2], content[len(content) // 2 :]):
+                    self.wfile.write(part)
+                    time.sleep(seconds / 2)
 
         def log_message(self, *_: object) -> None:
             pass
