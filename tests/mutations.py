@@ -203,7 +203,10 @@ def _samples(name: str) -> Sequence[bytes]:
 
 
 def mutated(name: str, seed: int, number: int) -> bytes:
-    """Return the damaged file with this number; the same one each time."""
+    """Return the damaged file with this number.
+
+    The same one each time, but that an old PyTorch file has addresses of its process in it.
+    """
     chances = random.Random(f"{seed} {name} {number}")
     samples = _samples(name)
     content = bytearray(chances.choice(samples))
@@ -317,7 +320,8 @@ def _watched(number: int, current: mmap.mmap) -> int:
 def _child(name: str, seed: int, cases: range, current: mmap.mmap, stream: TextIO) -> None:
     warnings.simplefilter("ignore")  # Pillow has many for damaged files
     kind, tally = KINDS[name], Tally(0, 0, 0, 0.0, {})
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    # In memory: a disk would take most of the time.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, contextlib.chdir(folder):
         kind.read(kind.packed(_samples(name)[0]))  # imports what it needs
         before = _memory()
         _, most = resource.getrlimit(resource.RLIMIT_AS)
