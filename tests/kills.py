@@ -153,7 +153,7 @@ class Download(Command):
         return content in self._files.values()
 
     def result(self, folder: Path) -> Any:
-        return {path.name: path.read_bytes() for path in (folder / "work/data").iterdir()}
+        return {path.name: path.read_bytes() for path in (folder / "work/data").glob("[!.]*")}
 
     def close(self) -> None:
         self._serving.__exit__(None, None, None)
@@ -188,7 +188,7 @@ class Draw(Command):
         return content == self._seen
 
     def result(self, folder: Path) -> Any:
-        return {path.name: path.read_bytes() for path in (folder / "cache/onnx").iterdir()}
+        return {path.name: path.read_bytes() for path in (folder / "cache/onnx").glob("[!.]*")}
 
     def run(self, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
         """Serve on the same port until the model is ready, and end it as Ctrl-C does."""
