@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from damaged import archive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import archive
 from torch import Tensor, nn
 
 from mnistzoo.weights import WeightsError, load_weights, read_metadata, save_weights
