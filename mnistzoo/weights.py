@@ -292,7 +292,7 @@ def _read_state(path: Path, content: bytes) -> StateDict:
         raise WeightsError(_damaged(path, error)) from error
     state = found
     if isinstance(found, dict) and not _is_state(found):
-        inside = [each for each in found.values() if each and _is_state(each)]
+        inside = [each for each in found.values() if _is_state(each) and each]
         by_name = [found[key] for key in _WRAPPINGS if key in found]
         state = next(iter(by_name or inside), found) if by_name or len(inside) == 1 else found
     if not _is_state(state):

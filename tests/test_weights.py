@@ -189,6 +189,7 @@ def test_an_integer_is_no_float_and_a_number_too_large_is_refused(tmp_path: Path
             r"a whole Python object \(argparse\.Namespace\)",
         ),
         ({"best": net(0).state_dict(), "last": net(0).state_dict()}, "but a dict of best, last"),
+        ({1: torch.zeros(2)}, "holds no state dict but a dict of 1"),
         ([1, 2], "holds no state dict but a list"),
     ],
 )
