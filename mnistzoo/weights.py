@@ -297,7 +297,7 @@ def _read_state(path: Path, content: bytes) -> StateDict:
         state = next(iter(by_name or inside), found) if by_name or len(inside) == 1 else found
     if not _is_state(state):
         held = (
-            f"a dict of {_some(set(map(str, found)))}"
+            f"a dict of {_some({_key(each) for each in found})}"
             if isinstance(found, dict)
             else (f"a {type(found).__name__}")
         )
@@ -309,6 +309,11 @@ def _is_state(found: object) -> TypeGuard[Mapping[str, Tensor]]:
     return isinstance(found, Mapping) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
     )
+
+
+def _key(key: object) -> str:
+    """Return a key as a text; a tensor or storage would take long to write out."""
+    return str(key) if isinstance(key, str | bytes | int) else type(key).__name__
 
 
 def _objects(refusal: str) -> str:
