@@ -21,6 +21,7 @@ from mnistzoo.pictures import decode, read_picture
 from mnistzoo.weights import read_metadata
 
 MOST_MEMORY = 250_000_000  # bytes beyond what the process had
+_A_LARGE_PICTURE = 370_000_000  # a WebP's decoder takes 4 bytes for each of up to 89 million pixels
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 TEST = load_dataset("mnist-10k").test
@@ -166,8 +167,9 @@ KINDS: Mapping[str, Kind] = {
     "safetensors": Kind(0.2, _safetensors, _load_weights(".safetensors")),
     "pytorch": Kind(0.13, _pytorch, _load_weights(".pth")),
     "pickle": Kind(0.12, _pickles, _load_weights(".pth"), _around),
-    "picture": Kind(0.2, _pictures, decode),
-    "digit": Kind(0.02, _pictures, read_picture),  # the same, and what is found on it
+    "picture": Kind(0.2, _pictures, decode, memory=_A_LARGE_PICTURE),
+    # The same, and what is found on it.
+    "digit": Kind(0.02, _pictures, read_picture, memory=_A_LARGE_PICTURE),
     # The trial of a file may take 1 GiB.
     "onnx": Kind(0.03, _onnx, _predict, memory=MOST_MEMORY + 2**30),
 }

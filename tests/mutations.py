@@ -1,8 +1,9 @@
 """Damaged files of every kind that the zoo reads: it says so in one sentence, and takes little.
 
-``python tests/mutations.py --count 1000000`` mutates that many, in about an hour, and prints a
-table; another ``--seed`` mutates others. Anything but a result or one of the zoo's own errors in
-one line is a fault, and so is a crash, more than 250 MB, or more than ten seconds. Linux only.
+``python tests/mutations.py --count 1000000`` mutates that many, in ten minutes, and prints a table;
+another ``--seed`` mutates others. Anything but a result or one of the zoo's own errors in one
+printable line is a fault, and so is a crash, more memory than damaged.py allows (250 MB, of some
+kinds more), or more than ten seconds. Linux only.
 """
 
 import argparse
