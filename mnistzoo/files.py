@@ -6,6 +6,7 @@ import glob
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new binary file that takes the name ``path`` once the block ends well.
 
-    It is written beside ``path`` and renamed over it, so an error in the block, a full disk or a
-    killed process leaves what was there before. A symbolic link stays one: its target is replaced.
-    What is not a regular file (``/dev/null``, a pipe) is written to directly. What a killed process
-    left beside it is removed.
+    It is written beside ``path`` and renamed over it, so an error in the block, a full disk, a
+    killed process or a power cut leaves what was there before. A symbolic link stays one: its
+    target is replaced. What is not a regular file (``/dev/null``, a pipe) is written to directly.
+    What a killed process left beside it is removed.
 
     Raises:
         OSError: if the file cannot be written.
@@ -53,9 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with beside.open("xb") as stream:
                 until_renamed.enter_context(claimed(beside))
                 yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(target)
+            publish(beside, target)
     except OSError as error:
         # A full disk's error names no file, and that of a missing folder a file nobody asked for.
         named = str(path) if error.filename in (None, str(beside)) else error.filename
@@ -63,6 +62,40 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # on a read-only disk even where there is none
             beside.unlink()
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for the block, in which something comes about that is then published.
+
+    What killed processes left there is removed.
+
+    Args:
+        parent: where it lies: on the file system that the result goes to.
+        prefix: of its name, such as ``".download-"``, that processes of mnistzoo alone give.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    remove_left_over(parent, f"{glob.escape(prefix)}*")
+    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name, claimed(Path(name)):
+        yield Path(name)
+
+
+def publish(made: Path, target: Path) -> None:
+    """Give a file, or a folder with all in it, the name by which others find it.
+
+    After a power cut that name has the whole content, or what it had before: the content is on the
+    disk before the name is, and the name before this returns.
+
+    Raises:
+        OSError: if it cannot be written or renamed.
+    """
+    for path in (made, *made.rglob("*")) if made.is_dir() else (made,):
+        _sync(path)
+    made.replace(target)
+    with contextlib.suppress(OSError):  # a file system that syncs no folders
+        _sync(target.parent)
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
@@ -127,6 +160,17 @@ def remove_left_over(folder: Path, pattern: str) -> None:
                 continue
             finally:
                 os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    """Wait until what a file holds, or which names a folder has, is on the disk."""
+    if path.is_dir() and os.name == "nt":  # which cannot open one
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _beside(target: Path) -> Path:

@@ -16,6 +16,7 @@ from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import hidden_module, install_command
+from mnistzoo.onnx_strings import makes_strings
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
@@ -75,6 +76,7 @@ class Predictor:
         try:
             trial = self._session_of(onnxruntime, trial=True)
             self._require_signature(trial)
+            self._require_numbers()
             self._try(onnxruntime, trial)
             self._session = self._session_of(onnxruntime)
             metadata = self._session.get_modelmeta().custom_metadata_map
@@ -108,8 +110,9 @@ class Predictor:
             _bound_memory(onnxruntime)
             options.add_session_config_entry("session.use_env_allocators", "1")
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # Its fallback prints, tries the same provider again, and fails again.
         return onnxruntime.InferenceSession(
-            self._content, options, providers=["CPUExecutionProvider"]
+            self._content, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
 
     def _require_signature(self, session: Any) -> None:
@@ -127,6 +130,20 @@ class Predictor:
             )
         self._input, self._outputs = inputs[0].name, [outputs[0].name]
         self._classes: int = outputs[0].shape[1]
+
+    def _require_numbers(self) -> None:
+        """Refuse a file that makes texts, whose memory nothing bounds."""
+        try:
+            strings = makes_strings(self._content)
+        except ValueError as error:  # another format that ONNX Runtime knows
+            raise OnnxFileError(
+                f"{self._where} is not an ONNX model ({error}); `mnistzoo export` writes one"
+            ) from error
+        if strings:
+            raise OnnxFileError(
+                f"{self._where} makes texts, which may take any amount of memory; export its model "
+                "with numbers alone"
+            )
 
     def _try(self, onnxruntime: Any, session: Any) -> None:
         """Run a session for one image and for two, in bounded memory and time."""
@@ -356,8 +373,10 @@ def _text(error: Exception) -> str:
 
 
 def _signature(values: list[Any]) -> str:
-    return " and ".join(
-        f"{each.type.removeprefix('tensor(').removesuffix(')')} "
-        f"({', '.join(str(size) for size in each.shape)})"
-        for each in values
+    return one_line(
+        " and ".join(
+            f"{each.type.removeprefix('tensor(').removesuffix(')')} "
+            f"({', '.join(str(size) for size in each.shape)})"
+            for each in values
+        )
     )

@@ -9,7 +9,6 @@ import os
 import re
 import string
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ from packaging.version import Version
 
 from mnistzoo._version import __version__
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import expanded
+from mnistzoo.files import expanded, publish, temporary_folder
 from mnistzoo.missing import install_command
 from mnistzoo.registry import registry
 
@@ -84,14 +83,14 @@ def new_plugin(name: str, directory: str | os.PathLike[str] = ".") -> NewPlugin:
         "year": str(datetime.date.today().year),
     }
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{name}.") as beside:
-            whole = Path(beside) / name
+        with temporary_folder(parent, ".mnistzoo-plugin-") as beside:
+            whole = beside / name
             for template in sorted(_TEMPLATES.rglob("*.template")):
                 target = whole / _target(template, module)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 text = string.Template(template.read_text("utf-8")).substitute(facts)
                 target.write_text(text, "utf-8")
-            whole.rename(folder)
+            publish(whole, folder)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     return NewPlugin(folder, model)

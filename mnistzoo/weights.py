@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from torch import Tensor
 
 from mnistzoo import estimators
 from mnistzoo.classifier import is_module
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
 from mnistzoo.provenance import Provenance
+from mnistzoo.torch_files import TakesTooMuch, require_little
 from mnistzoo.warning_filters import warnings_kept_back
 
 _METADATA_KEY = "mnistzoo"
@@ -271,13 +271,17 @@ def _read_state(path: Path, content: bytes) -> StateDict:
             case ".safetensors":
                 return safetensors.torch.load(content)
             case ".pt" | ".pth":
-                _require_that_it_takes_no_more_memory(path, content)
+                require_little(content)
                 with warnings_kept_back():
                     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"
                 )
+    except TakesTooMuch as error:
+        raise WeightsError(
+            f"{path} may take any amount of memory or time ({error}); {_HOW_TO_SAVE}"
+        ) from error
     except (MnistzooError, OSError):
         raise
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
@@ -288,12 +292,12 @@ def _read_state(path: Path, content: bytes) -> StateDict:
         raise WeightsError(_damaged(path, error)) from error
     state = found
     if isinstance(found, dict) and not _is_state(found):
-        inside = [each for each in found.values() if each and _is_state(each)]
+        inside = [each for each in found.values() if _is_state(each) and each]
         by_name = [found[key] for key in _WRAPPINGS if key in found]
         state = next(iter(by_name or inside), found) if by_name or len(inside) == 1 else found
     if not _is_state(state):
         held = (
-            f"a dict of {_some(set(map(str, found)))}"
+            f"a dict of {_some({_key(each) for each in found})}"
             if isinstance(found, dict)
             else (f"a {type(found).__name__}")
         )
@@ -301,32 +305,15 @@ def _read_state(path: Path, content: bytes) -> StateDict:
     return dict(state)
 
 
-def _require_that_it_takes_no_more_memory(path: Path, content: bytes) -> None:
-    """Refuse a PyTorch file that asks for more memory than it has bytes, as a few hundred can.
-
-    Raises:
-        WeightsError: if it does. ``torch.save`` never writes such a file.
-    """
-    asks = ""
-    if b"\nbytearray\n" in content:  # in a pickle: a call, with any number as its argument
-        asks = "it creates a bytearray"
-    elif zipfile.is_zipfile(packed := io.BytesIO(content)):
-        with zipfile.ZipFile(packed) as archive:
-            members = archive.infolist()
-        if any(each.filename.endswith("/constants.pkl") for each in members):
-            return  # a TorchScript program, which torch refuses unread
-        if any(each.compress_type != zipfile.ZIP_STORED for each in members):
-            asks = "its members are compressed"
-        elif (unpacked := sum(each.file_size for each in members)) > len(content):
-            asks = f"its members overlap and have {unpacked:,} bytes in all"
-    if asks:
-        raise WeightsError(f"{path} may take any amount of memory ({asks}); {_HOW_TO_SAVE}")
-
-
 def _is_state(found: object) -> TypeGuard[Mapping[str, Tensor]]:
     return isinstance(found, Mapping) and all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
     )
+
+
+def _key(key: object) -> str:
+    """Return a key as a text; a tensor or storage would take long to write out."""
+    return str(key) if isinstance(key, str | bytes | int) else type(key).__name__
 
 
 def _objects(refusal: str) -> str:
@@ -346,10 +333,10 @@ def _existing(path: str | os.PathLike[str]) -> Path:
 
 
 def _damaged(path: Path, error: Exception) -> str:
-    reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+    reason = one_line(str(error).strip().partition("\n")[0].partition(". ")[0])
     return f"{path} is damaged or no weights file ({reason}); get or train it again"
 
 
 def _some(names: set[str]) -> str:
-    listed = ", ".join(sorted(names)[:3]) or "nothing"
+    listed = one_line(", ".join(sorted(names)[:3])) or "nothing"
     return listed if len(names) <= 3 else f"{listed} and {len(names) - 3} more"

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import hashlib
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,8 +95,11 @@ def registered(*specs: DatasetSpec, plugin: str = "small") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def served(files: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
-    """Serve files on the loopback interface; yield the address and which were asked for."""
+def served(files: Mapping[str, bytes], seconds: float = 0) -> Iterator[tuple[str, list[str]]]:
+    """Serve files on the loopback interface; yield the address and which were asked for.
+
+    Each takes some ``seconds``, if there is to be time for something to happen meanwhile.
+    """
     asked: list[str] = []
 
     class Server(BaseHTTPRequestHandler):
@@ -105,7 +109,10 @@ def served(files: Mapping[str, bytes]) -> Iterator[tuple[str, list[str]]]:
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):  # of a client that was killed
+                for part in (content[: len(content) // 2], content[len(content) // 2 :]):
+                    self.wfile.write(part)
+                    time.sleep(seconds / 2)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from disks import Disk
 from numpy.typing import NDArray
 
 from mnistzoo import (
@@ -171,7 +172,10 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
     tmp_path: Path, register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
 ) -> None:
     register(linear_spec("linear", license="MIT"), plugin="own")
-    export_onnx("linear", tmp_path / "linear.onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch)
+        export_onnx("linear", tmp_path / "linear.onnx")
+    disk.require_safe("linear.onnx")
     assert os.listdir(tmp_path) == ["linear.onnx"]
     proto = onnx.load(tmp_path / "linear.onnx", load_external_data=False)
     onnx.checker.check_model(proto, full_check=True)

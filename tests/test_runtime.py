@@ -257,6 +257,43 @@ def test_a_constant_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
         Predictor(path)
 
 
+@pytest.mark.parametrize("origin", ["constant", "cast", "attribute", "branch"])
+def test_a_file_that_makes_texts_is_refused(origin: str, tmp_path: Path) -> None:
+    """A text of 1,000 letters, repeated five million times, would take 5 GB; 32 kB is the file."""
+    text = np.array(["x" * 1000], object)
+    constants: dict[str, NDArray[Any]] = {"times": np.array([5_000_000])}
+    match origin:
+        case "constant":
+            begin, constants["text"] = [], text
+        case "cast":
+            constants["number"] = np.array([1e-30], np.float32)
+            begin = [helper.make_node("Cast", ["number"], ["text"], to=TensorProto.STRING)]
+        case "attribute":
+            begin = [helper.make_node("Constant", [], ["text"], value_strings=list(text))]
+        case _:
+            constants["true"] = np.array(True)
+            branch = helper.make_graph(
+                [],
+                "branch",
+                [],
+                [helper.make_tensor_value_info("inner", TensorProto.STRING, [1])],
+                [numpy_helper.from_array(text, "inner")],
+            )
+            branches = {"then_branch": branch, "else_branch": branch}
+            begin = [helper.make_node("If", ["true"], ["text"], **branches)]
+    nodes = [
+        PRODUCT,
+        *begin,
+        helper.make_node("Tile", ["text", "times"], ["texts"]),
+        helper.make_node("Size", ["texts"], ["size"]),
+        helper.make_node("Cast", ["size"], ["number of them"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["product", "number of them"], ["logits"]),
+    ]
+    path = digits_onnx(tmp_path / "texts.onnx", nodes, FIRST_TEN | constants)
+    with pytest.raises(OnnxFileError, match=r"texts\.onnx makes texts, which may take any amount"):
+        Predictor(path)
+
+
 def test_metadata_that_is_not_utf_8_is_refused(linear_onnx: Path) -> None:
     content = linear_onnx.read_bytes()
     assert content.count(b"Softmax regression") == 1

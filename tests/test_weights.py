@@ -1,5 +1,4 @@
 import argparse
-import io
 import json
 import os
 import pickle
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from damaged import archive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -189,6 +189,7 @@ def test_an_integer_is_no_float_and_a_number_too_large_is_refused(tmp_path: Path
             r"a whole Python object \(argparse\.Namespace\)",
         ),
         ({"best": net(0).state_dict(), "last": net(0).state_dict()}, "but a dict of best, last"),
+        ({1: torch.zeros(2)}, "holds no state dict but a dict of 1"),
         ([1, 2], "holds no state dict but a list"),
     ],
 )
@@ -267,27 +268,69 @@ def test_a_file_far_larger_than_the_model_is_refused_before_it_is_read(tmp_path:
         load_weights(Net(), path)
 
 
-def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Return a file as torch.save writes it, or would if it compressed its members."""
-    with (
-        io.BytesIO() as packed,
-        zipfile.ZipFile(packed, "w", compression) as file,
-    ):
-        for name, content in members.items():
-            file.writestr(f"archive/{name}", content)
-        file.close()
-        return packed.getvalue()
+def binary(number: int) -> bytes:
+    """Return the pickle of a number of up to 255 bytes."""
+    content = number.to_bytes(8, "little")
+    return b"\x8a" + bytes([len(content)]) + content
 
 
-def test_a_pickle_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
-    huge = b"\x8a\x06" + (2**40).to_bytes(6, "little")  # a terabyte, which no test could have
-    path = tmp_path / "bomb.pth"
-    for module in (b"builtins", b"__builtin__"):
-        for call in (b"R", b"\x81"):
-            pickled = b"\x80\x02c" + module + b"\nbytearray\n" + huge + b"\x85" + call + b"."
-            path.write_bytes(archive({"data.pkl": pickled, "version": b"3\n"}))
-            with pytest.raises(WeightsError, match="may take any amount of memory"):
-                load_weights(Net(), path)
+def call(name: bytes, *arguments: bytes, by: bytes = b"R") -> bytes:
+    return b"c" + name.replace(b".", b"\n") + b"\n(" + b"".join(arguments) + b"t" + by
+
+
+# A tensor of two billion elements that are all the first of its storage.
+REPEATED = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n(("
+    b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
+    + b"0X\x03\0\0\0cpuK\x04tQK\0"
+    + binary(2 * 10**9)
+    + b"\x85K\0\x85\x89ccollections\nOrderedDict\n)RtR"
+)
+LATIN = b"X\x06\0\0\0latin1"
+TEXT, HEX = b"X\x02\0\0\0ab", b"X\x03\0\0\0hex"
+BOMBS = {
+    "bytearray": call(b"builtins.bytearray", binary(2**40)),
+    "bytearray of Python 2": call(b"__builtin__.bytearray", binary(2**40)),
+    "new bytearray": call(b"builtins.bytearray", binary(2**40), by=b"\x81"),
+    "repeated tensor": REPEATED,
+    "set": call(b"builtins.set", REPEATED),
+    "Counter": call(b"collections.Counter", REPEATED),
+    "Counter of Python 2": call(b"UserDict.Counter", REPEATED),
+    "tensor of a size": call(b"torch.FloatTensor", binary(2**40)),
+    "codecs": b"c_codecs\nencode\n(" * 40 + TEXT + LATIN + b"tR" + (HEX + b"tR") * 39,
+    "many sets": b"]q\0(" + b"K\1" * 100 + b"e" + call(b"builtins.set", b"h\0") * 1000,
+    "keys": b"K\1\x85q\0" + b"h\0h\0\x86q\0" * 50 + b"}h\0K\1s",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_asks_for_more_than_it_has_is_refused(
+    bomb: str, zipped: bool, tmp_path: Path
+) -> None:
+    path, pickled = tmp_path / "bomb.pth", b"\x80\x02" + BOMBS[bomb] + b"."
+    path.write_bytes(archive({"data.pkl": pickled, "version": b"3\n"}) if zipped else pickled)
+    with pytest.raises(WeightsError, match="may take any amount of memory or time"):
+        load_weights(Net(), path)
+
+
+def test_what_a_training_script_may_keep_is_no_reason_to_refuse_its_weights(
+    tmp_path: Path,
+) -> None:
+    model = net(0)
+    optimizer = torch.optim.Adam(model.parameters())
+    kept = {
+        "model": model.state_dict(),
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5, 5]).state_dict(),
+        "seen": {1, 2},
+        "random": (bytearray(b"state"), b"bytes", torch.get_rng_state(), complex(1, 2)),
+        "by place": {(0, 1): torch.ones(1), None: torch.Size([2])},
+    }
+    for zipped in (True, False):
+        torch.save(kept, tmp_path / "all.pt", _use_new_zipfile_serialization=zipped)
+        other = net(1)
+        load_weights(other, tmp_path / "all.pt")
+        assert state(other) == state(model)
 
 
 def test_members_that_unpack_to_more_than_the_file_are_refused(tmp_path: Path) -> None:

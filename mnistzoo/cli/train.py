@@ -195,7 +195,15 @@ def _train(
     if not done:
         _tell(f"{stopped}; no epoch was complete, so nothing is saved")
         return 1
-    path = result.save(target)  # before an evaluation that could be interrupted
+    try:
+        path = result.save(target)  # before an evaluation that could be interrupted
+    except OSError:
+        if job.checkpoint and Path(job.checkpoint, "checkpoint.safetensors").exists():
+            _tell(
+                f"the weights after epoch {done} are not saved; with --resume the same command "
+                f"goes on from the checkpoint in {job.checkpoint}"
+            )
+        raise
     if stopped:
         _tell(f"{stopped}; saved the weights after epoch {done} in {path}")
     test = _evaluated(result, data, job.device, path, stop_signals)

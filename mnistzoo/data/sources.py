@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import pkgutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,13 +19,12 @@ from numpy.typing import NDArray
 from mnistzoo.data.idx import IdxError, idx_bytes, parse_idx, read_idx, write_idx
 from mnistzoo.dataset_spec import DataFile
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import claimed, remove_left_over
+from mnistzoo.files import publish, temporary_folder
 from mnistzoo.missing import MissingModuleError, why_not_imported
 
 _PACKED = (".gz", ".zip")
 _MOST_UNPACKED = 2**30
 _KINDS = {"md5": "MD5", "sha256": "SHA-256"}
-_BEGUN = ".download-"
 
 _log = logging.getLogger("mnistzoo")
 
@@ -137,25 +135,21 @@ def download(
         OSError: if ``folder`` cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_left_over(folder, f"{_BEGUN}*")
     failures = []
     for source in sources:
         _log.info("downloading %s from %s", name, source)
         # Inside the folder, so that the final renames stay on one file system.
-        with (
-            tempfile.TemporaryDirectory(dir=folder, prefix=_BEGUN) as temporary,
-            claimed(Path(temporary)),
-        ):
+        with temporary_folder(folder, ".download-") as temporary:
             try:
-                _fetch(source, files, answer_within)(Path(temporary))
-                kept = [_kept(Path(temporary), file) for file in files]
+                _fetch(source, files, answer_within)(temporary)
+                kept = [_kept(temporary, file) for file in files]
             # ImportError: of the module that a source names; ValueError: malformed HTTP
             except (OSError, ValueError, ImportError, AttributeError, MnistzooError) as error:
                 failures.append(f"{source} ({error})")
                 _log.warning("passed over %s", failures[-1])
                 continue
             for path in dict.fromkeys(kept):
-                os.replace(path, folder / path.name)
+                publish(path, folder / path.name)
             return
     raise DataError(
         f"{name} could not be downloaded; tried {'; '.join(failures) or 'nothing'}. Put its files "

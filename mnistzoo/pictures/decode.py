@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.warning_filters import warnings_kept_back
 
@@ -103,7 +103,8 @@ def _opened(stream: BinaryIO, name: str) -> Picture:
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than there is; make it smaller") from error
     except Exception as error:  # whatever a decoder makes of damaged bytes
-        raise PictureError(f"{name} is a damaged picture ({error}); save it again") from error
+        why = one_line(str(error))
+        raise PictureError(f"{name} is a damaged picture ({why}); save it again") from error
 
 
 def _require_few_scans(stream: BinaryIO, image: Image.Image, name: str) -> None:

@@ -5,13 +5,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mnistzoo.errors import MnistzooError
-from mnistzoo.files import expanded
+from mnistzoo.files import expanded, publish, temporary_folder
 from mnistzoo.web.models import Models
 from mnistzoo.web.page import STATIC, examples
 
@@ -56,15 +55,15 @@ def write_site(folder: str | os.PathLike[str], models: Models, runtime: str = RU
     if folder.exists() and any(folder.iterdir()):
         raise SiteError(f"{folder} is not empty; name a new folder")
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=".site-") as beside:
-        site = Path(beside) / "site"
+    with temporary_folder(folder.absolute().parent, ".mnistzoo-site-") as beside:
+        site = beside / "site"
         site.mkdir()
         _write_page(site, runtime)
         facts = {"models": _write_models(site, models), "runtime": _runtime(site, runtime)}
         (site / "models.json").write_text(json.dumps(facts, indent=1), "utf-8")
         if folder.exists():
             folder.rmdir()
-        site.rename(folder)
+        publish(site, folder)
 
 
 def _write_page(site: Path, runtime: str) -> None:

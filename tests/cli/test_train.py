@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -275,6 +275,52 @@ def test_a_run_whose_progress_cannot_be_written_is_not_lost(
             done = run_python(*line.split(), stderr=stderr)
             assert f"weights in {number}.safetensors" in done.stdout
             assert read_metadata(tmp_path / "work" / f"{number}.safetensors")["evaluated"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit on the size of files")
+def test_a_disk_that_is_full_costs_checkpoints_and_no_epoch(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with files_of_at_most(2**16):  # the weights have half, a checkpoint twice as much
+        assert train("--epochs", "3", "--checkpoint", "state", "-o", "w.safetensors") == 0
+    assert caplog.messages == [
+        "state/checkpoint.safetensors cannot be written after epoch 1 (File too large); the "
+        "training goes on, and each epoch tries again"
+    ]
+    assert read_metadata("w.safetensors")["epochs_completed"] == 3
+    assert list((folder / "state").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit on the size of files")
+def test_weights_that_the_disk_has_no_room_for_are_in_the_checkpoint_which_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--epochs", "2", "--checkpoint", "state", "-o", "w.safetensors")
+    assert train(*words) == 0
+    (folder / "w.safetensors").unlink()
+    with files_of_at_most(2**14):
+        assert train(*words, "--resume") == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "mnistzoo: the weights after epoch 2 are not saved; with --resume the same command goes on "
+        "from the checkpoint in state",
+        "mnistzoo: w.safetensors: File too large",
+    ]
+    assert [path.name for path in folder.iterdir()] == ["state"]
+    assert train(*words, "--resume") == 0
+    assert read_metadata("w.safetensors")["epochs_completed"] == 2
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond some bytes, as on a full disk."""
+    import resource
+
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
