@@ -24,7 +24,7 @@ from mnistzoo.errors import reason
 from mnistzoo.evaluation import REPEATS, in_parts
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.measure import latency_us, multiply_adds
-from mnistzoo.models import load_file, load_model
+from mnistzoo.models import calibration_of, load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
 from mnistzoo.rows import LARGE_BATCH, Measurement, with_origin, with_size
@@ -89,7 +89,11 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     logits = test.tell(model, channel)
     told = with_origin(Measurement(), facts["model"], data=data)
     origin = ("file_bytes", "weights_sha256", "provenance", "held_out")
-    channel.send({name: getattr(told, name) for name in origin})
+    shipped = calibration_of(facts["model"], None, model, data)
+    channel.send(
+        {name: getattr(told, name) for name in origin}
+        | {"calibration": shipped and dataclasses.asdict(shipped)}
+    )
     _measure(channel, model, test, logits)
 
 
