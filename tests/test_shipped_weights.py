@@ -12,7 +12,10 @@ import pytest
 import torch
 from first_party import first_party
 
-from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
+from mnistzoo import Evaluation, create_model, get_spec, load_dataset, load_model
+from mnistzoo.calibration import Calibration
+from mnistzoo.classifier import as_classifier
+from mnistzoo.evaluation import logits_in_parts
 from mnistzoo.models import weights_path
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
@@ -47,13 +50,26 @@ def declared(name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", VALIDATED)
-def test_the_declared_validation_accuracy_is_that_of_the_weights(name: str) -> None:
+def test_what_is_declared_by_the_validation_images_is_that_of_the_weights(name: str) -> None:
     assert declared(name).keys() <= KNOWN
+    weights = get_spec(name).weights
+    assert weights is not None and weights.temperature and weights.threshold
     if not any(BESIDE.glob("train-images*")):
         pytest.skip("the full MNIST is not in ../shared/mnist")
     validation = load_dataset("mnist", BESIDE).validation
-    found = evaluate(load_model(name), validation).accuracy
+    model = as_classifier(load_model(name))
+    logits = logits_in_parts(model, validation.images)
+    found = Evaluation.from_logits(logits, validation.labels).accuracy
     assert abs(found - declared(name)["validation_accuracy"]) <= 2 * TOLERANCE
+    fitted = Calibration.fit(logits, validation.labels)
+    assert fitted.temperature == pytest.approx(weights.temperature, rel=0.02)
+    assert fitted.threshold == pytest.approx(weights.threshold, abs=0.01)
+
+
+@pytest.mark.parametrize("name", sorted({*SHIPPED, *MADE} - {*VALIDATED}))
+def test_of_weights_that_have_seen_all_images_no_temperature_is_declared(name: str) -> None:
+    weights = get_spec(name).weights
+    assert weights is not None and weights.temperature is weights.threshold is None
 
 
 @pytest.mark.parametrize("name", SHIPPED)

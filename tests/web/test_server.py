@@ -1,6 +1,7 @@
 """The server of the drawing page, asked over HTTP as any program would ask it."""
 
 import contextlib
+import dataclasses
 import http.client
 import io
 import json
@@ -28,8 +29,8 @@ from PIL import Image
 import mnistzoo
 from mnistzoo import ModelSpec, Predictor
 from mnistzoo.cli import main
-from mnistzoo.registry import ModelError
-from mnistzoo.web.models import Models, Offer, offered
+from mnistzoo.registry import ModelError, get_registration
+from mnistzoo.web.models import Models, Offer, cached_path, offered
 from mnistzoo.web.page import STATIC, examples
 from mnistzoo.web.server import create_app, listen
 
@@ -274,6 +275,12 @@ def test_a_model_is_exported_once_into_the_cache(
         (file,) = (tmp_path / "onnx").iterdir()
         written.append(file.stat().st_mtime_ns)
     assert written[0] == written[1]
+    registration = get_registration("ones")
+    assert registration.spec.weights is not None
+    weights = dataclasses.replace(registration.spec.weights, temperature=2.0, threshold=0.2)
+    spec = dataclasses.replace(registration.spec, weights=weights)
+    other = dataclasses.replace(registration, spec=spec)
+    assert cached_path(registration) == file != cached_path(other)
     file.write_bytes(b"damaged")
     assert offered(["ones"]).get("ones").result(LIMIT).predict(SEVEN).digit == 1
 
