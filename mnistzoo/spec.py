@@ -35,10 +35,10 @@ class Weights:
             must be there for the check ``metrics``.
         measured: how the metrics came about, in one line: recipe, images, seed, versions.
         dataset: the name of the data set that they were trained on.
-        temperature: divides the logits before the softmax, so that the confidences can be trusted;
-            fitted on validation images that the training has not seen. None: it is not known.
-        threshold: of the confidence at this temperature: the least sure hundredth of those images
-            lies below it, and what does is in doubt. Given, or left out, with the temperature.
+        temperature: divides the logits before the softmax, so that confidences are as high as the
+            share that is right; fitted on validation images that the training has not seen
+        threshold: of the confidence at this temperature. The least sure hundredth of those images
+            lies below it; what does is in doubt. Given with the temperature, or left out with it
 
     Raises:
         ValueError: if the path leaves the plugin, the checksum is not a SHA-256, or a value breaks
