@@ -94,7 +94,7 @@ class Reliability:
     Attributes:
         temperature: that divides the logits.
         threshold: of the confidence, which refuses the least sure hundredth of validation images.
-        shipped: whether both came with the weights, or else were fitted now.
+        calibration_shipped: whether both came with the weights, or else were fitted now.
         expected_calibration_error: on the test images, after the temperature.
         accepted: the share of the test images whose confidence reaches the threshold, 0 to 1.
         accepted_accuracy: on those, 0 to 1; None where there are none.
@@ -104,7 +104,7 @@ class Reliability:
 
     temperature: float | None = None
     threshold: float | None = None
-    shipped: bool | None = None
+    calibration_shipped: bool | None = None
     expected_calibration_error: float | None = None
     accepted: float | None = None
     accepted_accuracy: float | None = None
@@ -121,7 +121,7 @@ class Reliability:
         return {
             "temperature": self.temperature,
             "threshold": self.threshold,
-            "shipped": self.shipped,
+            "calibration_shipped": self.calibration_shipped,
             "expected_calibration_error": self.expected_calibration_error,
             "accepted": self.accepted,
             "accepted_accuracy": self.accepted_accuracy,
@@ -167,7 +167,7 @@ def measure(logits: Logits, probes: Probes, shipped: Calibration | None = None) 
     return Reliability(
         temperature=used.temperature,
         threshold=used.threshold,
-        shipped=shipped is not None,
+        calibration_shipped=shipped is not None,
         expected_calibration_error=test.expected_calibration_error,
         accepted=float(accepted.mean()),
         accepted_accuracy=float(test.correct[accepted].mean()) if accepted.any() else None,

@@ -285,9 +285,9 @@ def test_a_shipped_temperature_and_threshold_are_used_and_said(
     expected = measure(likeness, Probes.of(digits, ["calibration"]), shipped)
     assert found["shipped"] is not None and found["plain"] is not None
     assert (found["shipped"].temperature, found["shipped"].threshold) == (0.5, 0.75)
-    assert found["shipped"].shipped and found["shipped"].accepted == expected.accepted
+    assert found["shipped"].calibration_shipped and found["shipped"].accepted == expected.accepted
     assert expected.accepted != measure(likeness, Probes.of(digits, ["calibration"])).accepted
-    assert found["plain"].shipped is False and found["plain"].temperature != 0.5
+    assert found["plain"].calibration_shipped is False and found["plain"].temperature != 0.5
     of_file = found[str(file)]
     assert of_file is not None and (of_file.temperature, of_file.threshold) == (0.25, 0.5)
     notes = comparison_notes(comparison)
@@ -304,7 +304,7 @@ def test_a_shipped_temperature_and_threshold_are_used_and_said(
         ["shipped"], digits, train=TrainingPlan(), columns=["calibration"]
     ).rows  # whose weights are others
     assert trained.measurement is not None and trained.measurement.reliability is not None
-    assert trained.measurement.reliability.shipped is False
+    assert trained.measurement.reliability.calibration_shipped is False
 
 
 def test_models_that_are_trained_now_are_measured_too(digits: Dataset, define: Define) -> None:

@@ -4,15 +4,18 @@ Their test accuracy is measured by the plugins' own tests, by the check ``metric
 """
 
 import csv
+import dataclasses
+import runpy
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from first_party import first_party
 
-from mnistzoo import Evaluation, create_model, get_spec, load_dataset, load_model
+from mnistzoo import Evaluation, ModelSpec, create_model, get_spec, load_dataset, load_model
 from mnistzoo.calibration import Calibration
 from mnistzoo.classifier import as_classifier
 from mnistzoo.evaluation import logits_in_parts
@@ -121,3 +124,26 @@ def test_the_metadata_of_trained_weights_are_a_provenance(name: str) -> None:
     told = Provenance.from_dict(read_metadata(weights_path(get_spec(name))))
     assert (told.model, told.recipe_name, told.dataset) == (name, "default", "mnist")
     assert told.metrics["test_accuracy"] == declared(name)["test_accuracy"]
+
+
+def test_a_script_declares_temperature_and_threshold_in_the_source_of_a_plugin() -> None:
+    source = (ROOT / "plugins/mnistzoo-tiny/mnistzoo_tiny/__init__.py").read_text("utf-8")
+    declaring = runpy.run_path(str(ROOT / "scripts" / "calibrate.py"))["declaring"]
+
+    def specs(text: str) -> list[ModelSpec]:
+        made: dict[str, Any] = {}
+        exec(text, made)
+        return [made[name] for name in ("TINY968", "TINY1K", "TINY7K")]
+
+    first, second, third = specs(source)
+    assert second.weights is not None
+    changed = declaring(source, second.weights.sha256, Calibration(2.5, 0.125))
+    weights = dataclasses.replace(second.weights, temperature=2.5, threshold=0.125)
+    assert specs(changed) == [first, dataclasses.replace(second, weights=weights), third]
+    before = Calibration.shipped_with(second.weights)
+    assert declaring(changed, second.weights.sha256, before) == source
+    bare = "".join(
+        line for line in source.splitlines(True) if "threshold=" not in line and "temp" not in line
+    )
+    assert bare.count("\n") == source.count("\n") - 6
+    assert declaring(bare, second.weights.sha256, before).count("temperature=") == 1

@@ -49,7 +49,9 @@ def notes(models: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> It
         yield f"{column}: {how}"
     measured = [facts for facts in models if facts.get("reliability")]
     if _FITTED & columns.keys():
-        fitted = [facts for facts in measured if not facts["reliability"].get("shipped")]
+        fitted = [
+            facts for facts in measured if not facts["reliability"].get("calibration_shipped")
+        ]
         for how, whose in {
             "shipped with the weights": [facts for facts in measured if facts not in fitted],
             "fitted on the validation images": fitted,

@@ -87,11 +87,11 @@ def _write_models(site: Path, models: Models) -> list[dict[str, Any]]:
     chosen = [facts for facts in models.to_dict() if facts["chosen"]]
     for number, facts in enumerate(chosen):
         predictor = models.get(facts["name"]).result()
-        content, reader = predictor.content, predictor.reader
+        content = predictor.content
         file = f"models/{number}.onnx"  # a name may hold what no file name or address may
         (site / file).write_bytes(content)
         facts |= {"ready": False, "file": file, "integrity": _integrity(content)}
-        written.append(facts | dataclasses.asdict(reader.calibration))
+        written.append(facts | dataclasses.asdict(predictor.reader.calibration))
     return written
 
 
