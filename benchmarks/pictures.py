@@ -64,7 +64,7 @@ def measure(predictor: Predictor, kind: str, seeds: range, timed: int) -> Row:
         if len(row.milliseconds) < timed:
             row.milliseconds.append(_milliseconds(image))
         try:
-            reading = read(image, predictor.probabilities)
+            reading = read(image, predictor.reader)
         except PictureError:
             row.wrong.append(seed)
             continue
@@ -87,7 +87,7 @@ def measure_without_digit(predictor: Predictor, kind: str, seeds: range) -> tupl
     refused = doubted = 0
     for seed in seeds:
         try:
-            reading = read(scenes.without_digit(kind, seed), predictor.probabilities)
+            reading = read(scenes.without_digit(kind, seed), predictor.reader)
         except PictureError:
             refused += 1
             continue

@@ -3,14 +3,16 @@
 Both are fitted on validation images, never on the test set.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.fields import check
+from mnistzoo.spec import TEMPERATURE, THRESHOLD, Weights
+
 REFUSED = 0.01  # the share of validation images, the least sure, that the threshold refuses
 
-_LEAST, _MOST = 0.01, 100.0  # temperature
 _HALVINGS = 60
 
 
@@ -20,11 +22,24 @@ class Calibration:
 
     Attributes:
         temperature: divides the logits before the softmax.
-        threshold: of the confidence, 0 to 1; answers with less are refused.
+        threshold: of the confidence; answers with less are refused.
+
+    Raises:
+        ValueError: if one is outside its range, which is that of :class:`mnistzoo.Weights`.
     """
 
-    temperature: float
-    threshold: float
+    temperature: float = field(metadata=TEMPERATURE)
+    threshold: float = field(metadata=THRESHOLD)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def shipped_with(cls, weights: Weights) -> "Calibration | None":
+        """Return what a plugin declares of its weights, if it does."""
+        if weights.temperature is None or weights.threshold is None:
+            return None
+        return cls(weights.temperature, weights.threshold)
 
     @classmethod
     def fit(cls, logits: NDArray[np.float32], labels: NDArray[np.integer]) -> "Calibration":
@@ -32,6 +47,10 @@ class Calibration:
         temperature = fit_temperature(logits, labels)
         confidences = softmax(logits / temperature).max(1)
         return cls(temperature, float(np.quantile(confidences, REFUSED)))
+
+
+# Of weights that are shipped without: confidences as the model has them, and one for all to reach.
+UNCALIBRATED = Calibration(temperature=1, threshold=0.7)
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
@@ -46,12 +65,22 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.integer]) ->
     """
     exact = logits.astype(np.float64)
     own = exact[np.arange(len(exact)), labels].mean()
-    low, high = 1 / _MOST, 1 / _LEAST
+    allowed = TEMPERATURE["interval"]
+    low, high = 1 / allowed.high, 1 / allowed.low
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         slope = (softmax(exact * middle) * exact).sum(1).mean() - own
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 2 / (low + high)
+
+
+def scaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Return what probabilities ``(N, C)`` become where a temperature divides their logits."""
+    if temperature == 1:
+        return probabilities
+    # Of shares of the highest: the powers of all may be too small for a number.
+    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mnistzoo._version import __version__
+from mnistzoo.calibration import Calibration
 from mnistzoo.classifier import is_module
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe, reason
@@ -196,10 +197,13 @@ def _reason(error: BaseException) -> str:
 def _metadata(registration: Registration, data: Dataset, own_weights: bool) -> dict[str, str]:
     """Return what the file is to say of itself."""
     spec, plugin = registration.spec, registration.plugin
-    shipped = spec.weights_for(data.spec.name) or spec.weights_for(data.spec.weights_from)
-    measured, metrics = spec.measured, spec.metrics
+    shipped, calibration = None, None
+    measured, metrics = ("", {}) if own_weights else (spec.measured, spec.metrics)
+    if not own_weights:
+        shipped = spec.weights_for(data.spec.name) or spec.weights_for(data.spec.weights_from)
     if shipped is not None:
         measured, metrics = shipped.measured, shipped.metrics
+        calibration = Calibration.shipped_with(shipped)
     return {
         "model": spec.name,
         "summary": spec.summary,
@@ -210,11 +214,12 @@ def _metadata(registration: Registration, data: Dataset, own_weights: bool) -> d
         "input": "image: float32 (batch, 1, 28, 28), 0 (paper) to 1 (ink)",
         "precision": "float32",
         "weights": "a file of the user" if own_weights else "shipped with the plugin",
-        "declared_metrics": json.dumps({} if own_weights else dict(metrics)),
-        "measured": "" if own_weights else measured,
-        "dataset": shipped.dataset if shipped and not own_weights else data.name,
+        "declared_metrics": json.dumps(dict(metrics)),
+        "measured": measured,
+        "dataset": shipped.dataset if shipped else data.name,
         "test_data": json.dumps({file.name: file.checksum for file in data.spec.test}),
         "exported_with": f"mnistzoo {__version__}, torch {torch.__version__}",
+        **({name: str(each) for name, each in asdict(calibration).items()} if calibration else {}),
     }
 
 

@@ -83,7 +83,8 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
 def predict_probabilities(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the probabilities ``(N, C)`` of images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
 
-    ``Predictor.probabilities`` does the same for an ONNX file.
+    They are the model's own; ``Predictor.probabilities`` of an ONNX file scales them by the
+    temperature that was shipped with the weights.
 
     Args:
         model: as :func:`mnistzoo.evaluate` takes it.

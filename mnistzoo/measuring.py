@@ -26,7 +26,7 @@ from mnistzoo.evaluation import (
 )
 from mnistzoo.files import expanded
 from mnistzoo.measure import LATENCY_THREADS, latency_us, multiply_adds
-from mnistzoo.models import is_file, load_file, load_model, weights_files
+from mnistzoo.models import calibration_of, is_file, load_file, load_model, weights_files
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
 from mnistzoo.registry import Registration, get_registration, get_spec
@@ -81,13 +81,14 @@ def measurements(
         )
         stochastic = bool(of) and get_spec(of).stochastic
         contract(model, repeatable=not stochastic)
+        shipped = calibration_of(name, None, model, data)
         evaluation = evaluate_as_declared(model, data.test, stochastic=stochastic, device=device)
         found = Measurement(evaluation.evaluations)
         yield found
         found = with_origin(found, name, data=data)
     else:
         registration = get_registration(name)
-        stochastic = registration.spec.stochastic
+        stochastic, shipped = registration.spec.stochastic, None
         model, found = yield from _trained(registration, data, train, device, folder, show_progress)
         found = dataclasses.replace(found, file_bytes=len(to_bytes(model, {})))
     yield found
@@ -98,7 +99,7 @@ def measurements(
     if probes is not None:
         logits = functools.partial(logits_in_parts, as_classifier(model, device))
         with seeded(0, device) if stochastic else contextlib.nullcontext():
-            found = dataclasses.replace(found, reliability=measure(logits, probes))
+            found = dataclasses.replace(found, reliability=measure(logits, probes, shipped))
         yield found
     images = images.to(device)
     latency = functools.partial(latency_us, model, repeatable=not stochastic)

@@ -19,6 +19,7 @@ from mnistzoo.registry import ModelError, Registration, get_registration, get_sp
 from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 
 if TYPE_CHECKING:
+    from mnistzoo.calibration import Calibration
     from mnistzoo.data import Dataset
 
 
@@ -357,6 +358,27 @@ def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelEr
         f"{option}` trains it now, and `mnistzoo train {spec.name}{option}` saves weights for "
         "`evaluate --weights`"
     )
+
+
+def calibration_of(
+    name: str, weights: "str | os.PathLike[str] | None", model: Any, data: "Dataset"
+) -> "Calibration | None":
+    """Return the temperature and the threshold that are shipped with a loaded model's weights.
+
+    Args:
+        name: of the model, or the path of a file.
+        weights: a file that they were loaded from instead of the plugin's.
+        model: that was loaded.
+        data: that it was loaded for.
+    """
+    from mnistzoo.calibration import Calibration
+    from mnistzoo.runtime import Predictor
+
+    if isinstance(model, Predictor) and model.calibration is not None:
+        return model.calibration
+    if weights is not None or is_file(name) or get_spec(name).members:
+        return None
+    return Calibration.shipped_with(weights_of(get_spec(name), data))
 
 
 def weights_path(spec: ModelSpec, weights: Weights | None = None) -> Path:

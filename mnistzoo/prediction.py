@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.calibration import UNCALIBRATED, Calibration, scaled
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
 from mnistzoo.pictures.touching import cuts, may_touch
@@ -19,11 +20,27 @@ Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _LEAST_INK, _MOST_INK = 0.033, 0.305  # mean of the 28x28 pixels, 0 to 1
 _MOST_WIDTH = 1.8  # times the height
 _MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x10 pixels or more
-_LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have more
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
 _CLEARLY_MORE = 0.05  # confidence in two digits than in one
 _MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model, as what reads pictures with it needs it.
+
+    Attributes:
+        classify: from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``, not scaled by a
+            temperature.
+        labels: the names of the C classes.
+        calibration: shipped with its weights; without one the confidences are as the model has
+            them, and below 0.7 a digit is in doubt.
+    """
+
+    classify: Classify
+    labels: Sequence[str] = DIGITS
+    calibration: Calibration = UNCALIBRATED
 
 
 @dataclass(frozen=True)
@@ -34,7 +51,8 @@ class Prediction:
         digit: the class with the highest probability.
         label: its name.
         confidence: its probability, 0 to 1.
-        probabilities: of all classes.
+        probabilities: of all classes, at the temperature that is shipped with the weights, if one
+            is: it changes how sure they are, and neither digit nor runner-up.
         runner_up: the class with the second highest.
         runner_up_label: its name.
         doubt: why this may be wrong, a sentence; None if nothing speaks against it.
@@ -104,34 +122,28 @@ def text_of(predictions: Sequence[Prediction]) -> str:
     return ("" if max(map(len, labels)) == 1 else " ").join(labels)
 
 
-def read(picture: Source, classify: Classify, labels: Sequence[str] = DIGITS) -> Reading:
+def read(picture: Source, reader: Reader) -> Reading:
     """Return the digits on a picture.
 
     Args:
         picture: a path, the bytes of a file, a Pillow image or an array.
-        classify: from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
-        labels: the names of the C classes.
+        reader: the model.
 
     Raises:
         PictureError: if the picture cannot be decoded, or shows no digit.
         OSError: if the file cannot be read.
     """
-    return read_by_all(picture, [classify], [labels])[0]
+    return read_by_all(picture, [reader])[0]
 
 
 def read_by_all(
-    picture: Source,
-    classifiers: Sequence[Classify],
-    labels: Sequence[Sequence[str]],
-    *,
-    drawing: bool = False,
+    picture: Source, readers: Sequence[Reader], *, drawing: bool = False
 ) -> list[Reading]:
     """Return what each of several models says of a picture, which is searched once.
 
     Args:
         picture: a path, the bytes of a file, a Pillow image or an array.
-        classifiers: each from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``.
-        labels: of each classifier the names of its C classes.
+        readers: the models.
         drawing: all that is on the picture is one digit.
 
     Raises:
@@ -140,17 +152,18 @@ def read_by_all(
     """
     decoded, found = digits_on(picture, drawing=drawing)
     return [
-        _reading(decoded, found if drawing else _parted(found, classify), classify, names)
-        for classify, names in zip(classifiers, labels, strict=True)
+        _reading(decoded, found if drawing else _parted(found, each.classify), each)
+        for each in readers
     ]
 
 
-def _reading(decoded: Picture, found: Found, classify: Classify, labels: Sequence[str]) -> Reading:
+def _reading(decoded: Picture, found: Found, reader: Reader) -> Reading:
     images = np.stack([normalise(digit.ink) for digit in found.digits])
-    probabilities = classify(images)
+    probabilities = reader.classify(images)
+    at_temperature = scaled(probabilities, reader.calibration.temperature)
     predictions = [
-        _prediction(digit, image, each, labels, found, decoded.scale)
-        for digit, image, each in zip(found.digits, images, probabilities, strict=True)
+        _prediction(*each, reader, found, decoded.scale)
+        for each in zip(found.digits, images, probabilities, at_temperature, strict=True)
     ]
     return Reading(decoded, found, predictions, found.main)
 
@@ -189,21 +202,24 @@ def _prediction(
     digit: Digit,
     image: NDArray[np.uint8],
     probabilities: NDArray[np.float32],
-    labels: Sequence[str],
+    at_temperature: NDArray[np.float32],
+    reader: Reader,
     found: Found,
     scale: float,
 ) -> Prediction:
+    # By those of the model itself: at a temperature two may be rounded to the same number.
     runner_up, best = map(int, probabilities.argsort()[-2:])
-    confidence = float(probabilities[best])
+    confidence = float(at_temperature[best])
     left, top, right, bottom = (round(side * scale) for side in digit.box)
     return Prediction(
         digit=best,
-        label=labels[best],
+        label=reader.labels[best],
         confidence=confidence,
-        probabilities=tuple(map(float, probabilities)),
+        probabilities=tuple(map(float, at_temperature)),
         runner_up=runner_up,
-        runner_up_label=labels[runner_up],
-        doubt=_doubt_of_place(digit, found) or doubt(image, confidence),
+        runner_up_label=reader.labels[runner_up],
+        doubt=_doubt_of_place(digit, found)
+        or doubt(image, confidence, reader.calibration.threshold),
         image=image,
         box=(left, top, right, bottom),
     )
@@ -219,7 +235,9 @@ def _doubt_of_place(digit: Digit, found: Found) -> str | None:
     return None
 
 
-def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
+def doubt(
+    image: NDArray[np.uint8], confidence: float, threshold: float = UNCALIBRATED.threshold
+) -> str | None:
     """Return why this is probably no digit, or not a single one; None if it may well be one.
 
     Letters that resemble a digit pass: a model that knows ten digits sees one in everything.
@@ -227,6 +245,7 @@ def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
     Args:
         image: uint8 ``(28, 28)``, as :func:`mnistzoo.pictures.normalise` returns it.
         confidence: the model's, 0 to 1.
+        threshold: below it the model is unsure.
     """
     ink = image / 255
     if ink.mean() < _LEAST_INK:
@@ -242,6 +261,6 @@ def doubt(image: NDArray[np.uint8], confidence: float) -> str | None:
     outline = np.concatenate([box[0], box[-1], box[:, 0], box[:, -1]])
     if min(height, width) >= 10 and outline.mean() > _MOST_OUTLINE:
         return "it fills the edges of its box, as no digit does"
-    if confidence < _LEAST_CONFIDENCE:
+    if confidence < threshold:
         return "the model is unsure"
     return None

@@ -1,6 +1,7 @@
 """How far a model can be relied on: the figures beyond its accuracy on clean images of digits.
 
-Temperature and threshold are fitted on validation images, never on the test set.
+Temperature and threshold are those shipped with the weights. Where there are none they are fitted
+on validation images, never on the test set.
 """
 
 import statistics
@@ -20,6 +21,8 @@ from mnistzoo.letters import LETTERS, drawn_letters
 
 COLUMNS = ("calibration", "coverage", "non-digits", "corruptions")
 FASHION = "fashion-mnist"
+
+_REFUSING = "a threshold of the confidence refuses the least sure hundredth of validation images"
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -57,19 +60,15 @@ class Probes:
             DataError: if the data cannot be had.
         """
         measured: dict[str, str] = {}
-        validation, fitted_on = None, ""
-        if set(columns) - {"corruptions"}:
-            validation = data.validation
-            fitted_on = f"the {len(validation):,} validation images"
+        validation = data.validation if set(columns) - {"corruptions"} else None
         if "calibration" in columns:
             measured["calibration"] = (
                 "expected calibration error on the test images, over 15 bins, after temperature "
-                f"scaling fitted on {fitted_on}"
+                "scaling"
             )
         if "coverage" in columns:
             measured["coverage"] = (
-                f"a threshold of the confidence refuses the least sure hundredth of {fitted_on}; "
-                "share of the test images that it accepts, and accuracy on those"
+                f"{_REFUSING}; share of the test images that it accepts, and accuracy on those"
             )
         non_digits = {}
         if "non-digits" in columns:
@@ -77,7 +76,7 @@ class Probes:
                 non_digits["letters"] = drawn_letters()
                 if fashion is not None:
                     non_digits[FASHION] = fashion
-            measured["non-digits"] = _how_accepted(data, non_digits, fitted_on)
+            measured["non-digits"] = _how_accepted(data, non_digits)
         corrupted = {}
         if "corruptions" in columns:
             corrupted = {kind: corrupt(data.test.images, kind) for kind in CORRUPTIONS}
@@ -93,8 +92,9 @@ class Reliability:
     """What :func:`measure` finds; None, or nothing, for what was not asked for.
 
     Attributes:
-        temperature: that divides the logits; fitted on the validation images.
-        threshold: of the confidence, which refuses the least sure hundredth of those.
+        temperature: that divides the logits.
+        threshold: of the confidence, which refuses the least sure hundredth of validation images.
+        calibration_shipped: whether both came with the weights, or else were fitted now.
         expected_calibration_error: on the test images, after the temperature.
         accepted: the share of the test images whose confidence reaches the threshold, 0 to 1.
         accepted_accuracy: on those, 0 to 1; None where there are none.
@@ -104,6 +104,7 @@ class Reliability:
 
     temperature: float | None = None
     threshold: float | None = None
+    calibration_shipped: bool | None = None
     expected_calibration_error: float | None = None
     accepted: float | None = None
     accepted_accuracy: float | None = None
@@ -120,6 +121,7 @@ class Reliability:
         return {
             "temperature": self.temperature,
             "threshold": self.threshold,
+            "calibration_shipped": self.calibration_shipped,
             "expected_calibration_error": self.expected_calibration_error,
             "accepted": self.accepted,
             "accepted_accuracy": self.accepted_accuracy,
@@ -129,12 +131,13 @@ class Reliability:
         }
 
 
-def measure(logits: Logits, probes: Probes) -> Reliability:
+def measure(logits: Logits, probes: Probes, shipped: Calibration | None = None) -> Reliability:
     """Measure a model by its answers for the probes.
 
     Args:
         logits: from images, uint8 ``(N, 28, 28)``, to the model's logits ``(N, C)``.
         probes: the images.
+        shipped: the calibration that came with its weights; without one it is fitted now.
 
     Raises:
         EvaluationError: if an answer is no logits.
@@ -153,36 +156,35 @@ def measure(logits: Logits, probes: Probes) -> Reliability:
     }
     if probes.validation is None:
         return Reliability(corruptions=corruptions)
-    fitted = Calibration.fit(answers(probes.validation.images), probes.validation.labels)
+    used = shipped or Calibration.fit(answers(probes.validation.images), probes.validation.labels)
 
     def confidences(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return softmax(answers(images) / fitted.temperature).max(1)
+        return softmax(answers(images) / used.temperature).max(1)
 
-    scaled = answers(probes.test.images) / fitted.temperature
+    scaled = answers(probes.test.images) / used.temperature
     test = Evaluation.from_logits(scaled, probes.test.labels, classes)
-    accepted = test.probabilities.max(1) >= fitted.threshold
+    accepted = test.probabilities.max(1) >= used.threshold
     return Reliability(
-        temperature=fitted.temperature,
-        threshold=fitted.threshold,
+        temperature=used.temperature,
+        threshold=used.threshold,
+        calibration_shipped=shipped is not None,
         expected_calibration_error=test.expected_calibration_error,
         accepted=float(accepted.mean()),
         accepted_accuracy=float(test.correct[accepted].mean()) if accepted.any() else None,
         non_digits={
-            what: float((confidences(images) >= fitted.threshold).mean())
+            what: float((confidences(images) >= used.threshold).mean())
             for what, images in probes.non_digits.items()
         },
         corruptions=corruptions,
     )
 
 
-def _how_accepted(
-    data: Dataset, non_digits: Mapping[str, NDArray[np.uint8]], fitted_on: str
-) -> str:
+def _how_accepted(data: Dataset, non_digits: Mapping[str, NDArray[np.uint8]]) -> str:
     """Return what the share of non-digits that is accepted means, or why there is none."""
     if not non_digits:
         return f"not measured, since the classes of {data.name} are no digits"
     how = (
-        f"the threshold refuses the least sure hundredth of {fitted_on}; share that it accepts of "
+        f"{_REFUSING}; share that it accepts of "
         f"{len(non_digits['letters'])} pictures of {len(LETTERS)} letters in Pillow's font"
     )
     if FASHION in non_digits:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzoo.calibration import UNCALIBRATED, Calibration, scaled
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import hidden_module, install_command
 from mnistzoo.onnx_strings import makes_strings
+from mnistzoo.spec import TEMPERATURE, THRESHOLD
 
 if TYPE_CHECKING:
     from mnistzoo.pictures import Source
-    from mnistzoo.prediction import Prediction
+    from mnistzoo.prediction import Prediction, Reader
     from mnistzoo.provenance import Provenance
 
 _INPUT_SHAPE = [1, 28, 28]
@@ -48,10 +50,12 @@ class Predictor:
     Attributes:
         metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
         labels: the names of the classes; without names in the file their numbers.
+        calibration: the temperature and the threshold that were shipped with the weights; None
+            where the file has none.
 
     Raises:
-        OnnxFileError: if the file is not an ONNX model from images to logits, or onnxruntime is not
-            installed or too old for it.
+        OnnxFileError: if the file is not an ONNX model from images to logits, its temperature or
+            threshold is no number in its range, or onnxruntime is not installed or too old for it.
         OSError: if the file cannot be read.
         ValueError: for another number of threads.
     """
@@ -90,6 +94,7 @@ class Predictor:
             raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
         self.metadata: Mapping[str, str] = metadata
         self.labels = _labels(metadata, self._classes)
+        self.calibration = _calibration(metadata, where)
 
     def _session_of(self, onnxruntime: Any, *, trial: bool = False) -> Any:
         """Return a session; one for a trial gets a bounded memory, and folds no constants before.
@@ -247,10 +252,17 @@ class Predictor:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities ``(N, C)`` for images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
 
+        They are at the temperature of the file, if it has one.
+
         Raises:
             ValueError: if the images are of another type or shape.
             OnnxFileError: if a logit is NaN or infinite.
         """
+        temperature = (self.calibration or UNCALIBRATED).temperature
+        return scaled(self._probabilities(images), temperature)
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return those at no temperature."""
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
             raise ValueError(
                 f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}; logits() "
@@ -273,13 +285,20 @@ class Predictor:
         """
         from mnistzoo.prediction import read
 
-        return read(picture, self.probabilities, self.labels).one
+        return read(picture, self.reader).one
 
     def predict_all(self, picture: "Source") -> "list[Prediction]":
         """Return all digits on a picture, left to right, lines top to bottom."""
         from mnistzoo.prediction import read
 
-        return read(picture, self.probabilities, self.labels).predictions
+        return read(picture, self.reader).predictions
+
+    @property
+    def reader(self) -> "Reader":
+        """What :func:`mnistzoo.prediction.read` takes."""
+        from mnistzoo.prediction import Reader
+
+        return Reader(self._probabilities, self.labels, self.calibration or UNCALIBRATED)
 
 
 def import_onnxruntime() -> Any:
@@ -323,6 +342,21 @@ def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
     if isinstance(found, list) and len(found) == classes and all(isinstance(x, str) for x in found):
         return tuple(map(one_line, found))
     return tuple(map(str, range(classes)))
+
+
+def _calibration(metadata: Mapping[str, str], where: str) -> Calibration | None:
+    """Return the temperature and the threshold that a file gives, if it does."""
+    temperature, threshold = (metadata.get(name) for name in ("temperature", "threshold"))
+    if temperature is threshold is None:
+        return None
+    try:
+        return Calibration(float(temperature or ""), float(threshold or ""))
+    except ValueError as error:
+        raise OnnxFileError(
+            f"{where} has the temperature {temperature!r:.40} and the threshold {threshold!r:.40} "
+            f"in its metadata, which must be numbers {TEMPERATURE['interval']} and "
+            f"{THRESHOLD['interval']}; export it again"
+        ) from error
 
 
 def _count(content: bytes) -> int:

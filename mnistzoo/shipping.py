@@ -1,6 +1,8 @@
 """Weights into a plugin: the file, a card beside it, and what the plugin has to declare."""
 
+import contextlib
 import copy
+import dataclasses
 import hashlib
 import json
 import os
@@ -11,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistzoo.classifier import is_module
-from mnistzoo.data import Dataset, load_dataset
+import torch
+
+from mnistzoo.calibration import Calibration
+from mnistzoo.classifier import as_classifier, is_module
+from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError
-from mnistzoo.evaluation import evaluate_as_declared
+from mnistzoo.evaluation import evaluate_as_declared, logits_in_parts, require_logits
 from mnistzoo.files import expanded, replacing
 from mnistzoo.mnist import DATASETS
 from mnistzoo.models import load_model, module_folder
 from mnistzoo.overrides import as_settings
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import dataset_registry, get_recipe, get_registration, get_spec
+from mnistzoo.seeding import seeded
 from mnistzoo.spec import DEFAULT_DATASET, Weights
 from mnistzoo.weights import read_metadata, save_weights
 
@@ -37,11 +43,13 @@ class Shipped:
         path: of the weights.
         card: of the model card beside them.
         weights: what the plugin has to declare.
+        uncalibrated: why they have no temperature and no threshold; empty where they have.
     """
 
     path: Path
     card: Path
     weights: Weights
+    uncalibrated: str
 
 
 def ship(
@@ -52,7 +60,8 @@ def ship(
     Of several runs, one a seed, it is that with the median validation accuracy (of an even number
     the lower of the two); of final runs, which have none, that of the first seed. Mean and standard
     deviation over the seeds go into its metrics. A module's weights are stored in half precision
-    where that changes no prediction on the test set.
+    where that changes no prediction on the test set. Temperature and threshold are fitted on the
+    validation images, which a final run has seen: its weights get neither.
 
     Args:
         paths: what ``mnistzoo train`` saved for one model by one recipe.
@@ -62,6 +71,7 @@ def ship(
     Raises:
         ShippingError: if a file is no such run, was not trained to its end or is not evaluated, or
             the files are of several kinds of runs, or one lies where the result goes.
+        DataError: if the validation images are not here.
         ModelError: if the model is not installed.
         WeightsError: if a file is damaged.
         OSError: if a file cannot be read or written.
@@ -96,12 +106,41 @@ def ship(
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
     data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
     model = load_model(spec.name, path, data)
+    uncalibrated = _why_uncalibrated(run)
+    validation = None if uncalibrated else load_dataset(run.dataset).validation
     save_weights(_smallest(model, data, stochastic=spec.stochastic), target, metadata)
     weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
+    if validation is not None:
+        shipped = load_model(spec.name, target, data)
+        fitted = calibration(shipped, validation, stochastic=spec.stochastic)
+        weights = dataclasses.replace(weights, **dataclasses.asdict(fitted))
     card = target.with_suffix(".md")
     with replacing(card) as stream:
         stream.write(model_card(run, weights).encode())
-    return Shipped(target, card, weights)
+    return Shipped(target, card, weights, uncalibrated)
+
+
+def calibration(model: Any, validation: Split, *, stochastic: bool = False) -> Calibration:
+    """Return temperature and threshold of a model, with six digits, as they are declared.
+
+    Args:
+        model: as :func:`mnistzoo.evaluate` takes it.
+        validation: images that its training has not seen, none of the test set.
+        stochastic: it draws random numbers, from the seed 0 here.
+    """
+    with seeded(0, torch.device("cpu")) if stochastic else contextlib.nullcontext():
+        logits = logits_in_parts(as_classifier(model), validation.images)
+    require_logits(logits, len(validation), len(validation.classes))
+    fitted = Calibration.fit(logits, validation.labels)
+    return Calibration(round(fitted.temperature, 6), round(fitted.threshold, 6))
+
+
+def _why_uncalibrated(run: Provenance) -> str:
+    if run.final:
+        return "the training has seen the validation images"
+    if run.initial_weights:
+        return "the weights that the training began with may have seen the validation images"
+    return ""
 
 
 def run_of(path: str | os.PathLike[str]) -> Provenance:
@@ -221,8 +260,16 @@ def as_code(weights: Weights) -> str:
         f"    metrics={json.dumps(dict(weights.metrics))},\n"
         f"    measured={measured},\n"
         + ("" if weights.dataset == DEFAULT_DATASET else f"    dataset={weights.dataset!r},\n")
+        + calibration_as_code(weights)
         + "),"
     )
+
+
+def calibration_as_code(weights: Weights | Calibration) -> str:
+    """Return temperature and threshold as they stand in ``Weights``; empty without."""
+    if weights.temperature is None:
+        return ""
+    return f"    temperature={weights.temperature},\n    threshold={weights.threshold},\n"
 
 
 def model_card(run: Provenance, weights: Weights) -> str:

@@ -9,12 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from mnistzoo.fields import DATASET_NAME, MODEL_NAME, MODULE, PATH
+from mnistzoo.fields import DATASET_NAME, MODEL_NAME, MODULE, PATH, within
+from mnistzoo.fields import check as _check
 from mnistzoo.fields import is_line as _is_line
 from mnistzoo.fields import require as _require
 from mnistzoo.recipe import NO_RECIPE, Recipe, recipe_from_dict
 
 DEFAULT_DATASET = "mnist"
+
+# Metadata of fields: what divides logits, and the confidence below which an answer is in doubt.
+TEMPERATURE = within(0.01, 100)
+THRESHOLD = within(0, 1)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -30,9 +35,14 @@ class Weights:
             must be there for the check ``metrics``.
         measured: how the metrics came about, in one line: recipe, images, seed, versions.
         dataset: the name of the data set that they were trained on.
+        temperature: divides the logits before the softmax, so that confidences are as high as the
+            share that is right; fitted on validation images that the training has not seen
+        threshold: of the confidence at this temperature. The least sure hundredth of those images
+            lies below it; what does is in doubt. Given with the temperature, or left out with it
 
     Raises:
-        ValueError: if the path leaves the plugin or the checksum is not a SHA-256.
+        ValueError: if the path leaves the plugin, the checksum is not a SHA-256, or a value breaks
+            another rule above.
     """
 
     file: str
@@ -40,6 +50,8 @@ class Weights:
     metrics: Mapping[str, float]
     measured: str
     dataset: str = DEFAULT_DATASET
+    temperature: float | None = field(default=None, metadata=TEMPERATURE)
+    threshold: float | None = field(default=None, metadata=THRESHOLD)
 
     def __post_init__(self) -> None:
         _copy_mappings(self, "metrics")
@@ -60,6 +72,11 @@ class Weights:
             f"weights sha256 {self.sha256!r} must be 64 lower-case hexadecimal digits",
         )
         _require_metrics(self.metrics, "of the weights")
+        _check(self)
+        _require(
+            (self.temperature is None) == (self.threshold is None),
+            "weights temperature and threshold must be given together, or both be left out",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

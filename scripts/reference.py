@@ -66,13 +66,13 @@ def recipe_table(kind: "type[DataclassInstance]") -> str:
 
 
 def spec_table(kind: "type[DataclassInstance]") -> str:
-    """Return the fields of what a plugin declares, with their defaults."""
+    """Return the fields of what a plugin declares, with their defaults, and ranges if they have."""
     meaning = attributes(kind)
-    fields = dataclasses.fields(kind)
-    return table(
-        ("field", "default", "meaning"),
-        [(f"`{field.name}`", default(field), meaning[field.name]) for field in fields],
-    )
+    rows = []
+    for field in dataclasses.fields(kind):
+        values = f"; {expected(field)}" if "interval" in field.metadata else ""
+        rows.append((f"`{field.name}`", default(field), meaning[field.name] + values))
+    return table(("field", "default", "meaning"), rows)
 
 
 def hooks_table() -> str:

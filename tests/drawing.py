@@ -3,7 +3,7 @@
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,13 +54,16 @@ def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         yield line.split()[2], process
 
 
-def write_linear_model(path: Path, hidden: int = 0) -> Path:
+def write_linear_model(
+    path: Path, hidden: int = 0, metadata: Mapping[str, str] | None = None
+) -> Path:
     """Write an ONNX file of a model that is fitted at once: least squares on mnist-10k.
 
     Args:
         path: of the file.
         hidden: so many random features instead of the pixels, after Rahimi and Recht (2007). With
             1,200 it tells what is drawn here, and 93 % of the test set.
+        metadata: of the file.
     """
     train = load_dataset("mnist-10k").train
     random = np.random.default_rng(0)
@@ -88,5 +91,6 @@ def write_linear_model(path: Path, hidden: int = 0) -> Path:
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, dict(metadata or {}))
     onnx.save(model, path)
     return path

@@ -171,7 +171,10 @@ def test_the_file_predicts_what_pytorch_predicts(model: Models, tmp_path: Path) 
 def test_the_file_is_one_valid_file_that_says_what_it_is(
     tmp_path: Path, register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
 ) -> None:
-    register(linear_spec("linear", license="MIT"), plugin="own")
+    weights = linear_spec("any").weights
+    assert weights is not None
+    weights = dataclasses.replace(weights, temperature=0.2, threshold=0.875)
+    register(linear_spec("linear", license="MIT", weights=weights), plugin="own")
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch)
         export_onnx("linear", tmp_path / "linear.onnx")
@@ -189,6 +192,7 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
     assert json.loads(facts["labels"]) == [str(digit) for digit in range(10)]
     assert json.loads(facts["declared_metrics"]) == {"test_accuracy": 0.1135}
     assert float(facts["test_accuracy"]) == 0.1135
+    assert (facts["temperature"], facts["threshold"]) == ("0.2", "0.875")
     shipped = dict(load_dataset("mnist-10k").checksums)
     checksums = json.loads(facts["test_data"])
     assert len(checksums) == 2 and checksums.items() <= shipped.items()
@@ -197,7 +201,10 @@ def test_the_file_is_one_valid_file_that_says_what_it_is(
 def test_where_the_weights_come_from_goes_into_the_file_and_comes_back(
     register: Callable[..., None], linear_spec: Callable[..., ModelSpec], tmp_path: Path
 ) -> None:
-    register(linear_spec("linear", weights=None), plugin="own")
+    declared = linear_spec("any").weights
+    assert declared is not None
+    declared = dataclasses.replace(declared, temperature=0.2, threshold=0.875)
+    register(linear_spec("linear", weights=declared), plugin="own")
     result = train("linear", load_dataset("mnist-10k"), epochs=1)
     weights = result.save(tmp_path / "linear.safetensors")
     for int8 in (False, True):
@@ -205,14 +212,15 @@ def test_where_the_weights_come_from_goes_into_the_file_and_comes_back(
         assert Predictor(tmp_path / "m.onnx").provenance == result.provenance
     torch.save(result.model.state_dict(), tmp_path / "linear.pt")
     export_onnx("linear", tmp_path / "m.onnx", weights=tmp_path / "linear.pt")
-    assert Predictor(tmp_path / "m.onnx").provenance is None
+    found = Predictor(tmp_path / "m.onnx")
+    assert found.provenance is None and found.calibration is None  # the plugin's is of its weights
 
     told = result.provenance.to_dict()
     proto = onnx.load(tmp_path / "m.onnx")
     entry = proto.metadata_props.add(key="provenance")
     entry.value = json.dumps(told | {"dataset": "\x1b[31mred", "further": 1})
-    found = Predictor(proto.SerializeToString()).provenance
-    assert found == dataclasses.replace(result.provenance, dataset="?[31mred")
+    read = Predictor(proto.SerializeToString()).provenance
+    assert read == dataclasses.replace(result.provenance, dataset="?[31mred")
     for damaged, says in (
         ("{", "not the JSON"),
         ("[1]", "not the JSON"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawing import write_linear_model
 from numpy.typing import NDArray
 from small_data import NAMES, checksum, plain, registered, served, spec
 from torch import nn
@@ -87,14 +88,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def define(linear_spec: Spec, register: Register, linear_weights: Path) -> Define:
-    """Return ``define(name, **told)``: registers a model by likeness, its weights telling this."""
+    """Return ``define(name, shipped, **told)``: registers a model by likeness.
+
+    Its weights are shipped with this calibration, and tell this.
+    """
     layer = nn.Linear(784, 10)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(LIKENESS))
         layer.bias.copy_(torch.from_numpy(BIAS))
     model = nn.Sequential(nn.Flatten(), layer)
 
-    def defining(name: str, **told: Any) -> None:
+    def defining(name: str, shipped: Calibration | None = None, **told: Any) -> None:
         path = linear_weights.with_name(f"{name}.safetensors")
         save_weights(model, path, told)
         weights = Weights(
@@ -103,6 +107,8 @@ def define(linear_spec: Spec, register: Register, linear_weights: Path) -> Defin
             metrics={"test_accuracy": 0.8},
             measured="by a test",
             dataset="small-digits",
+            temperature=None if shipped is None else shipped.temperature,
+            threshold=None if shipped is None else shipped.threshold,
         )
         recipe = Recipe(epochs=1, batch_size=50, optimizer="adam", learning_rate=0.003)
         changes = {"weights": weights, "recipes": {"default": recipe}}
@@ -262,6 +268,43 @@ def test_weights_that_have_seen_the_validation_images_are_named(
     assert sorted(note.partition(": ")[2].split(", ")) == ["final", "mixed", "other", "silent"]
     comparison = compare(["final"], digits, columns=["corruptions"])
     assert not any("the training has seen" in note for note in comparison_notes(comparison))
+
+
+def test_a_shipped_temperature_and_threshold_are_used_and_said(
+    digits: Dataset, define: Define, tmp_path: Path
+) -> None:
+    shipped = Calibration(0.5, 0.75)
+    define("shipped", shipped, dataset="small-digits", final=True)
+    define("plain", dataset="small-digits", final=False)
+    file = tmp_path / "told.onnx"
+    metadata = {"temperature": "0.25", "threshold": "0.5"}
+    write_linear_model(file, metadata=metadata)
+    names = ["shipped", "plain", str(file)]
+    comparison = compare(names, digits, columns=["calibration", "coverage"])
+    found = {row.name: row.measurement.reliability for row in comparison.rows if row.measurement}
+    expected = measure(likeness, Probes.of(digits, ["calibration"]), shipped)
+    assert found["shipped"] is not None and found["plain"] is not None
+    assert (found["shipped"].temperature, found["shipped"].threshold) == (0.5, 0.75)
+    assert found["shipped"].calibration_shipped and found["shipped"].accepted == expected.accepted
+    assert expected.accepted != measure(likeness, Probes.of(digits, ["calibration"])).accepted
+    assert found["plain"].calibration_shipped is False and found["plain"].temperature != 0.5
+    of_file = found[str(file)]
+    assert of_file is not None and (of_file.temperature, of_file.threshold) == (0.25, 0.5)
+    notes = comparison_notes(comparison)
+    origins = [note for note in notes if note.startswith("temperature and threshold ")]
+    by_origin = {
+        how: sorted(names.split(", "))
+        for how, _, names in (each.partition(": ") for each in origins)
+    }
+    assert by_origin == {
+        "temperature and threshold shipped with the weights": sorted(["shipped", str(file)]),
+        "temperature and threshold fitted on the validation images": ["plain"],
+    }
+    (trained,) = compare(
+        ["shipped"], digits, train=TrainingPlan(), columns=["calibration"]
+    ).rows  # whose weights are others
+    assert trained.measurement is not None and trained.measurement.reliability is not None
+    assert trained.measurement.reliability.calibration_shipped is False
 
 
 def test_models_that_are_trained_now_are_measured_too(digits: Dataset, define: Define) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from drawing import write_linear_model
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset, runtime
+from mnistzoo.calibration import Calibration
 from mnistzoo.runtime import OnnxFileError, softmax
 
 
@@ -385,3 +387,78 @@ def test_a_predictor_can_be_pickled_and_goes_into_spawned_processes(linear_onnx:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent\.onnx"):
         Predictor(tmp_path / "absent.onnx")
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """Return a model that tells digits apart, and says nothing of itself."""
+    return onnx.load(write_linear_model(tmp_path_factory.mktemp("fitted") / "model.onnx"))
+
+
+def saying(model: onnx.ModelProto, **metadata: str) -> bytes:
+    told = onnx.ModelProto()
+    told.CopyFrom(model)
+    helper.set_model_props(told, metadata)
+    return told.SerializeToString()
+
+
+def test_the_temperature_of_a_file_changes_how_sure_it_is_but_no_digit(
+    fitted: onnx.ModelProto,
+) -> None:
+    test = load_dataset("mnist-10k").test.images
+    plain = Predictor(saying(fitted))
+    logits = plain.logits(test)
+    assert plain.calibration is None
+    np.testing.assert_array_equal(plain.probabilities(test), softmax(logits))
+    for temperature in (0.01, 0.5, 2.0, 100.0):
+        predictor = Predictor(saying(fitted, temperature=str(temperature), threshold="0.9"))
+        found = predictor.probabilities(test)
+        np.testing.assert_allclose(found, softmax(logits / np.float32(temperature)), atol=1e-4)
+        assert (found.argmax(1) == logits.argmax(1)).all()
+        for image in test[:20]:
+            picture, same = predictor.predict(image), plain.predict(image)
+            assert (picture.digit, picture.runner_up) == (same.digit, same.runner_up)
+
+
+def test_a_digit_is_in_doubt_below_the_threshold_of_the_file(fitted: onnx.ModelProto) -> None:
+    images = load_dataset("mnist-10k").test.images[:40]
+
+    def unsure(file: bytes, threshold: float) -> list[bool]:
+        found = [Predictor(file).predict(image) for image in images]
+        for each in found:
+            if each.doubt in (None, "the model is unsure"):
+                assert (each.doubt is not None) == (each.confidence < threshold)
+        return [each.doubt is not None for each in found]
+
+    plain = unsure(saying(fitted), 0.7)
+    assert 0 < sum(plain) < len(plain)
+    for temperature, threshold in ((1.0, 0.9), (0.5, 0.99), (2.0, 0.2)):
+        file = saying(fitted, temperature=str(temperature), threshold=str(threshold))
+        assert unsure(file, threshold) != plain
+        again = pickle.loads(pickle.dumps(Predictor(file)))
+        assert again.calibration == Calibration(temperature, threshold)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"temperature": "nan", "threshold": "0.9"},
+        {"temperature": "0", "threshold": "0.9"},
+        {"temperature": "inf", "threshold": "0.9"},
+        {"temperature": "warm", "threshold": "0.9"},
+        {"temperature": "1", "threshold": "1.5"},
+        {"temperature": "1", "threshold": ""},
+        {"temperature": "1"},
+        {"threshold": "0.9"},
+    ],
+)
+def test_a_file_with_a_damaged_temperature_or_threshold_is_refused_in_one_sentence(
+    metadata: dict[str, str], fitted: onnx.ModelProto
+) -> None:
+    with pytest.raises(OnnxFileError) as caught:
+        Predictor(saying(fitted, **metadata))
+    assert str(caught.value) == (
+        f"the model has the temperature {metadata.get('temperature')!r} and the threshold "
+        f"{metadata.get('threshold')!r} in its metadata, which must be numbers from 0.01 to 100 "
+        "and from 0 to 1; export it again"
+    )

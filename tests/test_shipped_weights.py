@@ -4,15 +4,21 @@ Their test accuracy is measured by the plugins' own tests, by the check ``metric
 """
 
 import csv
+import dataclasses
+import runpy
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from first_party import first_party
 
-from mnistzoo import create_model, evaluate, get_spec, load_dataset, load_model
+from mnistzoo import Evaluation, ModelSpec, create_model, get_spec, load_dataset, load_model
+from mnistzoo.calibration import Calibration
+from mnistzoo.classifier import as_classifier
+from mnistzoo.evaluation import logits_in_parts
 from mnistzoo.models import weights_path
 from mnistzoo.provenance import Provenance
 from mnistzoo.recipe import Recipe
@@ -47,13 +53,26 @@ def declared(name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", VALIDATED)
-def test_the_declared_validation_accuracy_is_that_of_the_weights(name: str) -> None:
+def test_what_is_declared_by_the_validation_images_is_that_of_the_weights(name: str) -> None:
     assert declared(name).keys() <= KNOWN
+    weights = get_spec(name).weights
+    assert weights is not None and weights.temperature and weights.threshold
     if not any(BESIDE.glob("train-images*")):
         pytest.skip("the full MNIST is not in ../shared/mnist")
     validation = load_dataset("mnist", BESIDE).validation
-    found = evaluate(load_model(name), validation).accuracy
+    model = as_classifier(load_model(name))
+    logits = logits_in_parts(model, validation.images)
+    found = Evaluation.from_logits(logits, validation.labels).accuracy
     assert abs(found - declared(name)["validation_accuracy"]) <= 2 * TOLERANCE
+    fitted = Calibration.fit(logits, validation.labels)
+    assert fitted.temperature == pytest.approx(weights.temperature, rel=0.02)
+    assert fitted.threshold == pytest.approx(weights.threshold, abs=0.01)
+
+
+@pytest.mark.parametrize("name", sorted({*SHIPPED, *MADE} - {*VALIDATED}))
+def test_of_weights_that_have_seen_all_images_no_temperature_is_declared(name: str) -> None:
+    weights = get_spec(name).weights
+    assert weights is not None and weights.temperature is weights.threshold is None
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -105,3 +124,26 @@ def test_the_metadata_of_trained_weights_are_a_provenance(name: str) -> None:
     told = Provenance.from_dict(read_metadata(weights_path(get_spec(name))))
     assert (told.model, told.recipe_name, told.dataset) == (name, "default", "mnist")
     assert told.metrics["test_accuracy"] == declared(name)["test_accuracy"]
+
+
+def test_a_script_declares_temperature_and_threshold_in_the_source_of_a_plugin() -> None:
+    source = (ROOT / "plugins/mnistzoo-tiny/mnistzoo_tiny/__init__.py").read_text("utf-8")
+    declaring = runpy.run_path(str(ROOT / "scripts" / "calibrate.py"))["declaring"]
+
+    def specs(text: str) -> list[ModelSpec]:
+        made: dict[str, Any] = {}
+        exec(text, made)
+        return [made[name] for name in ("TINY968", "TINY1K", "TINY7K")]
+
+    first, second, third = specs(source)
+    assert second.weights is not None
+    changed = declaring(source, second.weights.sha256, Calibration(2.5, 0.125))
+    weights = dataclasses.replace(second.weights, temperature=2.5, threshold=0.125)
+    assert specs(changed) == [first, dataclasses.replace(second, weights=weights), third]
+    before = Calibration.shipped_with(second.weights)
+    assert declaring(changed, second.weights.sha256, before) == source
+    bare = "".join(
+        line for line in source.splitlines(True) if "threshold=" not in line and "temp" not in line
+    )
+    assert bare.count("\n") == source.count("\n") - 6
+    assert declaring(bare, second.weights.sha256, before).count("temperature=") == 1

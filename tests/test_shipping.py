@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from mnistzoo import ModelSpec, Weights, evaluate, load_dataset, load_model
+from mnistzoo.calibration import Calibration
 from mnistzoo.cli import main
 from mnistzoo.training import TrainingJob, run_training
 from mnistzoo.weights import read_metadata, save_weights
@@ -90,8 +91,16 @@ def test_a_run_is_shipped_with_checksum_metrics_provenance_and_a_card(
     assert weights.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     told = read_metadata(file)
     assert weights.metrics["test_accuracy"] == told["metrics"]["test_accuracy"]
+    shipped, validation = load_model("shipnet", file), load_dataset("mnist-10k").validation
+    with torch.inference_mode():
+        logits = shipped(validation.tensors()[0] / 255).numpy()
+    fitted = Calibration.fit(logits, validation.labels)
+    assert weights.temperature == pytest.approx(fitted.temperature, abs=1e-4)
+    assert weights.threshold == pytest.approx(fitted.threshold, abs=1e-4)
     assert told["seeds"] == [0] and "9000 images of mnist-10k" in weights.measured
-    assert json.loads(Path("facts.json").read_text())["weights"]["sha256"] == weights.sha256
+    facts = json.loads(Path("facts.json").read_text())
+    assert facts["weights"]["sha256"] == weights.sha256 and facts["uncalibrated"] == ""
+    assert facts["weights"]["temperature"] == weights.temperature
     _, front, text = (tmp_path / "plugin" / "shipnet.md").read_text().split("---\n")
     card = yaml.safe_load(front)
     (result,) = card["model-index"][0]["results"]
@@ -124,6 +133,8 @@ def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_chang
     assert cli("ship", "1.safetensors", "0.safetensors", "--folder", "plugin") == 0
     out = capsys.readouterr().out
     assert "first of 2" in out and "test_accuracy_sd" in out
+    why = "no temperature and no threshold, since the training has seen the validation images"
+    assert "temperature=" not in out and why in " ".join(out.split())
     path = tmp_path / "plugin" / "shipnet.safetensors"
     whole, shipped = load_model("shipnet", "0.safetensors"), load_model("shipnet", path)
     test = load_dataset("mnist-10k").test
@@ -196,7 +207,9 @@ def test_training_goes_on_from_weights_and_remembers_which(
     assert capsys.readouterr().out.count(begun) == 1
     assert begun in facts["weights"]["measured"]
     assert cli("ship", str(file), "--folder", "new/folder", "--json", "facts.json") == 0
-    assert begun in json.loads(Path("facts.json").read_text())["weights"]["measured"]
+    facts = json.loads(Path("facts.json").read_text())
+    assert begun in facts["weights"]["measured"] and facts["weights"]["temperature"] is None
+    assert "may have seen the validation images" in facts["uncalibrated"]
     assert begun in Path("new/folder/shipnet.md").read_text()
     assert cli("ship", str(file), "a.safetensors", "--folder", "mixed") == 1
     assert begun in capsys.readouterr().err and not Path("mixed").exists()

@@ -1,6 +1,7 @@
 """What a spec refuses: anything that would only fail, or do harm, later."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -482,3 +483,34 @@ def test_a_data_set_with_a_wrong_value_is_refused(field: str, value: object) -> 
 def test_a_data_file_with_a_wrong_value_is_refused(name: str, checksum: str, member: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         DataFile(name, checksum, member)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"temperature": 0, "threshold": 0.5},
+            "temperature is 0, it must be a number from 0.01 to",
+        ),
+        ({"temperature": 101, "threshold": 0.5}, "temperature is 101"),
+        ({"temperature": float("nan"), "threshold": 0.5}, "temperature is nan"),
+        ({"temperature": "1", "threshold": 0.5}, "temperature is '1'"),
+        (
+            {"temperature": 1.5, "threshold": 1.01},
+            "threshold is 1.01, it must be a number from 0 to",
+        ),
+        ({"temperature": 1.5, "threshold": -0.1}, "threshold is -0.1"),
+        ({"temperature": 1.5}, "temperature and threshold must be given together"),
+        ({"threshold": 0.5}, "temperature and threshold must be given together"),
+    ],
+)
+def test_a_temperature_or_a_threshold_out_of_range_or_alone_is_refused(
+    changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        weights(**changes)
+
+
+def test_temperature_and_threshold_survive_json(linear_spec: Spec) -> None:
+    declared = linear_spec("model", weights=weights(temperature=1.5, threshold=0.75))
+    assert ModelSpec.from_dict(json.loads(json.dumps(declared.to_dict()))) == declared

@@ -192,16 +192,16 @@ def _reader(
     if _is_file(model):
         from mnistzoo.runtime import Predictor
 
-        predictor = Predictor(model)
-        labels = predictor.labels
-        return functools.partial(
-            read, classify=predictor.probabilities, labels=labels
-        ), "ONNX Runtime"
+        return functools.partial(read, reader=Predictor(model).reader), "ONNX Runtime"
 
+    from mnistzoo.calibration import UNCALIBRATED
     from mnistzoo.classifier import runtime_of
     from mnistzoo.inference import predict_probabilities
-    from mnistzoo.models import load_model
+    from mnistzoo.models import calibration_of, load_model
+    from mnistzoo.prediction import Reader
 
     loaded = load_model(model, weights, data)
     classify = functools.partial(predict_probabilities, loaded)
-    return functools.partial(read, classify=classify, labels=data.classes), runtime_of(loaded)
+    calibration = calibration_of(model, weights, loaded, data) or UNCALIBRATED
+    reader = Reader(classify, data.classes, calibration)
+    return functools.partial(read, reader=reader), runtime_of(loaded)

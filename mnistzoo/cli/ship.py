@@ -19,7 +19,8 @@ def command(files: tuple[str, ...], folder: str | None, json_file: str | None) -
     """Put the weights that `train` saved into the plugin of their model.
 
     Of several seeds that with the median validation accuracy. A model card is written beside them;
-    shown is what the plugin has to declare.
+    shown is what the plugin has to declare, with the temperature and the threshold that the
+    validation images give.
     """
     check_distinct((json_file,), inputs=files)
     check_writable(json_file)
@@ -33,7 +34,10 @@ def command(files: tuple[str, ...], folder: str | None, json_file: str | None) -
     shipped = ship(files, folder)
     if json_file:
         facts = {"file": str(shipped.path), "card": str(shipped.card)}
+        facts |= {"uncalibrated": shipped.uncalibrated}
         write_json({**facts, "weights": dataclasses.asdict(shipped.weights)}, json_file)
     if json_file != "-":
         say(f"wrote {shipped.path} and {shipped.card}; the ModelSpec has to declare")
         say(as_code(shipped.weights))
+        if shipped.uncalibrated:
+            say(f"it has no temperature and no threshold, since {shipped.uncalibrated}")

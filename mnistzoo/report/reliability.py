@@ -48,11 +48,19 @@ def notes(models: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> It
     for column, how in columns.items():
         yield f"{column}: {how}"
     measured = [facts for facts in models if facts.get("reliability")]
-    seen = [facts["name"] for facts in measured if not facts["held_out"]]
-    if seen and _FITTED & columns.keys():
-        yield (
-            "fitted on validation images that the training has seen, or may have seen: "
-            f"{', '.join(seen)}"
-        )
+    if _FITTED & columns.keys():
+        fitted = [
+            facts for facts in measured if not facts["reliability"].get("calibration_shipped")
+        ]
+        for how, whose in {
+            "shipped with the weights": [facts for facts in measured if facts not in fitted],
+            "fitted on the validation images": fitted,
+            "fitted on validation images that the training has seen, or may have seen": [
+                facts for facts in fitted if not facts["held_out"]
+            ],
+        }.items():
+            if whose:
+                names = ", ".join(facts["name"] for facts in whose)
+                yield f"temperature and threshold {how}: {names}"
     if columns and any(len(facts["seeds"] or ()) > 1 for facts in measured):
         yield f"{', '.join(columns)}: of the first seed"

@@ -230,6 +230,9 @@ def cached_path(registration: Registration) -> Path:
     parts = [get_spec(member) for member in spec.members] or [spec]
     made_of = {
         "weights": [each.weights.sha256 for each in parts if each.weights],
+        "calibration": [
+            (each.weights.temperature, each.weights.threshold) for each in parts if each.weights
+        ],
         "plugin": registration.plugin.provider,
         "mnistzoo": __version__,
         **{name: version(name) for name in ("torch", "onnx", "onnxscript")},

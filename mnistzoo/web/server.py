@@ -7,6 +7,7 @@ threads as there are cores; a bounded number of requests waits for them.
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import socket
@@ -196,9 +197,13 @@ def _too_many() -> HTTPException:
 
 def _answer(picture: bytearray, models: dict[str, Predictor], drawing: bool) -> dict[str, Any]:
     """Return what each model says of a picture, the fastest first, as JSON can hold it."""
-    timed = [_Timed(predictor.probabilities) for predictor in models.values()]
-    labels = [predictor.labels for predictor in models.values()]
-    readings = read_by_all(bytes(picture), timed, labels, drawing=drawing)
+    found = [predictor.reader for predictor in models.values()]
+    timed = [_Timed(reader.classify) for reader in found]
+    readers = [
+        dataclasses.replace(reader, classify=each)
+        for reader, each in zip(found, timed, strict=True)
+    ]
+    readings = read_by_all(bytes(picture), readers, drawing=drawing)
     seen = readings[0].one
     predictions = [
         {"model": name, **_facts(reading, reading.one), "latency_us": each.latency_us}

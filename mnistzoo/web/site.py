@@ -1,6 +1,7 @@
 """The drawing page as plain files, for any static host: its models run in the browser."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -84,10 +85,12 @@ def _write_models(site: Path, models: Models) -> list[dict[str, Any]]:
     written = []
     chosen = [facts for facts in models.to_dict() if facts["chosen"]]
     for number, facts in enumerate(chosen):
-        content = models.get(facts["name"]).result().content
+        predictor = models.get(facts["name"]).result()
+        content = predictor.content
         file = f"models/{number}.onnx"  # a name may hold what no file name or address may
         (site / file).write_bytes(content)
-        written.append(facts | {"ready": False, "file": file, "integrity": _integrity(content)})
+        facts |= {"ready": False, "file": file, "integrity": _integrity(content)}
+        written.append(facts | dataclasses.asdict(predictor.reader.calibration))
     return written
 
 

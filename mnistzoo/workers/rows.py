@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzoo.calibration import Calibration
 from mnistzoo.data import Dataset
 from mnistzoo.errors import MnistzooError, one_line, reason
 from mnistzoo.evaluation import REPEATS, Evaluation, RepeatedEvaluation
@@ -147,9 +148,10 @@ class Rows:
                     worker.send(task, self._data.test.images)
                     found = Measurement(self._evaluation(worker, subject.stochastic).evaluations)
                     outcome.measurement = found
-                    outcome.measurement = found = _with_origin(worker, found)
+                    found, shipped = _with_origin(worker, found)
+                    outcome.measurement = found
                     outcome.measurement = found = _with_size(worker, found)
-                    outcome.measurement = found = self._with_reliability(worker, found)
+                    outcome.measurement = found = self._with_reliability(worker, found, shipped)
                     worker.pause()
                 with crew.turn_alone():
                     worker.resume()
@@ -271,7 +273,9 @@ class Rows:
         labels, classes = self._data.test.labels, self._data.classes
         return Evaluation.from_logits(self._logits(worker, len(labels)), labels, classes)
 
-    def _with_reliability(self, worker: Worker, found: Measurement) -> Measurement:
+    def _with_reliability(
+        self, worker: Worker, found: Measurement, shipped: Calibration | None = None
+    ) -> Measurement:
         """Have a worker classify the probes, if any were asked for, and count."""
         if self._probes is None:
             return found
@@ -280,7 +284,7 @@ class Rows:
             worker.send({}, images)
             return self._logits(worker, len(images))
 
-        return dataclasses.replace(found, reliability=measure(logits, self._probes))
+        return dataclasses.replace(found, reliability=measure(logits, self._probes, shipped))
 
     def _logits(self, worker: Worker, images: int) -> NDArray[np.float32]:
         _, arrays = worker.receive(4 * len(self._data.classes) * images, images)
@@ -332,18 +336,21 @@ def _as_they_end(
         raise
 
 
-def _with_origin(worker: Worker, found: Measurement) -> Measurement:
+def _with_origin(worker: Worker, found: Measurement) -> tuple[Measurement, Calibration | None]:
+    """Return it with what the files of the weights tell, and the calibration shipped with them."""
     facts, _ = worker.receive()
     hashes, provenance = facts.get("weights_sha256"), facts.get("provenance")
     if not isinstance(hashes, dict) or not isinstance(provenance, dict | None):
         raise WorkerFailed("its process does not tell where its weights come from")
-    return dataclasses.replace(
+    shipped = facts.get("calibration")
+    origin = dataclasses.replace(
         found,
         file_bytes=int(_figure(facts, "file_bytes")),
         weights_sha256={_text(name): _text(each) for name, each in hashes.items()},
         provenance=None if provenance is None else Provenance.from_dict(provenance).to_dict(),
         held_out=facts.get("held_out") is True,
     )
+    return origin, None if shipped is None else Calibration(**shipped)
 
 
 def _with_size(worker: Worker, found: Measurement) -> Measurement:

@@ -25,7 +25,7 @@ from mnistzoo.evaluation import REPEATS, in_parts
 from mnistzoo.inference import BATCH_SIZE, predict_batches
 from mnistzoo.measure import latency_us, multiply_adds
 from mnistzoo.measuring import LARGE_BATCH, with_origin, with_size
-from mnistzoo.models import load_file, load_model
+from mnistzoo.models import calibration_of, load_file, load_model
 from mnistzoo.plugins import load_plugins
 from mnistzoo.registry import get_spec
 from mnistzoo.rows import Measurement
@@ -90,7 +90,11 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
     logits = test.tell(model, channel)
     told = with_origin(Measurement(), facts["model"], data=data)
     origin = ("file_bytes", "weights_sha256", "provenance", "held_out")
-    channel.send({name: getattr(told, name) for name in origin})
+    shipped = calibration_of(facts["model"], None, model, data)
+    channel.send(
+        {name: getattr(told, name) for name in origin}
+        | {"calibration": shipped and dataclasses.asdict(shipped)}
+    )
     _measure(channel, model, test, logits)
 
 

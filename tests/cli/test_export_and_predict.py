@@ -1,5 +1,6 @@
 """``mnistzoo export`` and ``mnistzoo predict``, as they are called."""
 
+import dataclasses
 import json
 import os
 import re
@@ -12,7 +13,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from mnistzoo import Predictor, load_dataset
+from mnistzoo import ModelSpec, Predictor, load_dataset
+from mnistzoo.cli import main
 from mnistzoo.missing import install_command
 from mnistzoo.pictures.decode import SUFFIXES
 
@@ -343,3 +345,36 @@ def test_predict_says_how_to_take_saved_weights(cli: Run, work: Path) -> None:
     done = cli("predict", name, "--model", "my own.safetensors")
     assert done.returncode == 2
     assert "name both: --model MODEL --weights 'my own.safetensors'" in done.stderr
+
+
+def test_predict_doubts_by_the_threshold_that_is_shipped_with_the_weights(
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    linear_weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = linear_spec("any").weights
+    assert weights is not None
+    # Its logits are 1 for the digit one and 0 for the others.
+    for name, temperature, threshold in (("sure", 0.2, 0.9), ("unsure", 0.2, 0.95)):
+        shipped = dataclasses.replace(weights, temperature=temperature, threshold=threshold)
+        register(linear_spec(name, weights=shipped), plugin=name)
+    register(linear_spec("plain"), plugin="plain")
+    Image.fromarray(TEST.images[0]).save(tmp_path / "seven.png")
+
+    def predicted(*words: str) -> str | None:
+        with pytest.raises(SystemExit) as caught:
+            main(["predict", str(tmp_path / "seven.png"), "--json", "-", "--model", *words])
+        assert caught.value.code == 0
+        (found,) = json.loads(capsys.readouterr().out)["predictions"]
+        assert found["digit"] == 1
+        temperature = 1 if words in (("plain",), own) else 0.2
+        one = np.exp(1 / temperature)
+        assert found["confidence"] == pytest.approx(one / (one + 9))  # 0.23, or 0.94
+        doubt: str | None = found["doubt"]
+        return doubt
+
+    own = "sure", "--weights", str(linear_weights)
+    assert predicted("sure") is None
+    assert [predicted("unsure"), predicted("plain"), predicted(*own)] == ["the model is unsure"] * 3

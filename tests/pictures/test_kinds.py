@@ -12,7 +12,7 @@ import scenes
 
 from mnistzoo import load_dataset
 from mnistzoo.pictures import read_picture
-from mnistzoo.prediction import read
+from mnistzoo.prediction import Reader, read
 
 TEST = load_dataset("mnist-10k").test
 SEEDS = range(3)
@@ -44,7 +44,7 @@ def test_pictures_of_a_kind_are_read_right_or_doubted(kind: str, classify: Any) 
     right = 0
     for seed in SEEDS:
         image, text = scenes.picture(kind, seed)
-        reading = read(image, classify)
+        reading = read(image, Reader(classify))
         seen = reading.text if len(text) > 1 else str(reading.one.digit)
         right += seen == text
         if kind not in UNSURE:

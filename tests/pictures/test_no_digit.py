@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mnistzoo.pictures import PictureError
-from mnistzoo.prediction import Reading, read
+from mnistzoo.prediction import Reader, Reading, read
 
 
 def drawn(shape: str, box: tuple[int, int, int, int], **options: Any) -> Image.Image:
@@ -37,7 +37,7 @@ PIECES = ("noise", "slanting line")  # may be read as several digits
 def reading_of(picture: Any, classify: Any) -> Reading | None:
     """Return what a picture shows; None if it is refused."""
     try:
-        return read(picture, classify)
+        return read(picture, Reader(classify))
     except PictureError:
         return None
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mnistzoo import load_dataset
 from mnistzoo.pictures.touching import cuts
 from mnistzoo.pictures.whole import all_of
-from mnistzoo.prediction import read
+from mnistzoo.prediction import Reader, read
 
 TEST = load_dataset("mnist-10k").test
 
@@ -36,7 +36,7 @@ def touching(*indices: int) -> NDArray[np.uint8]:
 def test_two_digits_that_touch_are_read_left_to_right_and_doubted(classify: Any) -> None:
     right = unwarned = 0
     for first in range(0, 40, 2):
-        reading = read(touching(first, first + 1), classify)
+        reading = read(touching(first, first + 1), Reader(classify))
         unwarned += reading.one.doubt is None
         if len(reading.predictions) == 2:
             assert all(each.doubt for each in reading.predictions)
@@ -50,7 +50,7 @@ def test_a_single_digit_is_hardly_ever_cut(classify: Any) -> None:
     cut = 0
     for index in range(100):
         large = np.kron(255 - TEST.images[index], np.ones((4, 4), np.uint8))
-        cut += len(read(large, classify).predictions) > 1
+        cut += len(read(large, Reader(classify)).predictions) > 1
     assert cut <= 1
 
 

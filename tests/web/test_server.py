@@ -1,6 +1,7 @@
 """The server of the drawing page, asked over HTTP as any program would ask it."""
 
 import contextlib
+import dataclasses
 import http.client
 import io
 import json
@@ -28,8 +29,8 @@ from PIL import Image
 import mnistzoo
 from mnistzoo import ModelSpec, Predictor
 from mnistzoo.cli import main
-from mnistzoo.registry import ModelError
-from mnistzoo.web.models import Models, Offer, offered
+from mnistzoo.registry import ModelError, get_registration
+from mnistzoo.web.models import Models, Offer, cached_path, offered
 from mnistzoo.web.page import STATIC, examples
 from mnistzoo.web.server import create_app, listen
 
@@ -39,7 +40,10 @@ LIMIT = 60  # seconds, of every wait
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_linear_model(tmp_path_factory.mktemp("model") / "linear.onnx")
+    return write_linear_model(
+        tmp_path_factory.mktemp("model") / "linear.onnx",
+        metadata={"temperature": "2", "threshold": "0.9"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,7 @@ def two_noughts() -> bytes:
 
 def test_answers_what_a_predictor_answers(server: str, model: Path) -> None:
     expected = mnistzoo.Predictor(model).predict(io.BytesIO(SEVEN).getvalue())
+    assert 0.7 < expected.confidence < 0.9 and expected.doubt == "the model is unsure"
     said = ask(f"{server}api/predict", data=SEVEN).json()
     assert said["image"] == expected.image.ravel().tolist()
     assert said["box"] == list(expected.box)
@@ -274,6 +279,12 @@ def test_a_model_is_exported_once_into_the_cache(
         (file,) = (tmp_path / "onnx").iterdir()
         written.append(file.stat().st_mtime_ns)
     assert written[0] == written[1]
+    registration = get_registration("ones")
+    assert registration.spec.weights is not None
+    weights = dataclasses.replace(registration.spec.weights, temperature=2.0, threshold=0.2)
+    spec = dataclasses.replace(registration.spec, weights=weights)
+    other = dataclasses.replace(registration, spec=spec)
+    assert cached_path(registration) == file != cached_path(other)
     file.write_bytes(b"damaged")
     assert offered(["ones"]).get("ones").result(LIMIT).predict(SEVEN).digit == 1
 

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from processes import LIMIT
 
 from mnistzoo import Predictor
-from mnistzoo.prediction import read_by_all
+from mnistzoo.prediction import Reader, read_by_all
 from mnistzoo.web.models import offered
 from mnistzoo.web.site import SiteError, write_site
 
@@ -37,7 +37,11 @@ needs_runtime = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_linear_model(tmp_path_factory.mktemp("model") / "linear.onnx")
+    # Such that it makes a difference which temperature and which threshold the page takes.
+    return write_linear_model(
+        tmp_path_factory.mktemp("model") / "linear.onnx",
+        metadata={"temperature": "0.6", "threshold": "0.9"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +110,10 @@ def test_javascript_and_python_see_the_same_and_say_the_same(
             for start in range(0, DRAWINGS, AT_ONCE)
             for each in in_browser(page, sheets[start : start + AT_ONCE])
         ]
-    classify = Predictor(model).probabilities
-    doubts = set()
+    reader = Predictor(model).reader
+    doubts, plain = set(), []
     for sheet, found in zip(sheets, said, strict=True):
-        (expected,) = read_by_all(sheet, [classify], ["0123456789"], drawing=True)
+        (expected,) = read_by_all(sheet, [reader], drawing=True)
         one = expected.one
         difference = np.abs(np.array(found["image"]) - one.image.ravel().astype(int))
         assert difference.max() <= 1
@@ -119,6 +123,9 @@ def test_javascript_and_python_see_the_same_and_say_the_same(
         assert prediction["doubt"] == one.doubt
         assert prediction["probabilities"] == pytest.approx(one.probabilities, abs=0.01)
         doubts.add(one.doubt)
+        (other,) = read_by_all(sheet, [Reader(reader.classify)], drawing=True)
+        plain.append(other.one.doubt == one.doubt)
+    assert 0 < sum(plain) < len(plain)
     assert len(doubts) > 2  # the sheets are such that sentences are compared too
 
 

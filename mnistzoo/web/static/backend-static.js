@@ -8,7 +8,7 @@ export const note =
   "The models run in this browser, and nothing leaves it. This page reads drawings only; to read " +
   "photographs too, run `mnistzoo draw`.";
 
-const sessions = new Map(); // by name, once loaded
+const models = new Map(); // by name, once loaded: { run, temperature, threshold }
 let site = null;
 let runtime = null;
 
@@ -29,7 +29,9 @@ export async function load(name) {
     runtime = null; // so that choosing the model again tries again
     throw error;
   }
-  const { file, integrity } = site.models.find((model) => model.name === name);
+  const { file, integrity, temperature, threshold } = site.models.find(
+    (model) => model.name === name,
+  );
   const response = await fetched(file, integrity);
   const session = await ort.InferenceSession.create(new Uint8Array(await response.arrayBuffer()));
   const run = async (image) => {
@@ -39,7 +41,7 @@ export async function load(name) {
     return outputs[session.outputNames[0]].data;
   };
   await run(new Uint8Array(784)); // the first takes longer
-  sessions.set(name, run);
+  models.set(name, { run, temperature, threshold });
 }
 
 // Return what the models say of a drawing, pixels of gray row by row.
@@ -49,28 +51,29 @@ export async function readDrawing(pixels, side, names) {
   const predictions = [];
   for (const name of names) {
     const started = performance.now();
-    const logits = await sessions.get(name)(found.image);
-    predictions.push(prediction(name, logits, found.image, performance.now() - started));
+    const model = models.get(name);
+    const logits = await model.run(found.image);
+    const milliseconds = performance.now() - started;
+    predictions.push({ model: name, ...prediction(model, logits, found.image, milliseconds) });
   }
   predictions.sort((a, b) => a.latency_us - b.latency_us);
   return { image: found.image, box: found.box, digits: 1, predictions };
 }
 
-function prediction(model, logits, image, milliseconds) {
+function prediction({ temperature, threshold }, logits, image, milliseconds) {
   const highest = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - highest));
+  const powers = Array.from(logits, (logit) => Math.exp((logit - highest) / temperature));
   const sum = powers.reduce((a, b) => a + b);
   const probabilities = powers.map((power) => power / sum);
-  const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a]);
   const [digit, other] = order;
   const confidence = probabilities[digit];
   return {
-    model,
     digit,
     confidence,
     probabilities,
     runner_up: other,
-    doubt: doubtOf(image, confidence),
+    doubt: doubtOf(image, confidence, threshold),
     text: String(digit),
     latency_us: 1000 * milliseconds,
   };

@@ -25,7 +25,7 @@ export function normalised(pixels, width, height) {
 
 // Return why an image is probably no digit, or not a single one; null if it may well be one. The
 // sentences and figures are those of mnistzoo/prediction.py.
-export function doubtOf(image, confidence) {
+export function doubtOf(image, confidence, threshold) {
   const mean = image.reduce((a, b) => a + b) / (255 * SIDE * SIDE);
   if (mean < 0.033) return "there is less ink than any digit has";
   if (mean > 0.305) return "there is more ink than any digit has";
@@ -37,7 +37,7 @@ export function doubtOf(image, confidence) {
   if (Math.min(height, width) >= 10 && outlined > 0.55) {
     return "it fills the edges of its box, as no digit does";
   }
-  return confidence < 0.7 ? "the model is unsure" : null;
+  return confidence < threshold ? "the model is unsure" : null;
 }
 
 function border(values, width, height) {

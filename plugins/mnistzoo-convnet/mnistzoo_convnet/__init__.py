@@ -39,6 +39,8 @@ SPEC = ModelSpec(
         "official test set; seed 1, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
+        temperature=1.439517,
+        threshold=0.823477,
     ),
     tags=("convolutional",),
     license="MIT",

@@ -31,6 +31,8 @@ TINY968 = ModelSpec(
         },
         measured="recipe default, 55000 images of mnist, end of training; seed 2, the median "
         "of 4 by validation accuracy; torch 2.13.0+cpu, AMD EPYC",
+        temperature=1.126687,
+        threshold=0.630231,
     ),
     tags=("convolutional", "small"),
     license="MIT",
@@ -56,6 +58,8 @@ TINY1K = ModelSpec(
         "official test set; seed 3, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
+        temperature=1.249905,
+        threshold=0.723386,
     ),
     tags=("convolutional", "small"),
     license="MIT",
@@ -92,6 +96,8 @@ TINY7K = ModelSpec(
         "official test set; seed 3, the median of 5 by validation accuracy; "
         "torch 2.13.0+cpu, AMD EPYC, "
         "1 threads",
+        temperature=0.524011,
+        threshold=0.885331,
     ),
     tags=("convolutional", "small"),
     license="MIT",
