@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
-from mnistzoo.pictures.touching import cuts, may_touch
+from mnistzoo.pictures.touching import cuts, is_crowded, is_line_or_bar, is_wide
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -22,8 +22,11 @@ _MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x1
 _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have more
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
-_CLEARLY_MORE = 0.05  # confidence in two digits than in one
 _MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
+_CLEARLY = 0.05  # by how much more or less confidence one digit or two must be read
+_SURE = 0.8  # of one digit; in less confidence two are looked for, however narrow it is
+_LIKELY = 0.5  # confidence in both of two digits, with which they may be there
+_MAY_BE_TWO = "it may be two digits that touch"
 
 
 @dataclass(frozen=True)
@@ -140,14 +143,19 @@ def read_by_all(
     """
     decoded, found = digits_on(picture, drawing=drawing)
     return [
-        _reading(decoded, found if drawing else _parted(found, classify), classify, names)
+        _reading(decoded, found, classify, names, drawing)
         for classify, names in zip(classifiers, labels, strict=True)
     ]
 
 
-def _reading(decoded: Picture, found: Found, classify: Classify, labels: Sequence[str]) -> Reading:
-    images = np.stack([normalise(digit.ink) for digit in found.digits])
-    probabilities = classify(images)
+def _reading(
+    decoded: Picture, found: Found, classify: Classify, labels: Sequence[str], drawing: bool
+) -> Reading:
+    images, probabilities = _seen(found.digits, classify)
+    if not drawing:
+        found = _parted(found, probabilities.max(axis=1), classify, labels)
+        if len(found.digits) > len(images):
+            images, probabilities = _seen(found.digits, classify)
     predictions = [
         _prediction(digit, image, each, labels, found, decoded.scale)
         for digit, image, each in zip(found.digits, images, probabilities, strict=True)
@@ -155,34 +163,51 @@ def _reading(decoded: Picture, found: Found, classify: Classify, labels: Sequenc
     return Reading(decoded, found, predictions, found.main)
 
 
-def _parted(found: Found, classify: Classify) -> Found:
-    """Return the digits with those cut apart that are too wide for one and read better as two."""
+def _seen(
+    digits: Sequence[Digit], classify: Classify
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    images = np.stack([normalise(digit.ink) for digit in digits])
+    return images, classify(images)
+
+
+def _parted(
+    found: Found, confidences: NDArray[np.float32], classify: Classify, labels: Sequence[str]
+) -> Found:
+    """Return the digits with those cut apart, or doubted, that may be two."""
+    # A letter such as w has as many strokes as two digits.
+    only_digits = set(labels) <= set(DIGITS)
     digits: list[Digit] = []
     main = found.main
-    for place, digit in enumerate(found.digits):
+    for place, (digit, confidence) in enumerate(zip(found.digits, confidences, strict=True)):
         height, width = digit.ink.shape
-        parts = _parts(digit, classify, most=math.ceil(_MOST_PARTS * width / height))
+        most = max(2, math.ceil(_MOST_PARTS * width / height))
+        parts = _parts(digit, float(confidence), classify, only_digits, most)
         digits += parts
         main += (len(parts) - 1) * (place < found.main)
     return dataclasses.replace(found, digits=digits, main=main)
 
 
-def _parts(digit: Digit, classify: Classify, most: int) -> list[Digit]:
+def _parts(
+    digit: Digit, confidence: float, classify: Classify, only_digits: bool, most: int
+) -> list[Digit]:
     """Return a digit in parts, at most so many."""
-    pairs = cuts(digit) if most > 1 and may_touch(digit) else []
+    crowded = only_digits and is_crowded(digit)
+    suspect = crowded or is_wide(digit) or confidence < _SURE
+    pairs = cuts(digit) if most > 1 and suspect and not is_line_or_bar(digit) else []
     if not pairs:
         return [digit]
-    readings = [digit, *(half for pair in pairs for half in pair)]
-    confidences = classify(np.stack([normalise(each.ink) for each in readings])).max(axis=1)
-    # A pair is as good as the worse of its halves.
-    of_pairs = confidences[1:].reshape(-1, 2).min(axis=1)
+    _, probabilities = _seen([half for pair in pairs for half in pair], classify)
+    of_halves = probabilities.max(axis=1).reshape(-1, 2)
+    of_pairs = of_halves.min(axis=1)  # a pair is as good as the worse of its halves
     best = int(of_pairs.argmax())
     height, width = digit.ink.shape
-    if width < _MOST_WIDTH * height and of_pairs[best] < confidences[0] + _CLEARLY_MORE:
-        return [digit]
-    left, right = pairs[best]
-    parts = _parts(left, classify, most - 1)
-    return parts + _parts(right, classify, most - len(parts))
+    bar = confidence - _CLEARLY if crowded else confidence + _CLEARLY
+    if width < _MOST_WIDTH * height and of_pairs[best] < bar:
+        may_be_two = crowded or (confidence < _SURE and of_pairs[best] > _LIKELY)
+        return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
+    (left, right), (of_left, of_right) = pairs[best], of_halves[best]
+    parts = _parts(left, float(of_left), classify, only_digits, most - 1)
+    return parts + _parts(right, float(of_right), classify, only_digits, most - len(parts))
 
 
 def _prediction(
