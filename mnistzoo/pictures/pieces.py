@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from mnistzoo.pictures.paper import Bytes, Gray
 
 Labels = NDArray[np.int32]
+Boxes = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
+_SMALLEST = 0.018  # of the picture's longer side
 _MOST = 25  # pieces of a picture
 _LOOKED_AT = 8  # pieces, whose outlines are followed
 _SAMPLE = 4_000  # pixels of a piece, by which its contrast is measured
@@ -98,16 +100,39 @@ class Piece:
         return self.peak * _weight_of_size(self.size / longest)
 
 
-def pieces_of(mask: Mask, contrast: Gray, gray: Bytes, paper: Bytes) -> tuple[Labels, list[Piece]]:
-    """Return the connected pieces of a mask, best first, and the label of each pixel."""
+def components_of(mask: Mask) -> tuple[Labels, Boxes]:
+    """Return the label of each pixel, and the connected components that are large enough.
+
+    Of each, largest first, there are left, top, width, height, area and label.
+    """
     # On one thread the algorithm of Grana and others takes half the time of the default.
     _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         np.ascontiguousarray(mask).view(np.uint8), 8, cv2.CV_32S, cv2.CCL_BBDT
     )
-    sizes = stats[1:, 2:4].max(axis=1, initial=0)
-    least = max(7, 0.018 * max(mask.shape))
+    sizes = stats[:, 2:4].max(axis=1)
+    sizes[0] = 0  # the paper
     largest = np.argsort(-sizes, kind="stable")[:_MOST]
-    pieces = [Piece(int(i) + 1, *stats[i + 1].tolist()) for i in largest if sizes[i] >= least]
+    largest = largest[sizes[largest] >= max(7, _SMALLEST * max(mask.shape))]
+    return labels, np.column_stack([stats[largest], largest])
+
+
+def all_among(boxes: Boxes, before: Boxes) -> bool:
+    """Return whether components are nearly those, or some of those, that there were before."""
+    then, now = before[:, None], boxes[None]
+    moved = [np.abs(now[..., :2] - then[..., :2]), np.abs(_ends(now) - _ends(then))]
+    same = np.maximum(*moved).max(axis=-1) <= np.maximum(2, 0.03 * now[..., 2:4].max(axis=-1))
+    return bool((same & (now[..., 4] > 0.9 * then[..., 4])).any(axis=0).all())
+
+
+def _ends(boxes: Boxes) -> Boxes:
+    return boxes[..., :2] + boxes[..., 2:4]
+
+
+def pieces_of(
+    labels: Labels, boxes: Boxes, contrast: Gray, gray: Bytes, paper: Bytes
+) -> list[Piece]:
+    """Return components as pieces, best first."""
+    pieces = [Piece(label, *box) for *box, label in boxes.tolist()]
     for piece in pieces:
         _weigh(piece, contrast, labels)
     for outer in pieces:
@@ -122,7 +147,7 @@ def pieces_of(mask: Mask, contrast: Gray, gray: Bytes, paper: Bytes) -> tuple[La
         best.score *= min(1, (best.edged / 0.85) ** 3)
         looked_at.append(best)
     pieces.sort(key=lambda each: (each not in looked_at, -each.score))
-    return labels, pieces
+    return pieces
 
 
 def _weight_of_size(share: float) -> float:

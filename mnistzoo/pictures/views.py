@@ -19,7 +19,16 @@ from mnistzoo.pictures.paper import (
     two_tones,
     working,
 )
-from mnistzoo.pictures.pieces import Labels, Piece, largest_of, pieces_of
+from mnistzoo.pictures.pieces import (
+    Boxes,
+    Labels,
+    Mask,
+    Piece,
+    all_among,
+    components_of,
+    largest_of,
+    pieces_of,
+)
 
 LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
 _THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
@@ -132,12 +141,18 @@ def _look(weights: Weights, light: bool, gray: Bytes, paper: Bytes, rival: float
     """
     contrast, grain = contrast_with(paper, gray, light)
     view = View(weights, light, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
+    before = None
     for level in LEVELS:
         if level < 2.2 * grain:
             continue
-        labels, pieces = _pieces_at(level, contrast, gray, paper)
-        if not pieces:
+        mask = contrast > level
+        labels, boxes = components_of(mask)
+        if not len(boxes):
             break
+        if before is not None and all_among(boxes, before):
+            continue  # nothing came apart
+        before = boxes
+        labels, pieces = _pieces_of(mask, labels, boxes, view)
         if pieces[0].score > _BETTER * view.score:
             view.labels, view.pieces = labels, pieces
         most = largest_of(pieces, max(gray.shape))
@@ -146,16 +161,15 @@ def _look(weights: Weights, light: bool, gray: Bytes, paper: Bytes, rival: float
     return view
 
 
-def _pieces_at(
-    level: float, contrast: Gray, gray: Bytes, paper: Bytes
-) -> tuple[Labels, list[Piece]]:
-    """Return the connected pieces of ink of more contrast than a level, best first."""
-    mask = contrast > level
-    labels, pieces = pieces_of(mask, contrast, gray, paper)
+def _pieces_of(mask: Mask, labels: Labels, boxes: Boxes, view: View) -> tuple[Labels, list[Piece]]:
+    """Return the components of a mask as pieces, best first, without lines across the picture."""
+    seen = view.contrast, view.gray, view.paper
+    pieces = pieces_of(labels, boxes, *seen)
     if any(piece.touches > 1 and piece.size > 0.6 * max(mask.shape) for piece in pieces):
         cleared = without_lines(mask)
         if cleared is not mask:
-            others = pieces_of(cleared, contrast, gray, paper)
-            if others[1] and others[1][0].score > 0.4 * pieces[0].score:
-                return others
+            other_labels, other_boxes = components_of(cleared)
+            others = pieces_of(other_labels, other_boxes, *seen)
+            if others and others[0].score > 0.4 * pieces[0].score:
+                return other_labels, others
     return labels, pieces
