@@ -124,6 +124,11 @@ def all_among(boxes: Boxes, before: Boxes) -> bool:
     return bool((same & (now[..., 4] > 0.9 * then[..., 4])).any(axis=0).all())
 
 
+def any_fills(boxes: Boxes, shape: tuple[int, ...]) -> bool:
+    """Return whether a component goes from side to side of a picture of this height and width."""
+    return any(Piece(label, *box).fills(shape) for *box, label in boxes.tolist())
+
+
 def _ends(boxes: Boxes) -> Boxes:
     return boxes[..., :2] + boxes[..., 2:4]
 

@@ -6,6 +6,7 @@ pens and for thick; the view with the best piece wins.
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from mnistzoo.pictures.lines import without_lines
@@ -25,6 +26,7 @@ from mnistzoo.pictures.pieces import (
     Mask,
     Piece,
     all_among,
+    any_fills,
     components_of,
     largest_of,
     pieces_of,
@@ -68,14 +70,18 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
         dark_wide = np.maximum(closed(light_paper, thick), dark_paper)
         light_wide = np.minimum(opened(dark_paper, thick), light_paper)
         wider = [
-            _look(weights, False, gray, dark_wide, view.score),
-            _look(weights, True, gray, light_wide, view.score),
+            _look(weights, is_light, gray, wide, view.score)
+            for is_light, paper, wide in (
+                (False, dark_paper, dark_wide),
+                (True, light_paper, light_wide),
+            )
+            if (cv2.absdiff(paper, wide) > LEVELS[0] * paper).any()  # else all ink is thin
         ]
         # A tight crop has too little paper around the digit to be looked for locally.
         light, dark = two_tones(gray)
         plain = [
-            _look(weights, False, gray, np.full_like(gray, light), view.score),
-            _look(weights, True, gray, np.full_like(gray, dark), view.score),
+            _look(weights, False, gray, np.full_like(gray, light), view.score, filling=True),
+            _look(weights, True, gray, np.full_like(gray, dark), view.score, filling=True),
         ]
         wider += [each for each in plain if each.pieces and each.pieces[0].fills(gray.shape)]
         for other in wider:
@@ -133,11 +139,20 @@ def _is_better(wider: View, view: View) -> bool:
     )
 
 
-def _look(weights: Weights, light: bool, gray: Bytes, paper: Bytes, rival: float = 0) -> View:
+def _look(
+    weights: Weights,
+    light: bool,
+    gray: Bytes,
+    paper: Bytes,
+    rival: float = 0,
+    *,
+    filling: bool = False,
+) -> View:
     """Return the view at the level that shows the best piece.
 
     Args:
         rival: the score of the best view so far; a view that cannot come near it may have none.
+        filling: only pieces that fill the picture matter.
     """
     contrast, grain = contrast_with(paper, gray, light)
     view = View(weights, light, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
@@ -147,7 +162,7 @@ def _look(weights: Weights, light: bool, gray: Bytes, paper: Bytes, rival: float
             continue
         mask = contrast > level
         labels, boxes = components_of(mask)
-        if not len(boxes):
+        if not len(boxes) or (filling and not any_fills(boxes, gray.shape)):
             break
         if before is not None and all_among(boxes, before):
             continue  # nothing came apart
