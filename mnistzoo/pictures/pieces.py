@@ -121,7 +121,7 @@ def all_among(boxes: Boxes, before: Boxes) -> bool:
     then, now = before[:, None], boxes[None]
     moved = [np.abs(now[..., :2] - then[..., :2]), np.abs(_ends(now) - _ends(then))]
     same = np.maximum(*moved).max(axis=-1) <= np.maximum(2, 0.03 * now[..., 2:4].max(axis=-1))
-    return bool((same & (now[..., 4] > 0.9 * then[..., 4])).any(axis=0).all())
+    return bool((same & (now[..., 4] > 0.75 * then[..., 4])).any(axis=0).all())
 
 
 def any_fills(boxes: Boxes, shape: tuple[int, ...]) -> bool:
