@@ -23,8 +23,9 @@ _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have mor
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
 _MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
-_CLEARLY = 0.05  # by how much more or less confidence one digit or two must be read
-_SURE = 0.8  # of one digit; in less confidence two are looked for, however narrow it is
+_CLEARLY = 0.05  # by how much more confidence two are read than one, or nearly as much if crowded
+_HARDLY = 0.01  # by how much more, to be a doubt
+_SURE = 0.8  # of one digit; what is read with less confidence may be two, however narrow it is
 _LIKELY = 0.5  # confidence in both of two digits, with which they may be there
 _MAY_BE_TWO = "it may be two digits that touch"
 
@@ -202,8 +203,13 @@ def _parts(
     best = int(of_pairs.argmax())
     height, width = digit.ink.shape
     bar = confidence - _CLEARLY if crowded else confidence + _CLEARLY
-    if width < _MOST_WIDTH * height and of_pairs[best] < bar:
-        may_be_two = crowded or (confidence < _SURE and of_pairs[best] > _LIKELY)
+    narrow = not crowded and not is_wide(digit)
+    if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
+        may_be_two = (
+            crowded
+            or (confidence < _SURE and of_pairs[best] > _LIKELY)
+            or (is_wide(digit) and of_pairs[best] > confidence + _HARDLY)
+        )
         return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
     (left, right), (of_left, of_right) = pairs[best], of_halves[best]
     parts = _parts(left, float(of_left), classify, only_digits, most - 1)

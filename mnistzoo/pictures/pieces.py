@@ -201,7 +201,7 @@ def _weigh(piece: Piece, contrast: Gray, labels: Labels) -> None:
         score *= 0.15
     if outlined > 0.6 and min(h, w) > 10 and blob < 0.6:
         score *= 0.1
-    if blob > 0.62 and h < 2.2 * w:
+    if (blob > 0.62 or piece.area > 0.72 * h * w) and h < 2.2 * w:
         score *= 0.15
     piece.score = score
 

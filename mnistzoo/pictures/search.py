@@ -16,7 +16,9 @@ from mnistzoo.pictures.views import View, best_view
 from mnistzoo.pictures.whole import all_of
 
 _LEAST_SCORE = 0.004
-_LEAST_EDGED = 0.95  # of 839 digits none had less than 0.97; shadows taken for digits had 0.71 to 0.91
+_LEAST_EDGED = (
+    0.95  # of 839 digits none had less than 0.97; shadows taken for digits had 0.71 to 0.91
+)
 
 
 def search(pixels: Bytes, *, drawing: bool = False) -> Found:
