@@ -33,9 +33,18 @@ from mnistzoo.pictures.pieces import (
 )
 
 LEVELS = (0.1, 0.17, 0.28, 0.42, 0.6)  # of contrast, at which pieces are looked for
+# Where no source is named, a number parts digits from what else the scenes of tests/pictures show.
 _THIN, _THICK = 0.09, 0.36  # pens that are filled, as parts of the longer side
+_GRAIN = 2.2  # times the grain, the least level: above it is hardly any paper
 _BETTER = 1.08  # times the score, for which a higher level is taken
 _MATTERS = 0.4  # of the best view's score; what cannot reach it need not be looked for
+_WIDER_BETTER = 1.25  # times the score of a thin pen, with which a thick one is taken
+_WIDER_ENOUGH = 0.6  # the same, if its piece is the whole of which the thin pen's is a bit
+_AS_DARK = 0.8  # of the contrast of a bit, the least of the whole
+_MORE_INK = 1.04  # times a bit's, the least of the whole
+_ALIKE = 0.1  # contrast, by which ink and the paper beside it may differ
+_STROKE = 0.9  # of the outline edged: ink by a pen; paper ends where nothing does
+_CROSSES = 0.6  # of the longer side: a piece that large may be lines
 
 
 @dataclass
@@ -100,42 +109,43 @@ def best_view(pixels: Bytes, weights: Weights) -> View:
 
 def _is_the_ink(piece: Piece, other: Piece) -> bool:
     """Return whether a piece is ink, and another, of the opposite kind, the paper beside it."""
-    if piece.contrast > other.contrast + 0.1:
+    if piece.contrast > other.contrast + _ALIKE:
         # A sheet on a table may look like a digit, but it differs less from the table than the ink
         # on it does from the sheet.
-        return other.contains(piece) and piece.stroke < 0.5 * other.stroke and piece.edged > 0.9
-    if piece.contrast < other.contrast - 0.1:
+        return other.contains(piece) and piece.stroke < 0.5 * other.stroke and piece.edged > _STROKE
+    if piece.contrast < other.contrast - _ALIKE:
         return False
-    # The hole of a nought is a fine digit too.
+    # The hole of a nought is a fine digit too; the stroke around it is thin for its size.
     surrounds = piece.contains(other) and piece.widest < 0.3 * piece.size
     # So is what a digit leaves of its paper before a frame or the end of the sheet; but it ends
-    # where nothing does.
+    # where nothing does. It lies in the box of the digit, is larger than a part of it, and thicker.
     beside = (
         piece.overlap(other) > 0.5
         and piece.size > 0.4 * other.size
         and piece.stroke < 0.7 * other.stroke
-        and piece.edged > 0.9 > other.edged
+        and piece.edged > _STROKE > other.edged
     )
     return surrounds or beside
 
 
 def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
-    # What is small may be the end or the corner of a stroke that is wider than the pen.
+    # What is small may be the end or the corner of a stroke that is wider than the pen; what is half
+    # as thick as the pen that is filled may be pale where it is thicker.
     large = piece.size > 0.2 * longest
-    return large and piece.edged > 0.9 and not piece.touches and piece.widest < 0.5 * pen
+    return large and piece.edged > _STROKE and not piece.touches and piece.widest < 0.5 * pen
 
 
 def _is_better(wider: View, view: View) -> bool:
     """Return whether a view for a thicker pen shows the better digit."""
-    if not view.pieces or wider.score > 1.25 * view.score:
+    if not view.pieces or wider.score > _WIDER_BETTER * view.score:
         return True
     whole, bit = wider.pieces[0], view.pieces[0]
     # Under a thin pen a thick stroke is seen in bits, or pale in its middle.
     return (
-        wider.score > 0.6 * view.score
-        and whole.contrast > 0.8 * bit.contrast
+        wider.score > _WIDER_ENOUGH * view.score
+        and whole.contrast > _AS_DARK * bit.contrast
         and whole.contains(bit)
-        and whole.dense > 1.04 * bit.dense
+        and whole.dense > _MORE_INK * bit.dense
     )
 
 
@@ -158,7 +168,7 @@ def _look(
     view = View(weights, light, gray, paper, contrast, grain, np.zeros(gray.shape, np.int32))
     before = None
     for level in LEVELS:
-        if level < 2.2 * grain:
+        if level < _GRAIN * grain:
             continue
         mask = contrast > level
         labels, boxes = components_of(mask)
@@ -180,11 +190,12 @@ def _pieces_of(mask: Mask, labels: Labels, boxes: Boxes, view: View) -> tuple[La
     """Return the components of a mask as pieces, best first, without lines across the picture."""
     seen = view.contrast, view.gray, view.paper
     pieces = pieces_of(labels, boxes, *seen)
-    if any(piece.touches > 1 and piece.size > 0.6 * max(mask.shape) for piece in pieces):
+    if any(piece.touches > 1 and piece.size > _CROSSES * max(mask.shape) for piece in pieces):
         cleared = without_lines(mask)
         if cleared is not mask:
             other_labels, other_boxes = components_of(cleared)
             others = pieces_of(other_labels, other_boxes, *seen)
+            # Of a digit as tall as the picture, what is left may be a bit.
             if others and others[0].score > 0.4 * pieces[0].score:
                 return other_labels, others
     return labels, pieces
