@@ -23,7 +23,8 @@ _LEAST_CONFIDENCE = 0.7  # all but about one in two hundred test images have mor
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
 _MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
-_CLEARLY = 0.05  # by how much more confidence two are read than one, or nearly as much if crowded
+_CLEARLY = 0.05  # by how much more confidence two are read than one, to be cut
+_NEARLY = 0.03  # by how much less, if they are crowded
 _HARDLY = 0.01  # by how much more, to be a doubt
 _SURE = 0.8  # of one digit; what is read with less confidence may be two, however narrow it is
 _LIKELY = 0.5  # confidence in both of two digits, with which they may be there
@@ -202,7 +203,7 @@ def _parts(
     of_pairs = of_halves.min(axis=1)  # a pair is as good as the worse of its halves
     best = int(of_pairs.argmax())
     height, width = digit.ink.shape
-    bar = confidence - _CLEARLY if crowded else confidence + _CLEARLY
+    bar = confidence - _NEARLY if crowded else confidence + _CLEARLY
     narrow = not crowded and not is_wide(digit)
     if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
         may_be_two = (
