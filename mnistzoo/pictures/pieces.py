@@ -26,16 +26,19 @@ _LARGE = 0.6  # of the picture's longer side; a larger piece is no better
 _BY_SIZE = 0.75  # power of the size: less than in proportion, or the larger frame would win
 _UNLIKE, _SELDOM = 0.15, 0.3  # what a digit never is, and what it seldom is
 _TOUCHES, _TWO_SIDES, _WHOLE_SIDE = 0.6, 0.5, 0.4  # the border at all; twice; along half a side
-_HALF_SIDE = 0.5  # of a side of the box, which is ink
+_HALF_SIDE, _FULL_SIDE = 0.5, 0.8  # of a side of the box, which is ink
 _WIDE, _WIDEST = 1.8, 2.6  # times the height: 1 of 1,000 of MNIST's is wider than 1.8
+_NARROWEST = 14  # times as high as wide: more often a line than a 1
 _LINE = 0.02  # of the size, the mean stroke: a line rather than a pen
+_BLOT = 0.3  # of the size, the mean stroke: the thickest pens have 0.26
 _BLOB = 0.62  # of the shorter side of the box, the widest place
 _FULL = 0.72  # of the box, which is ink: thick pens have up to 0.7
 _ONE = 2.2  # times as high as wide: a 1 fills its box, as no other digit does
 _OUTLINED = 0.55  # of the outline of the box, which is ink; ``prediction.doubt`` has the same
 _EDGED = 0.85  # of the outline; with less of an edge, pieces lose by the third power
 
-_INNER_HEIGHT, _INNER_CONTRAST = 0.12, 0.6  # of a frame's, the least of what is inside
+# What a frame has inside: of its height, its area and its contrast; and how much larger it is.
+_INNER_HEIGHT, _INNER_AREA, _INNER_CONTRAST, _ROOM = 0.12, 0.03, 0.6, 2
 
 
 @dataclass(eq=False)
@@ -200,7 +203,12 @@ def _weigh(piece: Piece, contrast: Gray, labels: Labels) -> None:
     piece.stroke = 2 * float(depth.sum()) / piece.area
     piece.widest = 2 * float(depth.max())
     piece.score = piece.contrast * _weight_of_size(size / max(height, width))
-    cut_out = piece.fills(labels.shape) and outlined < _OUTLINED and piece.stroke > _LINE * size
+    cut_out = (
+        piece.fills(labels.shape)
+        and outlined < _OUTLINED
+        and piece.stroke > _LINE * size
+        and (len(sides) < 2 or sides[-2] < _FULL_SIDE)
+    )
     if sides and not cut_out:
         # A digit may run into the border; what hangs on it along a whole side comes from outside.
         outside = sides[-1] > _HALF_SIDE
@@ -222,6 +230,10 @@ def _likeness(piece: Piece, outlined: float) -> float:
     result = 1.0
     if w > _WIDE * h:
         result *= _SELDOM if w < _WIDEST * h else _UNLIKE
+    if h > _NARROWEST * w:
+        result *= _SELDOM
+    if piece.stroke > _BLOT * piece.size:
+        result *= _UNLIKE
     if outlined > _OUTLINED and min(h, w) > 10 and blob < _BLOB:  # a frame of some size
         result *= _UNLIKE
     if (blob > _BLOB or piece.area > _FULL * h * w) and h < _ONE * w:
@@ -234,7 +246,9 @@ def _is_frame(outer: Piece, inner: Piece) -> bool:
     return (
         inner is not outer
         and inner.height > _INNER_HEIGHT * outer.height
+        and inner.area > _INNER_AREA * outer.area
         and inner.contrast > _INNER_CONTRAST * outer.contrast
+        and outer.height * outer.width > _ROOM * inner.height * inner.width
         and outer.contains(inner)
     )
 
