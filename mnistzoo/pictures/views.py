@@ -129,7 +129,7 @@ def _is_the_ink(piece: Piece, other: Piece) -> bool:
 
 
 def _beyond_question(piece: Piece, pen: float, longest: int) -> bool:
-    # What is small may be the end or the corner of a stroke that is wider than the pen; what is half
+    # What is small may be the end or corner of a stroke that is wider than the pen; what is half
     # as thick as the pen that is filled may be pale where it is thicker.
     large = piece.size > 0.2 * longest
     return large and piece.edged > _STROKE and not piece.touches and piece.widest < 0.5 * pen
