@@ -27,7 +27,7 @@ _CLEARLY = 0.05  # by how much more confidence two are read than one, to be cut
 _NEARLY = 0.03  # by how much less, if they are crowded
 _HARDLY = 0.01  # by how much more, to be a doubt
 _SURE = 0.8  # of one digit; what is read with less confidence may be two, however narrow it is
-_LIKELY = 0.5  # confidence in both of two digits, with which they may be there
+_LIKELY = 0.65  # confidence in both of two digits, with which a crowded or unsure one may be they
 _MAY_BE_TWO = "it may be two digits that touch"
 
 
@@ -206,10 +206,8 @@ def _parts(
     bar = confidence - _NEARLY if crowded else confidence + _CLEARLY
     narrow = not crowded and not is_wide(digit)
     if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
-        may_be_two = (
-            crowded
-            or (confidence < _SURE and of_pairs[best] > _LIKELY)
-            or (is_wide(digit) and of_pairs[best] > confidence + _HARDLY)
+        may_be_two = ((crowded or confidence < _SURE) and of_pairs[best] > _LIKELY) or (
+            is_wide(digit) and of_pairs[best] > confidence + _HARDLY
         )
         return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
     (left, right), (of_left, of_right) = pairs[best], of_halves[best]
