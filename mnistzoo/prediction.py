@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mnistzoo.calibration import UNCALIBRATED, Calibration, scaled
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
-from mnistzoo.pictures.touching import cuts, may_touch
+from mnistzoo.pictures.touching import cuts, is_crowded, is_line_or_bar, is_wide
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -22,8 +22,13 @@ _MOST_WIDTH = 1.8  # times the height
 _MOST_OUTLINE = 0.55  # share of ink on the outline of the box, of boxes of 10x10 pixels or more
 _LEAST_CONTRAST = 3.0  # times the grain of the paper
 _CLOSEST_RIVAL = 0.7  # of the digit's own score
-_CLEARLY_MORE = 0.05  # confidence in two digits than in one
 _MOST_PARTS = 2  # of a piece as wide as it is high: digits that touch are half as wide as high
+_CLEARLY = 0.05  # by how much more confidence two are read than one, to be cut
+_NEARLY = 0.03  # by how much less, if they are crowded
+_HARDLY = 0.01  # by how much more, to be a doubt
+_SURE = 0.8  # of one digit; what is read with less confidence may be two, however narrow it is
+_LIKELY = 0.65  # confidence in both of two digits, with which a crowded or unsure one may be they
+_MAY_BE_TWO = "it may be two digits that touch"
 
 
 @dataclass(frozen=True)
@@ -151,15 +156,15 @@ def read_by_all(
         OSError: if the file cannot be read.
     """
     decoded, found = digits_on(picture, drawing=drawing)
-    return [
-        _reading(decoded, found if drawing else _parted(found, each.classify), each)
-        for each in readers
-    ]
+    return [_reading(decoded, found, each, drawing=drawing) for each in readers]
 
 
-def _reading(decoded: Picture, found: Found, reader: Reader) -> Reading:
-    images = np.stack([normalise(digit.ink) for digit in found.digits])
-    probabilities = reader.classify(images)
+def _reading(decoded: Picture, found: Found, reader: Reader, *, drawing: bool) -> Reading:
+    images, probabilities = _seen(found.digits, reader.classify)
+    if not drawing:
+        found = _parted(found, probabilities.max(axis=1), reader.classify, reader.labels)
+        if len(found.digits) > len(images):
+            images, probabilities = _seen(found.digits, reader.classify)
     at_temperature = scaled(probabilities, reader.calibration.temperature)
     predictions = [
         _prediction(*each, reader, found, decoded.scale)
@@ -168,34 +173,54 @@ def _reading(decoded: Picture, found: Found, reader: Reader) -> Reading:
     return Reading(decoded, found, predictions, found.main)
 
 
-def _parted(found: Found, classify: Classify) -> Found:
-    """Return the digits with those cut apart that are too wide for one and read better as two."""
+def _seen(
+    digits: Sequence[Digit], classify: Classify
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    images = np.stack([normalise(digit.ink) for digit in digits])
+    return images, classify(images)
+
+
+def _parted(
+    found: Found, confidences: NDArray[np.float32], classify: Classify, labels: Sequence[str]
+) -> Found:
+    """Return the digits with those cut apart, or doubted, that may be two."""
+    # A letter such as w has as many strokes as two digits.
+    only_digits = set(labels) <= set(DIGITS)
     digits: list[Digit] = []
     main = found.main
-    for place, digit in enumerate(found.digits):
+    for place, (digit, confidence) in enumerate(zip(found.digits, confidences, strict=True)):
         height, width = digit.ink.shape
-        parts = _parts(digit, classify, most=math.ceil(_MOST_PARTS * width / height))
+        most = max(2, math.ceil(_MOST_PARTS * width / height))
+        parts = _parts(digit, float(confidence), classify, only_digits, most)
         digits += parts
         main += (len(parts) - 1) * (place < found.main)
     return dataclasses.replace(found, digits=digits, main=main)
 
 
-def _parts(digit: Digit, classify: Classify, most: int) -> list[Digit]:
+def _parts(
+    digit: Digit, confidence: float, classify: Classify, only_digits: bool, most: int
+) -> list[Digit]:
     """Return a digit in parts, at most so many."""
-    pairs = cuts(digit) if most > 1 and may_touch(digit) else []
+    crowded = only_digits and is_crowded(digit)
+    suspect = crowded or is_wide(digit) or confidence < _SURE
+    pairs = cuts(digit) if most > 1 and suspect and not is_line_or_bar(digit) else []
     if not pairs:
         return [digit]
-    readings = [digit, *(half for pair in pairs for half in pair)]
-    confidences = classify(np.stack([normalise(each.ink) for each in readings])).max(axis=1)
-    # A pair is as good as the worse of its halves.
-    of_pairs = confidences[1:].reshape(-1, 2).min(axis=1)
+    _, probabilities = _seen([half for pair in pairs for half in pair], classify)
+    of_halves = probabilities.max(axis=1).reshape(-1, 2)
+    of_pairs = of_halves.min(axis=1)  # a pair is as good as the worse of its halves
     best = int(of_pairs.argmax())
     height, width = digit.ink.shape
-    if width < _MOST_WIDTH * height and of_pairs[best] < confidences[0] + _CLEARLY_MORE:
-        return [digit]
-    left, right = pairs[best]
-    parts = _parts(left, classify, most - 1)
-    return parts + _parts(right, classify, most - len(parts))
+    bar = confidence - _NEARLY if crowded else confidence + _CLEARLY
+    narrow = not crowded and not is_wide(digit)
+    if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
+        may_be_two = ((crowded or confidence < _SURE) and of_pairs[best] > _LIKELY) or (
+            is_wide(digit) and of_pairs[best] > confidence + _HARDLY
+        )
+        return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
+    (left, right), (of_left, of_right) = pairs[best], of_halves[best]
+    parts = _parts(left, float(of_left), classify, only_digits, most - 1)
+    return parts + _parts(right, float(of_right), classify, only_digits, most - len(parts))
 
 
 def _prediction(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzoo import load_dataset
-from mnistzoo.pictures.touching import cuts
+from mnistzoo.pictures.touching import cuts, is_crowded
 from mnistzoo.pictures.whole import all_of
 from mnistzoo.prediction import Reader, read
 
@@ -63,3 +63,25 @@ def test_a_cut_goes_where_the_least_ink_is_and_keeps_it_all() -> None:
         assert left.doubt and right.doubt
     assert any(left.box[2] - right.box[0] in range(-1, 3) for left, right in cuts(digit))
     assert any(left.ink.sum() >= 1200 and right.ink.sum() >= 1600 for left, right in cuts(digit))
+
+
+def test_strokes_that_level_lines_cross_tell_two_digits_from_one() -> None:
+    def crowded(image: NDArray[np.uint8]) -> bool:
+        (digit,) = all_of(np.repeat(image[..., None], 3, axis=2)).digits
+        return is_crowded(digit)
+
+    singles = sum(crowded(255 - image) for image in TEST.images[:300])
+    pairs = sum(crowded(touching(first, first + 1)) for first in range(0, 100, 2))
+    assert singles <= 9 and pairs >= 30
+
+
+def test_what_may_be_two_is_doubted_of_digits_and_not_of_letters() -> None:
+    picture = touching(0, 3)
+
+    def always_sure(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers = np.full((len(images), 10), 0.01, np.float32)
+        answers[:, 7] = 0.91 if len(images) == 1 else 0.8  # one is read more surely than two
+        return answers
+
+    assert read(picture, always_sure).one.doubt == "it may be two digits that touch"
+    assert read(picture, always_sure, "ABCDEFGHIJ").one.doubt is None
