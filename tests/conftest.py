@@ -19,6 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # pytest-benchmark, run by a test of ours, must not take itself for one of xdist's workers.
 os.environ.pop("PYTEST_XDIST_WORKER", None)
 
+import hypothesis
 import numpy as np
 import onnx_table
 import processes
@@ -36,6 +37,8 @@ from mnistzoo.plugins import unregister_plugin
 
 processes.restore_signals()
 onnx_table.keep()
+hypothesis.settings.register_profile("mnistzoo", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("mnistzoo")
 
 _MODEL = """\
 from torch import nn

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -270,7 +270,6 @@ def test_images_of_another_form_are_refused_with_what_converts_them(
         ]
     )
 )
-@settings(derandomize=True, deadline=None)
 def test_labels_of_any_integer_type_and_byte_order_are_the_same(dtype: str) -> None:
     test = load_dataset("mnist-10k").test[:100]
     labels = test.labels.astype(dtype)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistzoo import Augmentation, DataFile, DatasetSpec, Distillation, ModelSpec, Recipe, Weights
@@ -383,7 +383,6 @@ def test_a_recipe_value_at_the_end_of_its_range_is_taken(field: str, value: Any)
     ),
     temperature=st.floats(0.1, 9),
 )
-@settings(derandomize=True, deadline=None)
 def test_flat_values_and_replace_are_inverse(changes: dict[str, Any], temperature: float) -> None:
     taught = recipe(epochs=3, temperature=temperature)
     changed = taught.replace(**changes)

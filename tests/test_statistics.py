@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,7 +16,6 @@ def test_wilson_interval_agrees_with_published_values() -> None:
 
 
 @given(total=st.integers(1, 10_000), share=st.floats(0, 1))
-@settings(derandomize=True, deadline=None)
 def test_wilson_interval_holds_the_share(total: int, share: float) -> None:
     right = round(share * total)
     low, high = wilson_interval(right, total)
@@ -40,7 +39,6 @@ def test_holm_multiplies_by_the_number_of_hypotheses_left() -> None:
 
 
 @given(total=st.integers(1, 10_000), share=st.floats(0, 1))
-@settings(derandomize=True, deadline=None)
 def test_wilson_interval_is_scipys(total: int, share: float) -> None:
     right = round(share * total)
     expected = stats.binomtest(right, total).proportion_ci(method="wilson")
@@ -48,7 +46,6 @@ def test_wilson_interval_is_scipys(total: int, share: float) -> None:
 
 
 @given(right=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-@settings(derandomize=True, deadline=None)
 def test_mcnemar_is_scipys_binomial_test_of_the_images_that_one_alone_recognises(
     right: list[tuple[bool, bool]],
 ) -> None:
@@ -62,7 +59,6 @@ def test_mcnemar_is_scipys_binomial_test_of_the_images_that_one_alone_recognises
 
 
 @given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=8))
-@settings(derandomize=True, deadline=None)
 def test_holm_rejects_what_the_step_down_rule_rejects(p_values: list[float]) -> None:
     # From the smallest on, each against alpha over the number that is left; the first miss ends it.
     for alpha in (0.05, 0.2):

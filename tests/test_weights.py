@@ -211,8 +211,6 @@ def test_a_torchscript_program_is_no_state_dict(tmp_path: Path) -> None:
 
 @given(keep=st.floats(0, 0.999))
 @settings(
-    derandomize=True,
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

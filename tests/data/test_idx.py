@@ -26,7 +26,6 @@ CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 PETABYTES = (2**31, 2**22)
 LABELS = load_dataset("mnist-10k").test.labels[:200]
 
-reproducible = settings(derandomize=True, deadline=None)
 shapes = hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
 dtypes = st.tuples(st.sampled_from("<>"), st.sampled_from(list(CODES))).map("".join)
 arrays: st.SearchStrategy[NDArray[Any]] = dtypes.flatmap(lambda dtype: hnp.arrays(dtype, shapes))
@@ -73,7 +72,6 @@ def read_unless_refused(path: Path) -> NDArray[Any] | None:
 
 
 @given(array=arrays, compress=st.booleans())
-@reproducible
 def test_what_is_written_is_read(path: Path, array: NDArray[Any], compress: bool) -> None:
     write_idx(path, array, compress=compress)
     back = read_idx(path)
@@ -84,7 +82,6 @@ def test_what_is_written_is_read(path: Path, array: NDArray[Any], compress: bool
 
 
 @given(array=arrays)
-@reproducible
 def test_the_file_is_the_header_then_big_endian_elements(path: Path, array: NDArray[Any]) -> None:
     write_idx(path, array)
     elements = array.astype(array.dtype.newbyteorder(">")).tobytes()
@@ -201,7 +198,6 @@ def test_a_missing_file_and_a_directory_raise_os_error(tmp_path: Path) -> None:
 
 
 @given(array=arrays, compress=st.booleans(), data=st.data())
-@reproducible
 def test_any_truncation_is_refused(
     path: Path, array: NDArray[Any], compress: bool, data: st.DataObject
 ) -> None:
@@ -210,7 +206,6 @@ def test_any_truncation_is_refused(
 
 
 @given(array=arrays, compress=st.booleans(), extra=st.binary(min_size=1))
-@reproducible
 def test_any_trailing_bytes_are_refused(
     path: Path, array: NDArray[Any], compress: bool, extra: bytes
 ) -> None:
@@ -218,7 +213,6 @@ def test_any_trailing_bytes_are_refused(
 
 
 @given(array=arrays, extra=st.binary(min_size=1))
-@reproducible
 def test_bytes_after_the_gzip_stream_are_refused(
     path: Path, array: NDArray[Any], extra: bytes
 ) -> None:
@@ -228,7 +222,6 @@ def test_bytes_after_the_gzip_stream_are_refused(
 
 @given(array=arrays, compress=st.booleans(), magic=st.binary(min_size=2, max_size=2))
 @example(array=np.zeros(3, np.uint8), compress=False, magic=b"\x1f\x8b")
-@reproducible
 def test_a_wrong_magic_is_refused(
     path: Path, array: NDArray[Any], compress: bool, magic: bytes
 ) -> None:
@@ -237,13 +230,11 @@ def test_a_wrong_magic_is_refused(
 
 
 @given(code=st.integers(0, 255).filter(lambda code: code not in CODES.values()), gz=st.booleans())
-@reproducible
 def test_an_unknown_type_is_refused_and_named(path: Path, code: int, gz: bool) -> None:
     assert_refused(path, packed(header(1, code=code) + bytes(8), gz), f"type 0x{code:02x}")
 
 
 @given(array=arrays, compress=st.booleans(), shape=st.lists(st.integers(0, 2**32 - 1), max_size=5))
-@reproducible
 def test_dimensions_that_disagree_with_the_length_are_refused(
     path: Path, array: NDArray[Any], compress: bool, shape: list[int]
 ) -> None:
@@ -254,7 +245,6 @@ def test_dimensions_that_disagree_with_the_length_are_refused(
 
 
 @given(ndim=st.integers(65, 255), compress=st.booleans())
-@reproducible
 def test_more_dimensions_than_numpy_has_are_refused(path: Path, ndim: int, compress: bool) -> None:
     assert_refused(path, packed(header(*[1] * ndim) + b"\0", compress), f"{ndim} dimensions")
 
@@ -297,7 +287,7 @@ def test_the_limit_on_gzip_files_does_not_bind_plain_ones(path: Path) -> None:
 
 
 @given(position=st.integers(0, 10**6), mask=st.integers(1, 255))
-@settings(reproducible, max_examples=300)
+@settings(max_examples=300)
 def test_a_corrupt_byte_in_a_gzip_file_never_changes_the_array(
     path: Path, position: int, mask: int
 ) -> None:
@@ -313,7 +303,7 @@ def test_a_corrupt_byte_in_a_gzip_file_never_changes_the_array(
     rest=st.binary(),
     compress=st.booleans(),
 )
-@settings(reproducible, max_examples=300)
+@settings(max_examples=300)
 def test_random_bytes_are_read_faithfully_or_refused(
     path: Path, start: bytes, rest: bytes, compress: bool
 ) -> None:

@@ -74,7 +74,7 @@ def pictures(draw: st.DrawFn) -> NDArray[np.uint8]:
     return (pixels + noise).clip(0, 255).astype(np.uint8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pixels=pictures())
 def test_no_array_of_pixels_raises_anything_else(
     pixels: NDArray[np.uint8], classify_quickly: Any

@@ -24,7 +24,7 @@ def test_an_image_of_mnist_stays_as_it_is() -> None:
     assert same >= 190  # a few of MNIST's do not fill their box of 20x20 pixels
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 50))
 def test_any_ink_fits_the_box_with_its_mass_in_the_middle(
     height: int, width: int, margin: int

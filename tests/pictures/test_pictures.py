@@ -61,7 +61,7 @@ def test_a_digit_that_came_apart_is_read_whole(index: int) -> None:
     assert unlike(read_picture(255 - large), TEST.images[index]) < 7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     index=st.integers(0, 9_999),
     scale=st.integers(1, 9),

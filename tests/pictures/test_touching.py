@@ -83,5 +83,5 @@ def test_what_may_be_two_is_doubted_of_digits_and_not_of_letters() -> None:
         answers[:, 7] = 0.91 if len(images) == 1 else 0.8  # one is read more surely than two
         return answers
 
-    assert read(picture, always_sure).one.doubt == "it may be two digits that touch"
-    assert read(picture, always_sure, "ABCDEFGHIJ").one.doubt is None
+    assert read(picture, Reader(always_sure)).one.doubt == "it may be two digits that touch"
+    assert read(picture, Reader(always_sure, "ABCDEFGHIJ")).one.doubt is None

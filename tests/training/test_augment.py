@@ -79,7 +79,7 @@ def widths(profiles: Tensor) -> Tensor:
 
 
 @given(amount=amounts, seed=seeds, count=st.integers(1, 5))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_images_stay_images_and_the_callers_are_left_alone(
     amount: Augmentation, seed: int, count: int
 ) -> None:
@@ -92,7 +92,7 @@ def test_images_stay_images_and_the_callers_are_left_alone(
 
 
 @given(amount=amounts, seed=seeds)
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_same_seed_draws_the_same_and_another_seed_something_else(
     amount: Augmentation, seed: int
 ) -> None:

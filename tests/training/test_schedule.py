@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistzoo import Recipe
@@ -14,13 +14,11 @@ STEP = CONSTANT.replace(schedule="step")
 
 
 @given(steps=st.integers(1, 1000))
-@settings(derandomize=True, deadline=None)
 def test_constant_stays(steps: int) -> None:
     assert {learning_rate(CONSTANT, step, steps) for step in range(steps)} == {0.5}
 
 
 @given(steps=st.integers(1, 1000))
-@settings(derandomize=True, deadline=None)
 def test_one_cycle_rises_then_falls_within_its_bounds(steps: int) -> None:
     rates = [learning_rate(ONE_CYCLE, step, steps) for step in range(steps)]
     top = rates.index(max(rates))
@@ -37,7 +35,6 @@ def test_one_cycle_peaks_after_a_quarter_and_ends_near_zero() -> None:
 
 @pytest.mark.parametrize("recipe", [COSINE, STEP], ids=["cosine", "step"])
 @given(steps=st.integers(1, 1000))
-@settings(derandomize=True, deadline=None)
 def test_cosine_and_step_start_at_the_top_and_only_fall(recipe: Recipe, steps: int) -> None:
     rates = [learning_rate(recipe, step, steps) for step in range(steps)]
     assert rates[0] == 0.5

@@ -207,9 +207,10 @@ def test_models_answer_side_by_side_the_fastest_first(chromium: Browser, address
         draw(page, DIGITS[1])
         cards = page.locator("#readings li")
         expect(cards.locator(".bar.top")).to_have_count(2)
-        latencies = [
-            microseconds(card.locator(".reading-time").inner_text()) for card in cards.all()
-        ]
+        times = cards.locator(".reading-time")
+        for number in range(2):
+            expect(times.nth(number)).not_to_be_empty()
+        latencies = [microseconds(text) for text in times.all_inner_texts()]
         assert latencies == sorted(latencies)
         page.get_by_role("checkbox", name="linear").uncheck()
         expect(cards).to_have_count(1)
