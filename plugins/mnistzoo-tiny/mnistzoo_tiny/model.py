@@ -110,6 +110,19 @@ def tiny1k(num_classes: int = 10) -> TinyNet:
     )
 
 
+def tiny1k_views(num_classes: int = 10) -> SeveralViews:
+    """Return the net of 1,430 parameters that sees each image in eight views."""
+    return SeveralViews(
+        num_classes=num_classes,
+        stem=8,
+        wide=14,
+        deep=14,
+        residuals14=1,
+        residuals7=1,
+        depthwise_norm=False,
+    )
+
+
 def tiny7k(num_classes: int = 10) -> TinyNet:
     """Return the net of 7,546 parameters, for ten classes."""
     return TinyNet(
