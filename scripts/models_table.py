@@ -69,7 +69,8 @@ def runs_of(name: str) -> list[dict[str, str]]:
         return [
             run
             for run in csv.DictReader(stream)
-            if (run["model"], run["recipe"], run["images"]) == (name, "default", images)
+            if (run["model"], run["recipe"], run["dataset"], run["images"])
+            == (name, "default", "mnist", images)
         ]
 
 

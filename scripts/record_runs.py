@@ -15,6 +15,7 @@ from mnistzoo.provenance import Provenance
 from mnistzoo.shipping import run_of
 
 RUNS = Path(__file__).parent.parent / "benchmarks" / "training_runs.csv"
+KIND = ("model", "recipe", "dataset", "images")
 
 
 def main() -> None:
@@ -24,27 +25,25 @@ def main() -> None:
         runs = [run_of(path) for path in parser.parse_args().files]
     except MnistzooError as error:
         parser.exit(1, f"{error}\n")
-    kinds = {(run.model, run.recipe_name, run.training_images) for run in runs}
+    rows = [row_of(run) for run in runs]
+    kinds = {tuple(row[column] for column in KIND) for row in rows}
     if len(kinds) > 1:
         parser.exit(1, f"the files are of several kinds of runs, give those of one: {kinds}\n")
-    ((model, recipe, _),) = kinds
-    record(model, recipe, runs)
+    record(rows)
 
 
-def record(model: str, recipe: str, runs: list[Provenance]) -> None:
-    """Replace the rows of this model and recipe in the table of runs."""
-    added = [row_of(run) for run in runs]
+def record(added: list[dict[str, str]]) -> None:
+    """Replace the rows of this model, recipe, data set and number of images."""
     rows = []
     if RUNS.exists():
         with RUNS.open(newline="") as stream:
             rows = [
                 row
                 for row in csv.DictReader(stream)
-                if (row["model"], row["recipe"], row["images"])
-                != (model, recipe, added[0]["images"])
+                if any(row[column] != added[0][column] for column in KIND)
             ]
     rows += added
-    rows.sort(key=lambda row: (row["model"], row["recipe"], row["images"], int(row["seed"])))
+    rows.sort(key=lambda row: (*(row[column] for column in KIND), int(row["seed"])))
     with RUNS.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(added[0]), lineterminator="\n")
         writer.writeheader()
@@ -56,6 +55,7 @@ def row_of(run: Provenance) -> dict[str, str]:
     return {
         "model": run.model,
         "recipe": run.recipe_name,
+        "dataset": run.dataset,
         "images": str(run.training_images),
         "seed": str(run.seed),
         "epochs": str(run.epochs_completed),

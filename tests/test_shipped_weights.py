@@ -42,8 +42,9 @@ TOLERANCE = 0.0005
 def runs_of(name: str) -> list[dict[str, str]]:
     with (ROOT / "benchmarks" / "training_runs.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    wanted = (name, "default", "60000" if name in FINAL else "55000")
-    return [row for row in rows if (row["model"], row["recipe"], row["images"]) == wanted]
+    wanted = (name, "default", "mnist", "60000" if name in FINAL else "55000")
+    columns = ("model", "recipe", "dataset", "images")
+    return [row for row in rows if tuple(row[column] for column in columns) == wanted]
 
 
 def declared(name: str) -> dict[str, float]:

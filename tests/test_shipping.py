@@ -182,7 +182,9 @@ def test_runs_are_recorded_with_the_number_of_their_images(record: Callable[...,
     trained("a.safetensors")
     trained("final.safetensors", final=True)
     record("a.safetensors")
-    commands = {row["images"]: row["command"] for row in record("final.safetensors")}
+    rows = record("final.safetensors")
+    assert {row["dataset"] for row in rows} == {"mnist-10k"}
+    commands = {row["images"]: row["command"] for row in rows}
     command = "mnistzoo train shipnet --recipe default --seed 0"
     assert commands == {
         "10000": f"{command} --final --dataset mnist-10k",
