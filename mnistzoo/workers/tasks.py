@@ -95,6 +95,7 @@ def _evaluate(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[A
         {name: getattr(told, name) for name in origin}
         | {"calibration": shipped and dataclasses.asdict(shipped)}
     )
+    _send_size(channel, model)
     _measure(channel, model, test, logits)
 
 
@@ -136,11 +137,14 @@ class _Test:
         return np.concatenate([classifier.logits(part) for part in parts])
 
 
-def _measure(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
-    """Answer with sizes; then with the logits of whatever images come; then with timings."""
+def _send_size(channel: Channel, model: Any) -> None:
     told = with_size(Measurement(), model)
     size = {name: getattr(told, name) for name in ("params", "buffers", "runtime")}
     channel.send(size | {"multiply_adds": multiply_adds(model)})
+
+
+def _measure(channel: Channel, model: Any, test: _Test, logits: NDArray[np.float32]) -> None:
+    """Answer with the logits of whatever images come, then with timings."""
     with contextlib.nullcontext() if test.repeatable else seeded(0, test.device):
         while further := channel.receive(_MOST_IMAGES)[1]:
             probed = dataclasses.replace(test, pixels=further[0])
@@ -179,7 +183,8 @@ def _train(channel: Channel, facts: Mapping[str, Any], arrays: list[NDArray[Any]
     test = _Test(arrays[0], classes, torch.device(job.device), not stochastic)
     logits = test.tell(result.model, channel)
     channel.receive()  # this run's model is to be timed
-    test.require_contract(result.model)
+    _send_size(channel, result.model)
+    test.require_contract(result.model)  # now: a training should not end without its figures
     _measure(channel, result.model, test, logits)
 
 
