@@ -74,15 +74,6 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.integer]) ->
     return 2 / (low + high)
 
 
-def scaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Return what probabilities ``(N, C)`` become where a temperature divides their logits."""
-    if temperature == 1:
-        return probabilities
-    # Of shares of the highest: the powers of all may be too small for a number.
-    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the probabilities ``(N, C)`` of logits ``(N, C)``."""
     exponentials = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))

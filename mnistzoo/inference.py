@@ -1,19 +1,14 @@
 """Images through a model: the device, the input format, and batches that fit the cache."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnistzoo.classifier import as_classifier
 from mnistzoo.cpu import computing_threads, keep_freed_memory, laid_out
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling, copy_sharing_tensors, unwrapped
-from mnistzoo.runtime import softmax
 
 # Measured for convolutional nets: 10,000 images at once are several times slower, 250 no faster.
 BATCH_SIZE = 100
@@ -78,22 +73,6 @@ def predict_logits(model: nn.Module, images: Tensor, batch_size: int = BATCH_SIZ
         ModelFailed: if the model raises an exception.
     """
     return predict_batches(model, images.split(batch_size), images.device)
-
-
-def predict_probabilities(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities ``(N, C)`` of images uint8 ``(N, 28, 28)``, 0 to 255 (ink).
-
-    They are the model's own; ``Predictor.probabilities`` of an ONNX file scales them by the
-    temperature that was shipped with the weights.
-
-    Args:
-        model: as :func:`mnistzoo.evaluate` takes it.
-        images: to classify.
-
-    Raises:
-        ModelFailed: if the model raises an exception.
-    """
-    return softmax(as_classifier(model).logits(images))
 
 
 @torch.inference_mode()

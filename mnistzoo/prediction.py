@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.calibration import UNCALIBRATED, Calibration, scaled
+from mnistzoo.calibration import UNCALIBRATED, Calibration, softmax
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.pictures import Digit, Found, Picture, Source, digits_on, normalise
 from mnistzoo.pictures.touching import cuts, is_crowded, is_line_or_bar, is_wide
 
-Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 # What 99.9 % of MNIST's training images keep to; a picture beyond is more likely no digit.
 _LEAST_INK, _MOST_INK = 0.033, 0.305  # mean of the 28x28 pixels, 0 to 1
@@ -36,16 +36,19 @@ class Reader:
     """A model, as what reads pictures with it needs it.
 
     Attributes:
-        classify: from images uint8 ``(N, 28, 28)`` to probabilities ``(N, C)``, not scaled by a
-            temperature.
+        logits: from images uint8 ``(N, 28, 28)`` to logits ``(N, C)``, finite.
         labels: the names of the C classes.
         calibration: shipped with its weights; without one the confidences are as the model has
             them, and below 0.7 a digit is in doubt.
     """
 
-    classify: Classify
+    logits: Logits
     labels: Sequence[str] = DIGITS
     calibration: Calibration = UNCALIBRATED
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probabilities ``(N, C)`` of logits ``(N, C)``, at the temperature."""
+        return softmax(logits / self.calibration.temperature)
 
 
 @dataclass(frozen=True)
@@ -160,87 +163,82 @@ def read_by_all(
 
 
 def _reading(decoded: Picture, found: Found, reader: Reader, *, drawing: bool) -> Reading:
-    images, probabilities = _seen(found.digits, reader.classify)
+    images, logits = _seen(found.digits, reader)
     if not drawing:
-        found = _parted(found, probabilities.max(axis=1), reader.classify, reader.labels)
+        found = _parted(found, reader.probabilities(logits).max(axis=1), reader)
         if len(found.digits) > len(images):
-            images, probabilities = _seen(found.digits, reader.classify)
-    at_temperature = scaled(probabilities, reader.calibration.temperature)
+            images, logits = _seen(found.digits, reader)
     predictions = [
         _prediction(*each, reader, found, decoded.scale)
-        for each in zip(found.digits, images, probabilities, at_temperature, strict=True)
+        for each in zip(found.digits, images, logits, reader.probabilities(logits), strict=True)
     ]
     return Reading(decoded, found, predictions, found.main)
 
 
-def _seen(
-    digits: Sequence[Digit], classify: Classify
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _seen(digits: Sequence[Digit], reader: Reader) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return digits as the model sees them, and its logits."""
     images = np.stack([normalise(digit.ink) for digit in digits])
-    return images, classify(images)
+    return images, reader.logits(images)
 
 
-def _parted(
-    found: Found, confidences: NDArray[np.float32], classify: Classify, labels: Sequence[str]
-) -> Found:
+def _parted(found: Found, confidences: NDArray[np.float64], reader: Reader) -> Found:
     """Return the digits with those cut apart, or doubted, that may be two."""
-    # A letter such as w has as many strokes as two digits.
-    only_digits = set(labels) <= set(DIGITS)
     digits: list[Digit] = []
     main = found.main
     for place, (digit, confidence) in enumerate(zip(found.digits, confidences, strict=True)):
         height, width = digit.ink.shape
         most = max(2, math.ceil(_MOST_PARTS * width / height))
-        parts = _parts(digit, float(confidence), classify, only_digits, most)
+        parts = _parts(digit, float(confidence), reader, most)
         digits += parts
         main += (len(parts) - 1) * (place < found.main)
     return dataclasses.replace(found, digits=digits, main=main)
 
 
-def _parts(
-    digit: Digit, confidence: float, classify: Classify, only_digits: bool, most: int
-) -> list[Digit]:
+def _parts(digit: Digit, confidence: float, reader: Reader, most: int) -> list[Digit]:
     """Return a digit in parts, at most so many."""
+    # A letter such as w has as many strokes as two digits, or resembles two.
+    only_digits = set(reader.labels) <= set(DIGITS)
     crowded = only_digits and is_crowded(digit)
-    suspect = crowded or is_wide(digit) or confidence < _SURE
+    unsure = only_digits and confidence < _SURE
+    suspect = crowded or is_wide(digit) or unsure
     pairs = cuts(digit) if most > 1 and suspect and not is_line_or_bar(digit) else []
     if not pairs:
         return [digit]
-    _, probabilities = _seen([half for pair in pairs for half in pair], classify)
-    of_halves = probabilities.max(axis=1).reshape(-1, 2)
+    _, logits = _seen([half for pair in pairs for half in pair], reader)
+    of_halves = reader.probabilities(logits).max(axis=1).reshape(-1, 2)
     of_pairs = of_halves.min(axis=1)  # a pair is as good as the worse of its halves
     best = int(of_pairs.argmax())
     height, width = digit.ink.shape
     bar = confidence - _NEARLY if crowded else confidence + _CLEARLY
     narrow = not crowded and not is_wide(digit)
     if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
-        may_be_two = ((crowded or confidence < _SURE) and of_pairs[best] > _LIKELY) or (
+        may_be_two = ((crowded or unsure) and of_pairs[best] > _LIKELY) or (
             is_wide(digit) and of_pairs[best] > confidence + _HARDLY
         )
         return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
     (left, right), (of_left, of_right) = pairs[best], of_halves[best]
-    parts = _parts(left, float(of_left), classify, only_digits, most - 1)
-    return parts + _parts(right, float(of_right), classify, only_digits, most - len(parts))
+    parts = _parts(left, float(of_left), reader, most - 1)
+    return parts + _parts(right, float(of_right), reader, most - len(parts))
 
 
 def _prediction(
     digit: Digit,
     image: NDArray[np.uint8],
-    probabilities: NDArray[np.float32],
-    at_temperature: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    probabilities: NDArray[np.float64],
     reader: Reader,
     found: Found,
     scale: float,
 ) -> Prediction:
-    # By those of the model itself: at a temperature two may be rounded to the same number.
-    runner_up, best = map(int, probabilities.argsort()[-2:])
-    confidence = float(at_temperature[best])
+    # By the logits: two probabilities may be rounded to the same number.
+    runner_up, best = map(int, logits.argsort()[-2:])
+    confidence = float(probabilities[best])
     left, top, right, bottom = (round(side * scale) for side in digit.box)
     return Prediction(
         digit=best,
         label=reader.labels[best],
         confidence=confidence,
-        probabilities=tuple(map(float, at_temperature)),
+        probabilities=tuple(map(float, probabilities)),
         runner_up=runner_up,
         runner_up_label=reader.labels[runner_up],
         doubt=_doubt_of_place(digit, found)

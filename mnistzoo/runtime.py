@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.calibration import UNCALIBRATED, Calibration, scaled
+from mnistzoo.calibration import UNCALIBRATED, Calibration
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
@@ -258,11 +258,10 @@ class Predictor:
             ValueError: if the images are of another type or shape.
             OnnxFileError: if a logit is NaN or infinite.
         """
-        temperature = (self.calibration or UNCALIBRATED).temperature
-        return scaled(self._probabilities(images), temperature)
+        reader = self.reader
+        return reader.probabilities(reader.logits(images)).astype(np.float32)
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return those at no temperature."""
+    def _finite_logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
             raise ValueError(
                 f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}; logits() "
@@ -271,7 +270,7 @@ class Predictor:
         logits = self.logits(as_input(images))
         if not np.isfinite(logits).all():
             raise OnnxFileError("the model gives NaN or infinite logits; export another")
-        return softmax(logits)
+        return logits
 
     def predict(self, picture: "Source") -> "Prediction":
         """Return the digit on a picture, with a doubt if there are several.
@@ -298,7 +297,7 @@ class Predictor:
         """What :func:`mnistzoo.prediction.read` takes."""
         from mnistzoo.prediction import Reader
 
-        return Reader(self._probabilities, self.labels, self.calibration or UNCALIBRATED)
+        return Reader(self._finite_logits, self.labels, self.calibration or UNCALIBRATED)
 
 
 def import_onnxruntime() -> Any:
@@ -337,7 +336,7 @@ def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
     """Return the names of the classes that a file gives them, or else their numbers."""
     try:
         found = json.loads(metadata.get("labels", ""))
-    except ValueError:  # another program may put anything there
+    except (ValueError, RecursionError):  # another program may put anything there
         found = None
     if isinstance(found, list) and len(found) == classes and all(isinstance(x, str) for x in found):
         return tuple(map(one_line, found))
@@ -345,7 +344,9 @@ def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
 
 
 def _calibration(metadata: Mapping[str, str], where: str) -> Calibration | None:
-    """Return the temperature and the threshold that a file gives, if it does."""
+    """Return the temperature and the threshold that a file of ours gives, if it does."""
+    if not metadata.get("exported_with", "").startswith("mnistzoo"):
+        return None  # another program may mean something else by these words
     temperature, threshold = (metadata.get(name) for name in ("temperature", "threshold"))
     if temperature is threshold is None:
         return None
@@ -374,12 +375,6 @@ def _count(content: bytes) -> int:
     # What is int64 are shapes, axes and indices.
     kinds = {onnx.TensorProto.INT64, onnx.TensorProto.STRING, onnx.TensorProto.BOOL}
     return sum(int(np.prod(each.dims)) for each in tensors if each.data_type not in kinds)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probabilities of logits, both ``(N, C)``."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _why(error: Exception, version: str) -> str:

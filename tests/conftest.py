@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 import mnistzoo
 from mnistzoo import ModelSpec, Recipe, Weights, hookimpl
+from mnistzoo.classifier import as_classifier
 from mnistzoo.cpu import computing_threads
-from mnistzoo.inputs import to_input
 from mnistzoo.plugins import unregister_plugin
 
 processes.restore_signals()
@@ -284,24 +284,17 @@ Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @pytest.fixture(scope="session")
 def classify() -> Classify:
-    """Return what gives the probabilities of images by ``resnet``."""
+    """Return what gives the logits of images by ``resnet``."""
     return _classifier("resnet", "mnistzoo-resnet")
 
 
 @pytest.fixture(scope="session")
 def classify_quickly() -> Classify:
-    """Return what gives the probabilities of images by ``tiny1k``."""
+    """Return what gives the logits of images by ``tiny1k``."""
     return _classifier("tiny1k", "mnistzoo-tiny")
 
 
 def _classifier(name: str, plugin: str) -> Classify:
     if name not in mnistzoo.list_models():
         pytest.skip(f"the plugin {plugin} is not installed")
-    model = mnistzoo.load_model(name)
-
-    def classify(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            logits = model(to_input(torch.from_numpy(images[:, None])))
-        return np.asarray(logits.softmax(1))
-
-    return classify
+    return as_classifier(mnistzoo.load_model(name)).logits

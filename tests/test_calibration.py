@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from mnistzoo.calibration import Calibration, fit_temperature, scaled, softmax
+from mnistzoo.calibration import Calibration, fit_temperature, softmax
 
 
 def drawn(seed: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,18 +60,8 @@ def test_a_softmax_sums_to_one_whatever_is_added_to_the_logits(shift: float, see
     np.testing.assert_allclose(softmax(logits + shift), softmax(logits), rtol=1e-6, atol=1e-12)
 
 
-@given(st.floats(0.01, 100), st.integers(0, 2**32 - 1))
-def test_probabilities_at_a_temperature_are_those_of_the_logits_that_it_divides(
-    temperature: float, seed: int
-) -> None:
-    logits = np.random.default_rng(seed).normal(0, 5, (20, 10)).astype(np.float32)
-    found = scaled(softmax(logits).astype(np.float32), temperature)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, softmax(logits / temperature), atol=1e-4)
-    # What is surer stays so; only what is rounded to the same number may tie.
-    ordered = np.take_along_axis(found, logits.argsort(1), 1)
-    assert (np.diff(ordered) >= 0).all()
-    assert scaled(found, 1) is found
+def test_softmax_of_large_logits_is_finite() -> None:
+    assert softmax(np.array([[1000, 0], [-1000, 0]], np.float32)).tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(("temperature", "threshold"), [(0, 0.5), (float("inf"), 0.5), (1, 1.5)])

@@ -195,13 +195,11 @@ def _reader(
         return functools.partial(read, reader=Predictor(model).reader), "ONNX Runtime"
 
     from mnistzoo.calibration import UNCALIBRATED
-    from mnistzoo.classifier import runtime_of
-    from mnistzoo.inference import predict_probabilities
+    from mnistzoo.classifier import as_classifier, runtime_of
     from mnistzoo.models import calibration_of, load_model
     from mnistzoo.prediction import Reader
 
     loaded = load_model(model, weights, data)
-    classify = functools.partial(predict_probabilities, loaded)
     calibration = calibration_of(model, weights, loaded, data) or UNCALIBRATED
-    reader = Reader(classify, data.classes, calibration)
+    reader = Reader(as_classifier(loaded).logits, data.classes, calibration)
     return functools.partial(read, reader=reader), runtime_of(loaded)

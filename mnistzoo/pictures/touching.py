@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnistzoo.pictures.found import Digit, Ink
 from mnistzoo.pictures.normalise import resampling
@@ -18,6 +19,7 @@ _NARROWEST = 6  # pixels of two digits
 _TALLEST = 96  # pixels, several times those of MNIST; a seam through more takes long
 _PLACES = np.linspace(0.25, 0.75, 9)  # of the width, about which a cut is looked for
 _REACH = 0.1  # of the width, to either side
+_STEP = np.float32(1e-3)  # of ink that each pixel of a path costs, and each column to the side
 _DOUBT = "it touches another digit, from which it was cut"
 
 
@@ -57,11 +59,8 @@ def cuts(digit: Digit) -> list[tuple[Digit, Digit]]:
     width = digit.ink.shape[1]
     if width < _NARROWEST:
         return []
-    reach = max(1, round(_REACH * width))
     pairs = []
-    for place in _PLACES:
-        first = max(1, round(place * width) - reach)
-        seam = first + _seam(digit.ink[:, first : first + 2 * reach + 1])
+    for seam in _seams(digit.ink):
         is_left = np.arange(width) < seam[:, None]
         halves = (np.where(is_left, digit.ink, 0), np.where(is_left, 0, digit.ink))
         if all(half.any() for half in halves):
@@ -79,22 +78,27 @@ def _small(digit: Digit) -> Digit:
     return dataclasses.replace(digit, ink=ink)
 
 
-def _seam(ink: Ink) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return the column, in each row, of the path through the least ink."""
+def _seams(ink: Ink) -> NDArray[np.intp]:
+    """Return for each place the column, in each row, of the path through the least ink about it."""
     height, width = ink.shape
-    cost = ink + np.float32(1e-3)  # of equal paths the shorter
-    came_from = np.zeros((height, width), np.intp)
+    reach = max(1, round(_REACH * width))
+    # No seam begins before the second column, and beyond the last one there is no way.
+    first = np.maximum(1, np.round(_PLACES * width).astype(int) - reach)
+    columns = first[:, None] + np.arange(2 * reach + 1)
+    cost = np.pad(ink, ((0, 0), (0, 2 * reach + 1)), constant_values=np.inf)[:, columns]
+    cost += _STEP  # of equal paths the shorter
+    places, across = np.arange(len(_PLACES)), np.arange(2 * reach + 1)
+    came_from = np.zeros(cost.shape, np.intp)
     for y in range(1, height):
-        above = np.pad(cost[y - 1], 1, constant_values=np.inf)
-        aside = np.stack([above[1:-1], above[:-2] + np.float32(1e-3), above[2:] + np.float32(1e-3)])
-        which = aside.argmin(axis=0)
-        came_from[y] = np.arange(width) + np.array([0, -1, 1])[which]
+        above = np.pad(cost[y - 1], ((0, 0), (1, 1)), constant_values=np.inf)
+        aside = np.stack([above[:, 1:-1], above[:, :-2] + _STEP, above[:, 2:] + _STEP])
+        came_from[y] = across + np.array([0, -1, 1])[aside.argmin(axis=0)]
         cost[y] += aside.min(axis=0)
-    seam = np.empty(height, np.intp)
-    seam[-1] = cost[-1].argmin()
+    seams = np.empty((height, len(_PLACES)), np.intp)
+    seams[-1] = cost[-1].argmin(axis=1)
     for y in range(height - 1, 0, -1):
-        seam[y - 1] = came_from[y, seam[y]]
-    return seam
+        seams[y - 1] = came_from[y, places, seams[y]]
+    return (seams + first).T
 
 
 def _cropped(ink: Ink, whole: Digit) -> Digit:

@@ -29,7 +29,7 @@ from starlette.staticfiles import StaticFiles
 
 from mnistzoo.errors import MnistzooError, reason
 from mnistzoo.pictures import PictureError
-from mnistzoo.prediction import Classify, Prediction, Reading, read_by_all
+from mnistzoo.prediction import Logits, Prediction, Reading, read_by_all
 from mnistzoo.registry import UnknownNameError
 from mnistzoo.runtime import Predictor
 from mnistzoo.web.guard import Guard
@@ -198,10 +198,9 @@ def _too_many() -> HTTPException:
 def _answer(picture: bytearray, models: dict[str, Predictor], drawing: bool) -> dict[str, Any]:
     """Return what each model says of a picture, the fastest first, as JSON can hold it."""
     found = [predictor.reader for predictor in models.values()]
-    timed = [_Timed(reader.classify) for reader in found]
+    timed = [_Timed(reader.logits) for reader in found]
     readers = [
-        dataclasses.replace(reader, classify=each)
-        for reader, each in zip(found, timed, strict=True)
+        dataclasses.replace(reader, logits=each) for reader, each in zip(found, timed, strict=True)
     ]
     readings = read_by_all(bytes(picture), readers, drawing=drawing)
     seen = readings[0].one
@@ -231,15 +230,15 @@ def _facts(reading: Reading, one: Prediction) -> dict[str, Any]:
 class _Timed:
     """A classifier, and how many microseconds it took for a digit."""
 
-    def __init__(self, classify: Classify) -> None:
-        self._classify = classify
+    def __init__(self, logits: Logits) -> None:
+        self._logits = logits
         self.latency_us = 0.0
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         started = time.perf_counter()
-        probabilities = self._classify(images)
+        logits = self._logits(images)
         self.latency_us = (time.perf_counter() - started) * 1e6 / len(images)
-        return probabilities
+        return logits
 
 
 async def _examples(request: Request) -> Response:

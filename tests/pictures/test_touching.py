@@ -1,5 +1,6 @@
 """Digits that touch are cut apart, with a doubt; single ones are not."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,16 @@ def test_strokes_that_level_lines_cross_tell_two_digits_from_one() -> None:
 def test_what_may_be_two_is_doubted_of_digits_and_not_of_letters() -> None:
     picture = touching(0, 3)
 
-    def always_sure(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers = np.full((len(images), 10), 0.01, np.float32)
-        answers[:, 7] = 0.91 if len(images) == 1 else 0.8  # one is read more surely than two
-        return answers
+    def reader(confidence: float, labels: Sequence[str]) -> Reader:
+        def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            sure = confidence if len(images) == 1 else 0.7  # one is read more surely than two
+            answers = np.full((len(images), 10), (1 - sure) / 9, np.float32)
+            answers[:, 7] = sure
+            return np.log(answers)
 
-    assert read(picture, Reader(always_sure)).one.doubt == "it may be two digits that touch"
-    assert read(picture, Reader(always_sure, "ABCDEFGHIJ")).one.doubt is None
+        return Reader(logits, labels)
+
+    for confidence in (0.91, 0.75):
+        doubt = read(picture, reader(confidence, "0123456789")).one.doubt
+        assert doubt == "it may be two digits that touch"
+        assert read(picture, reader(confidence, "ABCDEFGHIJ")).one.doubt is None

@@ -42,7 +42,7 @@ LIMIT = 60  # seconds, of every wait
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_linear_model(
         tmp_path_factory.mktemp("model") / "linear.onnx",
-        metadata={"temperature": "2", "threshold": "0.9"},
+        metadata={"exported_with": "mnistzoo", "temperature": "2", "threshold": "0.9"},
     )
 
 

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Such that it makes a difference which temperature and which threshold the page takes.
     return write_linear_model(
         tmp_path_factory.mktemp("model") / "linear.onnx",
-        metadata={"temperature": "0.6", "threshold": "0.9"},
+        metadata={"exported_with": "mnistzoo", "temperature": "0.6", "threshold": "0.9"},
     )
 
 
@@ -123,7 +123,7 @@ def test_javascript_and_python_see_the_same_and_say_the_same(
         assert prediction["doubt"] == one.doubt
         assert prediction["probabilities"] == pytest.approx(one.probabilities, abs=0.01)
         doubts.add(one.doubt)
-        (other,) = read_by_all(sheet, [Reader(reader.classify)], drawing=True)
+        (other,) = read_by_all(sheet, [Reader(reader.logits)], drawing=True)
         plain.append(other.one.doubt == one.doubt)
     assert 0 < sum(plain) < len(plain)
     assert len(doubts) > 2  # the sheets are such that sentences are compared too
