@@ -165,7 +165,7 @@ def read_by_all(
 def _reading(decoded: Picture, found: Found, reader: Reader, *, drawing: bool) -> Reading:
     images, logits = _seen(found.digits, reader)
     if not drawing:
-        found = _parted(found, reader.probabilities(logits).max(axis=1), reader)
+        found = _parted(found, logits, reader)
         if len(found.digits) > len(images):
             images, logits = _seen(found.digits, reader)
     predictions = [
@@ -181,44 +181,55 @@ def _seen(digits: Sequence[Digit], reader: Reader) -> tuple[NDArray[np.uint8], N
     return images, reader.logits(images)
 
 
-def _parted(found: Found, confidences: NDArray[np.float64], reader: Reader) -> Found:
+def _parted(found: Found, logits: NDArray[np.float32], reader: Reader) -> Found:
     """Return the digits with those cut apart, or doubted, that may be two."""
     digits: list[Digit] = []
     main = found.main
-    for place, (digit, confidence) in enumerate(zip(found.digits, confidences, strict=True)):
+    for place, (digit, own) in enumerate(zip(found.digits, logits, strict=True)):
         height, width = digit.ink.shape
         most = max(2, math.ceil(_MOST_PARTS * width / height))
-        parts = _parts(digit, float(confidence), reader, most)
+        parts = _parts(digit, own, reader, most)
         digits += parts
         main += (len(parts) - 1) * (place < found.main)
     return dataclasses.replace(found, digits=digits, main=main)
 
 
-def _parts(digit: Digit, confidence: float, reader: Reader, most: int) -> list[Digit]:
-    """Return a digit in parts, at most so many."""
+def _parts(digit: Digit, logits: NDArray[np.float32], reader: Reader, most: int) -> list[Digit]:
+    """Return a digit in parts, at most so many.
+
+    It is cut by what the model itself says, so that no temperature changes what is read; it is
+    doubted at the temperature.
+    """
+    confidence = _confidence(softmax(logits[None]))
     # A letter such as w has as many strokes as two digits, or resembles two.
     only_digits = set(reader.labels) <= set(DIGITS)
     crowded = only_digits and is_crowded(digit)
-    unsure = only_digits and confidence < _SURE
+    unsure = only_digits and _confidence(reader.probabilities(logits[None])) < _SURE
     suspect = crowded or is_wide(digit) or unsure
     pairs = cuts(digit) if most > 1 and suspect and not is_line_or_bar(digit) else []
     if not pairs:
         return [digit]
-    _, logits = _seen([half for pair in pairs for half in pair], reader)
-    of_halves = reader.probabilities(logits).max(axis=1).reshape(-1, 2)
-    of_pairs = of_halves.min(axis=1)  # a pair is as good as the worse of its halves
-    best = int(of_pairs.argmax())
+    _, of_halves = _seen([half for pair in pairs for half in pair], reader)
+    by_pair = of_halves.reshape(len(pairs), 2, -1)
+    of_pairs = [_confidence(softmax(each)) for each in by_pair]
+    best = int(np.argmax(of_pairs))
+    likely = _confidence(reader.probabilities(by_pair[best])) > _LIKELY
     height, width = digit.ink.shape
     bar = confidence - _NEARLY if crowded else confidence + _CLEARLY
     narrow = not crowded and not is_wide(digit)
     if narrow or (width < _MOST_WIDTH * height and of_pairs[best] < bar):
-        may_be_two = ((crowded or unsure) and of_pairs[best] > _LIKELY) or (
+        may_be_two = ((crowded or unsure) and likely) or (
             is_wide(digit) and of_pairs[best] > confidence + _HARDLY
         )
         return [dataclasses.replace(digit, doubt=_MAY_BE_TWO) if may_be_two else digit]
-    (left, right), (of_left, of_right) = pairs[best], of_halves[best]
-    parts = _parts(left, float(of_left), reader, most - 1)
-    return parts + _parts(right, float(of_right), reader, most - len(parts))
+    (left, right), (of_left, of_right) = pairs[best], by_pair[best]
+    parts = _parts(left, of_left, reader, most - 1)
+    return parts + _parts(right, of_right, reader, most - len(parts))
+
+
+def _confidence(probabilities: NDArray[np.float64]) -> float:
+    """Return how sure a model is of all of some digits: as sure as of the worst."""
+    return float(probabilities.max(axis=1).min())
 
 
 def _prediction(

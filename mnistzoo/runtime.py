@@ -305,7 +305,7 @@ def import_onnxruntime() -> Any:
 
     By default ONNX Runtime 1.32 writes a device id into the user's cache, files into the temporary
     folder, and sends both to its maker. It reads the variable while it is imported;
-    ``disable_telemetry_events()`` comes too late. Who has set the variable has chosen.
+    ``disable_telemetry_events()`` comes too late. A variable that the user has set stays.
 
     Raises:
         OnnxFileError: if it is not installed, or a file of its name hides it.
