@@ -4,7 +4,8 @@ Its standard input is a socket. A request is a byte and three files: the worker'
 standard output and error become, and the pipe on which the server tells the worker's number, and at
 its end its exit code. The first message on the channel says what surrounds the worker. The server
 ends, and all workers with it, when the socket is closed: with the process that started it, however
-that ended. Linux only.
+that ended. Its parent is a process that has imported nothing, and ends what is left when the server
+has ended in another way. Linux only.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ def main() -> None:
     """Serve until the socket is closed; in each worker, run the task that is asked for."""
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _be_survived(control)
     for name in _IMPORTED:
         importlib.import_module(name)
     # It imports much more of torch at its first call.
@@ -41,6 +43,24 @@ def main() -> None:
     surroundings, _ = channel.receive()
     _become(surroundings)
     sys.modules["mnistzoo.workers.tasks"].run(channel)
+
+
+def _be_survived(control: socket.socket) -> None:
+    """Fork, and return in the new process. This one ends what that leaves, however it ends.
+
+    A model can end the server, and then nobody else would end what other models have started.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    server = os.fork()
+    if not server:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        return
+    control.close()
+    while os.getppid() == parent and os.waitpid(server, os.WNOHANG) == (0, 0):
+        signal.sigtimedwait({signal.SIGCHLD}, _PARENT_LOOKED_FOR_SECONDS)
+    _end_all()
 
 
 def _serve(control: socket.socket) -> socket.socket:

@@ -300,13 +300,17 @@ class _Server:
             )
         atexit.register(self._end)
 
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
     def _end(self) -> None:
         self._control.close()
-        self._process.send_signal(signal.SIGCONT)  # a model may have stopped it
+        self._send(signal.SIGCONT)  # a model may have stopped it
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._send(signal.SIGKILL)
             self._process.wait()
 
     def require_alive(self) -> None:
@@ -315,7 +319,7 @@ class _Server:
         Raises:
             ServerEnded: if it has ended.
         """
-        self._process.send_signal(signal.SIGCONT)
+        self._send(signal.SIGCONT)
         try:
             self._process.wait(_DYING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -327,7 +331,7 @@ class _Server:
 
     def start_worker(self, files: tuple[int, int, int]) -> None:
         with self._lock:
-            self._process.send_signal(signal.SIGCONT)
+            self._send(signal.SIGCONT)
             try:
                 socket.send_fds(self._control, [b"w"], files)
                 return
