@@ -19,7 +19,7 @@ from mnistzoo.evaluation import evaluate
 from mnistzoo.inputs import to_input
 from mnistzoo.models import build, create_model, load_model, weights_path
 from mnistzoo.modules import training_loss
-from mnistzoo.registry import Registration, get_registration, registry
+from mnistzoo.registry import Registration, dataset_registry, get_registration, registry
 from mnistzoo.runtime import Predictor
 from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 from mnistzoo.training import TrainingResult, train
@@ -142,6 +142,12 @@ class Subject:
         if is_module(model):
             model.eval()
         return model
+
+    @property
+    def further_weights(self) -> list[Weights]:
+        """Those for other data sets that some installed plugin registers."""
+        known = dataset_registry().registrations
+        return [each for each in self.spec.further_weights if each.dataset in known]
 
     def ready(self) -> Any:
         """Return a new model in evaluation mode, with the weights that are shipped, if any.

@@ -26,7 +26,7 @@ def weights(subject: Subject) -> None:
     architecture.
     """
     subject.shipped()
-    for further in subject.spec.further_weights:
+    for further in subject.further_weights:
         subject.shipped(further)
 
 
@@ -58,7 +58,7 @@ def metrics(subject: Subject) -> None:
     if spec.members and not spec.metrics:
         raise NotApplicable("the plugin declares no metrics of what is made of other models")
     _require_accuracy(subject, subject.test, spec.weights)
-    for further in spec.further_weights:
+    for further in subject.further_weights:
         data = data_of(further)
         if data.where():
             _require_accuracy(subject, subject.some(data.test), further)
