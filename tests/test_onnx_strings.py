@@ -19,7 +19,7 @@ def model(
     initializers: Sequence[onnx.TensorProto] = (),
     functions: Sequence[onnx.FunctionProto] = (),
 ) -> bytes:
-    """Return a file with nodes that follow ``flat``, float32 ``(n, 784)``, and end in ``logits``."""
+    """Return a file with nodes that follow ``flat``, float32 ``(n, 784)``, up to ``logits``."""
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["image"], ["flat"]), *nodes],
         "graph",
