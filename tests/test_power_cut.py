@@ -10,6 +10,7 @@ import pytest
 import small_data
 from comparisons import compared
 from disks import Disk
+from drawing import write_linear_model
 from torch import nn
 
 import mnistzoo
@@ -18,6 +19,8 @@ from mnistzoo.data import write_idx
 from mnistzoo.data.sources import download
 from mnistzoo.output import write
 from mnistzoo.scaffold import new_plugin
+from mnistzoo.web.models import offered
+from mnistzoo.web.site import write_site
 from mnistzoo.weights import save_weights
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no folder can be synced")
@@ -75,6 +78,12 @@ def test_a_downloaded_archive_is(disk: Disk, tmp_path: Path) -> None:
 def test_a_new_plugin_is_with_all_in_it(disk: Disk, tmp_path: Path) -> None:
     new_plugin("mnistzoo-of-the-tests", tmp_path)
     disk.require_safe("mnistzoo-of-the-tests")
+
+
+def test_a_static_page_is_with_all_in_it(disk: Disk, tmp_path: Path) -> None:
+    model = write_linear_model(tmp_path / "linear.onnx")
+    write_site(tmp_path / "page", offered([str(model)]))
+    disk.require_safe("page")
 
 
 def test_a_file_that_is_renamed_unsynced_or_changed_after_it_is_found(
