@@ -196,7 +196,7 @@ def _write(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
-def test_one_that_cannot_be_opened_does_not_keep_the_others(tmp_path: Path) -> None:
+def test_a_leftover_that_cannot_be_opened_does_not_keep_the_others(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f".file.{number}.part").symlink_to("nowhere")
         (tmp_path / f".file.{number}0.part").write_bytes(b"half")
