@@ -19,6 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _JUST_NOW = 60  # seconds
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY}
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -94,8 +95,7 @@ def publish(made: Path, target: Path) -> None:
     for path in (made, *made.rglob("*")) if made.is_dir() else (made,):
         _sync(path)
     made.replace(target)
-    with contextlib.suppress(OSError):  # a file system that syncs no folders
-        _sync(target.parent)
+    _sync(target.parent)
 
 
 def check_replaceable(path: str | os.PathLike[str]) -> None:
@@ -146,8 +146,9 @@ def remove_left_over(folder: Path, pattern: str) -> None:
     """
     if fcntl is None:
         return
-    with contextlib.suppress(OSError):  # what cannot be removed does no harm
-        for path in folder.glob(pattern):
+    for path in folder.glob(pattern):
+        # What cannot be removed does no harm, and what is locked belongs to a process that lives.
+        with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 found = os.fstat(descriptor)
@@ -156,21 +157,40 @@ def remove_left_over(folder: Path, pattern: str) -> None:
                     continue
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            except BlockingIOError:  # its process lives
-                continue
             finally:
                 os.close(descriptor)
 
 
 def _sync(path: Path) -> None:
-    """Wait until what a file holds, or which names a folder has, is on the disk."""
-    if path.is_dir() and os.name == "nt":  # which cannot open one
+    """Wait until what a file holds, or which names a folder has, is on the disk.
+
+    Of folders only where the file system can: Windows cannot even open one.
+    """
+    folder = path.is_dir()
+    if folder and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            _flush(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # Some folders may be written to but not read, and so not opened.
+        if not folder or error.errno not in _UNSUPPORTED | {errno.EACCES}:
+            raise
+
+
+def _flush(descriptor: int) -> None:
+    full: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:  # on macOS, where fsync leaves it in the cache of the drive
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+    os.fsync(descriptor)
 
 
 def _beside(target: Path) -> Path:

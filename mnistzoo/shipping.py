@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import statistics
+import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,17 +107,22 @@ def ship(
     metadata = {**run.to_dict(), "metrics": metrics, "seeds": seeds}
     data = load_dataset("mnist-10k" if run.dataset == DEFAULT_DATASET else run.dataset)
     model = load_model(spec.name, path, data)
-    uncalibrated = _why_uncalibrated(run)
+    uncalibrated = why_uncalibrated(metadata)
     validation = None if uncalibrated else load_dataset(run.dataset).validation
-    save_weights(_smallest(model, data, stochastic=spec.stochastic), target, metadata)
-    weights = declared(target, run, metrics, chosen if len(runs) > 1 else "")
-    if validation is not None:
-        shipped = load_model(spec.name, target, data)
-        fitted = calibration(shipped, validation, stochastic=spec.stochastic)
-        weights = dataclasses.replace(weights, **dataclasses.asdict(fitted))
     card = target.with_suffix(".md")
-    with replacing(card) as stream:
-        stream.write(model_card(run, weights).encode())
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, target.name)
+        save_weights(_smallest(model, data, stochastic=spec.stochastic), made, metadata)
+        weights = declared(made, run, metrics, chosen if len(runs) > 1 else "")
+        if validation is not None:
+            shipped = load_model(spec.name, made, data)
+            fitted = calibration(shipped, validation, stochastic=spec.stochastic)
+            weights = dataclasses.replace(weights, **dataclasses.asdict(fitted))
+        text = model_card(run, weights)
+        # Both are written before either gets its name: no card stands beside other weights.
+        with replacing(card) as card_stream, replacing(target) as stream:
+            card_stream.write(text.encode())
+            stream.write(made.read_bytes())
     return Shipped(target, card, weights, uncalibrated)
 
 
@@ -135,10 +141,15 @@ def calibration(model: Any, validation: Split, *, stochastic: bool = False) -> C
     return Calibration(round(fitted.temperature, 6), round(fitted.threshold, 6))
 
 
-def _why_uncalibrated(run: Provenance) -> str:
-    if run.final:
+def why_uncalibrated(metadata: Mapping[str, Any]) -> str:
+    """Return why weights get no temperature and no threshold; empty if they get both.
+
+    Args:
+        metadata: of their file, as :func:`mnistzoo.weights.read_metadata` returns it.
+    """
+    if "validation_accuracy" not in metadata.get("metrics", {}):
         return "the training has seen the validation images"
-    if run.initial_weights:
+    if metadata.get("initial_weights"):
         return "the weights that the training began with may have seen the validation images"
     return ""
 

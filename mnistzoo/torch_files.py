@@ -1,16 +1,16 @@
 """What a file of PyTorch would take to load, found out before torch loads it.
 
 ``torch.load(weights_only=True)`` runs no code of a file, yet what it does call can turn a few
-hundred bytes of pickle into gigabytes or hours: ``bytearray(2**33)``, the set of a tensor whose
-billion elements are one and the same, a codec that doubles a text again and again. So the pickle is
-rehearsed first, with stand-ins for all that it names, which make nothing.
+hundred bytes of pickle into gigabytes or hours: ``bytearray(2**33)``, the set of a tensor that
+repeats one element a billion times, a codec that doubles a string again and again. So the pickle is
+rehearsed first, with stand-ins for all that it names, which allocate nothing.
 """
 
 import io
 import math
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -19,20 +19,18 @@ _PICKLES_BEFORE_STORAGES = 5  # in the format before PyTorch 1.6
 _COLLECTIONS = ("OrderedDict", "Counter", "set")
 
 
-class TakesTooMuch(Exception):
-    """A file asks for more memory or time than its size allows; says by what."""
+class BombError(Exception):
+    """Loading a file would take more memory or time than its size allows; the message says why."""
 
 
-def require_little(content: bytes) -> None:
-    """Refuse a file that asks for more memory or time than its size allows.
-
-    ``torch.save`` writes no such file.
+def refuse_bombs(content: bytes) -> None:
+    """Refuse a file that would take more memory or time to load than its size allows.
 
     Args:
         content: of a ``.pt`` or ``.pth`` file.
 
     Raises:
-        TakesTooMuch: if it does.
+        BombError: if it would.
         Exception: of many kinds, if it is damaged.
     """
     if not content.startswith(b"PK\x03\x04"):  # so torch tells the formats apart
@@ -45,9 +43,9 @@ def require_little(content: bytes) -> None:
     if any(each.filename.endswith("/constants.pkl") for each in members):
         return  # a TorchScript program, which torch refuses unread
     if any(each.compress_type != zipfile.ZIP_STORED for each in members):
-        raise TakesTooMuch("its members are compressed")
+        raise BombError("its members are compressed")
     if (unpacked := sum(each.file_size for each in members)) > len(content):
-        raise TakesTooMuch(f"its members overlap and have {unpacked:,} bytes in all")
+        raise BombError(f"its members overlap and have {unpacked:,} bytes in all")
     pickled = torch._C.PyTorchFileReader(io.BytesIO(content)).get_record("data.pkl")
     _Rehearsal(io.BytesIO(pickled), len(content)).load()
 
@@ -61,103 +59,136 @@ class _Rehearsal(pickle._Unpickler):  # that in C has a memo that a few bytes ma
 
     def __init__(self, stream: io.BytesIO, most: int) -> None:
         super().__init__(stream, encoding="bytes")
-        self._most = self._left = most
+        self._most = most
+        self._left: float = most
 
     def find_class(self, module: str, name: str) -> Any:
         return type(name, (_StandIn,), {"rehearsal": self})
 
     def persistent_load(self, pid: Any) -> "_Storage":
         if pid[4] > self._most:
-            raise TakesTooMuch(f"a storage has {pid[4]:,} elements")
-        return _Storage(pid[4])
+            raise BombError(f"a storage has {pid[4]:,} elements")
+        return _Storage()
 
     def load_empty_dictionary(self) -> None:
-        self.append(_Dict())  # type: ignore[attr-defined]
+        self.append(_Dict(self.count))  # type: ignore[attr-defined]
 
     dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary  # type: ignore[assignment]
 
     def called(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        """Return what a call gives, by its name alone; None where that does not matter.
+        """Return a stand-in for what a call gives, by its name alone.
 
         torch takes some modules for others, such as those of Python 2.
         """
         match name, arguments:
             case ("OrderedDict" | "Counter" | "set", [list() | tuple() | dict() as items]):
-                self._count(len(items))
+                self.count(len(items))
                 pairs = name == "OrderedDict" and not isinstance(items, dict)
-                return _Dict((each[0] if pairs else each, None) for each in items)
+                return _Dict(self.count, (each[0] if pairs else each for each in items))
             case ("OrderedDict" | "Counter" | "set", []):
-                return _Dict()
+                return _Dict(self.count)
             case ("Size", [list() | tuple() as sizes]):
-                self._count(len(sizes))
+                self.count(len(sizes))
             case ("encode", [str() as text, "latin1" | b"latin1"]):
-                self._count(len(text))
+                self.count(len(text))
                 return text.encode("latin1")
             case ("bytearray", [str() | bytes() as text, *_]):
-                self._count(len(text))
+                self.count(len(text))
             case ("bytearray", []):
                 pass
             case ("_rebuild_from_type_v2", [function, _, inner, *_]):
                 return function(*inner)
             case (
-                "_rebuild_tensor"
-                | "_rebuild_tensor_v2"
-                | "_rebuild_tensor_v3"
-                | "_rebuild_qtensor",
-                [_Storage() as storage, _, size, *_],
+                "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3",
+                [_, _, size, *_],
             ):
-                if math.prod(size) > storage.elements:
-                    raise TakesTooMuch(
-                        f"a tensor {tuple(size)} repeats the elements of its storage"
-                    )
+                self.count(len(size))
+                return _Made(math.prod(map(float, size)))
+            case ("_rebuild_qtensor", [_, _, size, *_]):
+                self.count(len(size))
+                elements = math.prod(map(float, size))
+                self.count(elements / 2 + self._elements(arguments))  # quint4x2 has two in a byte
+                return _Made(elements)
+            case (
+                "_rebuild_sparse_tensor"
+                | "_rebuild_nested_tensor"
+                | "_rebuild_device_tensor_from_cpu_tensor",
+                _,
+            ):
+                self.count(self._elements(arguments))
             case (_, []):
                 pass
             case _ if name in (*_COLLECTIONS, "Size", "encode", "bytearray") or name.endswith(
-                ("Tensor", "Storage", "_rebuild_device_tensor_from_cpu_tensor")
+                ("Tensor", "Storage")
             ):
-                raise TakesTooMuch(f"it calls {name} in a way that torch.save never does")
-        return None
+                raise BombError(f"it calls {name} in a way that torch.save never does")
+        return _Made(self._elements(arguments))
 
-    def _count(self, elements: int) -> None:
+    def _elements(self, arguments: tuple[Any, ...]) -> float:
+        """Return how many elements have the tensors among arguments, or one level deeper."""
+        total = 0.0
+        for each in arguments:
+            inner = each if isinstance(each, list | tuple | dict) else (each,)
+            self.count(len(inner))
+            total += sum(one.elements for one in inner if isinstance(one, _Made))
+        return total
+
+    def count(self, elements: float) -> None:
+        """Refuse the file once its calls have read or made more elements than it has bytes."""
         self._left -= elements
-        if self._left < 0:
-            raise TakesTooMuch("it takes the same things again and again")
+        if not self._left >= 0:  # NaN if sizes are zero and infinite
+            raise BombError("its calls make more elements than it has bytes")
 
 
-class _StandIn:
-    """Stands for a class or function that a pickle names, and for what comes of it."""
+class _Made:
+    """Stands for what comes of a call.
 
-    rehearsal: _Rehearsal
+    Attributes:
+        elements: of the tensor that it is, or of those that it was made from. A tensor may repeat
+            the elements of its storage, which takes nothing until they are read or copied.
+    """
 
-    def __new__(cls, *arguments: Any) -> Any:
-        made = cls.rehearsal.called(cls.__name__, arguments)
-        return object.__new__(cls) if made is None else made
+    def __init__(self, elements: float) -> None:
+        self.elements = elements
 
-    def __init__(self, *arguments: Any) -> None:
-        pass
+    def __setstate__(self, state: Any) -> None:
+        self.elements = math.inf  # torch may change the tensor's size
 
     def ignore(self, *state: Any) -> None:
         pass
 
-    __setstate__ = __setitem__ = append = extend = ignore
+    __setitem__ = append = extend = ignore
+
+
+class _StandIn:
+    """Stands for a class or function that a pickle names."""
+
+    rehearsal: _Rehearsal
+
+    def __new__(cls, *arguments: Any) -> Any:
+        return cls.rehearsal.called(cls.__name__, arguments)
 
 
 class _Storage:
-    def __init__(self, elements: int) -> None:
-        self.elements = elements
+    pass
 
 
 class _Dict(dict[Any, Any]):
-    """With keys that are quickly hashed: of tuples in tuples a few bytes can take hours."""
+    """Counts what it hashes: a few bytes of tuples in tuples, shared, can take hours."""
 
-    def __init__(self, items: Iterable[tuple[Any, Any]] = ()) -> None:
+    def __init__(self, count: Callable[[float], None], keys: Iterable[Any] = ()) -> None:
         super().__init__()
-        for key, value in items:
-            self[key] = value
+        self._count = count
+        for key in keys:
+            self[key] = None
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(key, tuple) and any(isinstance(each, tuple) for each in key):
-            raise TakesTooMuch("a key is a tuple of tuples")
+        waiting = [key]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, tuple):
+                self._count(len(each))
+                waiting += each
         super().__setitem__(key, value)
 
     def __setstate__(self, state: Any) -> None:

@@ -21,7 +21,7 @@ from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded, replacing
 from mnistzoo.modules import unwrapped
 from mnistzoo.provenance import Provenance
-from mnistzoo.torch_files import TakesTooMuch, require_little
+from mnistzoo.torch_files import BombError, refuse_bombs
 from mnistzoo.warning_filters import warnings_kept_back
 
 _METADATA_KEY = "mnistzoo"
@@ -271,14 +271,14 @@ def _read_state(path: Path, content: bytes) -> StateDict:
             case ".safetensors":
                 return safetensors.torch.load(content)
             case ".pt" | ".pth":
-                require_little(content)
+                refuse_bombs(content)
                 with warnings_kept_back():
                     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             case _:
                 raise WeightsError(
                     f"{path} has an unknown kind of name; take .safetensors, .pt or .pth"
                 )
-    except TakesTooMuch as error:
+    except BombError as error:
         raise WeightsError(
             f"{path} may take any amount of memory or time ({error}); {_HOW_TO_SAVE}"
         ) from error

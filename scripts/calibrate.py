@@ -3,8 +3,9 @@
 Usage: python scripts/calibrate.py [NAME...]
 
 `mnistzoo ship` does it for new weights. This is for those that are there already: it writes two
-lines into the plugin's `Weights(...)`, and leaves the weights as they are. It needs the whole MNIST
-(`mnistzoo data download`); of a model that was trained on all of it, it says so.
+lines into the plugin's `Weights(...)`, and leaves the weights as they are. It needs the data sets
+that they were trained on (`mnistzoo data download`). Weights that have seen the validation images
+are left out.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import textwrap
 
 from first_party import first_party, folder_of
 
-from mnistzoo import get_spec, load_dataset, load_model
+from mnistzoo import ModelSpec, Weights, get_spec, load_dataset, load_model
 from mnistzoo.calibration import Calibration
-from mnistzoo.shipping import calibration, calibration_as_code
+from mnistzoo.models import weights_path
+from mnistzoo.shipping import calibration, calibration_as_code, why_uncalibrated
+from mnistzoo.weights import read_metadata
 
 _DECLARED = ("temperature", "threshold")
 
@@ -23,17 +26,27 @@ _DECLARED = ("temperature", "threshold")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=first_party(), metavar="NAME")
-    validation = load_dataset("mnist").validation
     for name in parser.parse_args().names:
-        spec, folder = get_spec(name), folder_of(name)
-        assert folder is not None
-        if "validation_accuracy" not in spec.declared_metrics or spec.weights is None:
-            print(f"{name}: left out, since its training has seen the validation images")
-            continue
-        found = calibration(load_model(name), validation, stochastic=spec.stochastic)
-        print(f"{name}: temperature {found.temperature}, threshold {found.threshold}")
-        for path in folder.rglob("__init__.py"):
-            path.write_text(declaring(path.read_text("utf-8"), spec.weights.sha256, found), "utf-8")
+        spec = get_spec(name)
+        for weights in spec.all_weights:
+            if why := why_uncalibrated(read_metadata(weights_path(spec, weights))):
+                print(f"{name}, {weights.dataset}: left out, since {why}")
+            else:
+                calibrate(spec, weights)
+
+
+def calibrate(spec: ModelSpec, weights: Weights) -> None:
+    """Declare what is fitted for these weights in the plugin that ships them."""
+    data, folder = load_dataset(weights.dataset), folder_of(spec.name)
+    assert folder is not None
+    model = load_model(spec.name, dataset=data)
+    found = calibration(model, data.validation, stochastic=spec.stochastic)
+    figures = f"temperature {found.temperature}, threshold {found.threshold}"
+    print(f"{spec.name}, {data.name}: {figures}")
+    for path in folder.rglob("__init__.py"):
+        source = path.read_text("utf-8")
+        if (changed := declaring(source, weights.sha256, found)) != source:
+            path.write_text(changed, "utf-8")
 
 
 def declaring(source: str, sha256: str, found: Calibration) -> str:

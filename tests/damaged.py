@@ -140,9 +140,12 @@ def _onnx() -> list[bytes]:
         [numpy_helper.from_array(weight, "weight")],
     )
     opsets = [helper.make_opsetid("", 17)]
-    made: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    helper.set_model_props(made, {"model": "made", "labels": json.dumps(list("0123456789"))})
-    return [made.SerializeToString()]
+    samples = []
+    for labels in (json.dumps(list("0123456789")), "[" * 200_000):
+        made: onnx.ModelProto = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        helper.set_model_props(made, {"model": "made", "labels": labels})
+        samples.append(made.SerializeToString())
+    return samples
 
 
 def _load_weights(suffix: str) -> Callable[[bytes], None]:

@@ -23,6 +23,7 @@ class Disk:
         self._unnamed: dict[int, str] = {}  # by a folder's inode: a name that it may forget
         self._fsync = os.fsync
         patch.setattr(os, "fsync", self._sync)
+        patch.delattr("fcntl.F_FULLFSYNC", raising=False)  # on macOS os.fsync is then called
         for name in ("rename", "replace"):
             patch.setattr(os, name, self._renaming(getattr(os, name)))
 

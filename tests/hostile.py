@@ -151,6 +151,7 @@ KINDS: Mapping[str, Kind] = {
     "answers_garbage": forward("is no message|bytes of facts", "[suppressed(os.write, file, b'\\0' * 6 + b'\\xff' * 100) for file in range(3, 50)]"),
     "tells_a_huge_figure": factory("answered with no buffers", "import mnistzoo.measuring as measuring; measuring.count_buffers = lambda model: 10**400"),
     "tells_nan": factory("is no message", "dumps = json.dumps; json.dumps = lambda each, **_: dumps(each).replace('\"provenance\": null', '\"provenance\": NaN')"),
+    "tells_a_bad_calibration": factory("answered with no provenance or calibration", "dumps = json.dumps; json.dumps = lambda each, **_: dumps(each).replace('\"calibration\": null', '\"calibration\": {\"heat\": 1}')"),
     "tells_signs_for_ever": forward("more signs of progress", "while True: channel().send({'alive': True})"),
     "tells_byte_by_byte": forward(SLOW, "channel().connection.send(bytes([0, 0, 0, 0, 0, 1, 0, 0]))\n        while True: time.sleep(0.1); channel().connection.send(bytes(1))"),
     "reads_stdin": forward("EOFError", "input()"),

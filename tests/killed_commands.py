@@ -79,7 +79,7 @@ class Train(Command):
             path = folder / "work/state/checkpoint.safetensors"
             with safetensors.safe_open(path, framework="numpy") as file:
                 saved = len(json.loads(file.metadata()["mnistzoo-checkpoint"])["epochs"])
-        return f"{told} epochs were told, {saved} saved" if saved < told else ""
+        return f"{told} epochs were reported, {saved} saved" if saved < told else ""
 
 
 class Export(Command):

@@ -1,4 +1,4 @@
-"""Damaged files of every kind that the zoo reads: it says so in one sentence, and takes little.
+"""Damaged files of every kind that the zoo reads: refused in one sentence, in bounded memory.
 
 ``python tests/mutations.py --count 1000000`` mutates that many, in ten minutes, and prints a table;
 another ``--seed`` mutates others. Anything but a result or one of the zoo's own errors in one
@@ -19,7 +19,6 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -39,7 +38,7 @@ _STARTLING_INTEGERS = (0, 1, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 
 def mutated(name: str, seed: int, number: int) -> bytes:
     """Return the damaged file with this number.
 
-    The same one each time, but that an old PyTorch file has addresses of its process in it.
+    It is the same each time, except that old PyTorch files hold addresses of their process.
     """
     chances = random.Random(f"{seed} {name} {number}")
     samples = samples_of(name)
@@ -97,7 +96,8 @@ class Tally:
 def try_out(name: str, seed: int, count: int) -> Tally:
     """Read mutated files of a kind, in processes of their own."""
     tally, next_case = Tally(0, 0, 0, 0.0, {}), 0
-    samples_of("pytorch"), samples_of(name)  # before the forks
+    for each in ("pytorch", name):  # before the forks
+        samples_of(each)
     with mmap.mmap(-1, 8) as current:
         while next_case < count:
             cases = range(next_case, min(count, next_case + _BATCH))
@@ -201,11 +201,10 @@ def _address_space() -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _keep(name: str, seed: int, tally: Tally, folder: Path) -> Iterator[Path]:
+def _keep(name: str, seed: int, tally: Tally, folder: Path) -> None:
+    """Write the files that are faults into a folder."""
     for case in tally.faults:
-        path = folder / f"{name}-{seed}-{case}"
-        path.write_bytes(mutated(name, seed, case))
-        yield path
+        (folder / f"{name}-{seed}-{case}").write_bytes(mutated(name, seed, case))
 
 
 def main() -> int:
@@ -234,7 +233,7 @@ def main() -> int:
         for case, fault in tally.faults.items():
             print(f"{name} {case}: {fault}", file=sys.stderr)
         if chosen.keep:
-            list(_keep(name, chosen.seed, tally, chosen.keep))
+            _keep(name, chosen.seed, tally, chosen.keep)
         faults += len(tally.faults)
     return bool(faults)
 

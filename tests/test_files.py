@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one."""
 
+import errno
 import os
 import stat
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import run
 
-from mnistzoo.files import check_replaceable, replacing
+from mnistzoo.files import check_replaceable, publish, remove_left_over, replacing
 
 DIE_WHILE_WRITING = """
 import os, sys
@@ -192,3 +193,46 @@ def test_what_another_writer_has_begun_is_left_alone(tmp_path: Path) -> None:
 def _write(path: Path) -> None:
     with replacing(path) as stream:
         stream.write(b"new")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_a_leftover_that_cannot_be_opened_does_not_keep_the_others(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f".file.{number}.part").symlink_to("nowhere")
+        (tmp_path / f".file.{number}0.part").write_bytes(b"half")
+    remove_left_over(tmp_path, ".file.*.part")
+    assert all(path.is_symlink() for path in tmp_path.iterdir())
+
+
+def failing_for_folders(patch: pytest.MonkeyPatch, number: int) -> None:
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    patch.setattr(os, "fsync", failing)
+    patch.delattr("fcntl.F_FULLFSYNC", raising=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder is synced")
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_file_systems_that_do_not_sync_folders_are_written_to(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_for_folders(monkeypatch, number)
+    _write(tmp_path / "file")
+    (tmp_path / "made" / "inside").mkdir(parents=True)
+    publish(tmp_path / "made", tmp_path / "folder")
+    assert listing(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder is synced")
+def test_a_folder_that_the_disk_cannot_write_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_for_folders(monkeypatch, errno.EIO)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 (the number says which)
+        _write(tmp_path / "file")
+    assert caught.value.errno == errno.EIO

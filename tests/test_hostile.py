@@ -27,7 +27,7 @@ KINDS = (
     *("answers_garbage", "looks_for_labels", "float64", "a_tuple", "nine_logits", "nan"),
     *("probabilities", "changes_its_input", "batch_mates", "random_logits"),
     *("ends_by_signal_40", "ends_the_server", "stops_the_server", "tells_a_huge_figure"),
-    *("tells_nan", "tells_signs_for_ever", "tells_byte_by_byte"),
+    *("tells_nan", "tells_a_bad_calibration", "tells_signs_for_ever", "tells_byte_by_byte"),
     *("turns_after_a_while", "wrong_count", "absent_member", "asynchronous", "numpy_metrics"),
 )
 MARK = f"1{os.getpid():09}"  # seconds that what a model starts would sleep

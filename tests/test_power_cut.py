@@ -1,4 +1,4 @@
-"""What the zoo publishes is on the disk, whole, before its name is: a power cut leaves no half."""
+"""What the zoo publishes is on the disk, whole, before it gets its name: no power cut halves it."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ import pytest
 import small_data
 from comparisons import compared
 from disks import Disk
+from drawing import write_linear_model
 from torch import nn
 
 import mnistzoo
@@ -18,6 +19,8 @@ from mnistzoo.data import write_idx
 from mnistzoo.data.sources import download
 from mnistzoo.output import write
 from mnistzoo.scaffold import new_plugin
+from mnistzoo.web.models import offered
+from mnistzoo.web.site import write_site
 from mnistzoo.weights import save_weights
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no folder can be synced")
@@ -32,14 +35,14 @@ def disk() -> Iterator[Disk]:
         yield Disk(patch)
 
 
-def test_weights_and_text_are(disk: Disk, tmp_path: Path) -> None:
+def test_weights_and_text_are_synced(disk: Disk, tmp_path: Path) -> None:
     save_weights(nn.Linear(1, 1), tmp_path / "w.safetensors", {})
     write("{}", tmp_path / "facts.json")
     write_idx(tmp_path / "labels", TRAIN.labels)
     disk.require_safe("w.safetensors", "facts.json", "labels")
 
 
-def test_every_checkpoint_is(disk: Disk, tmp_path: Path) -> None:
+def test_every_checkpoint_is_synced(disk: Disk, tmp_path: Path) -> None:
     def create() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
@@ -47,14 +50,14 @@ def test_every_checkpoint_is(disk: Disk, tmp_path: Path) -> None:
     disk.require_safe("checkpoint.safetensors", "checkpoint.safetensors")
 
 
-def test_every_file_of_a_comparison_is(disk: Disk, tmp_path: Path) -> None:
+def test_every_file_of_a_comparison_is_synced(disk: Disk, tmp_path: Path) -> None:
     files = [f"report.{suffix}" for suffix in ("json", "csv", "md", "html")]
     for each in files:
         compared(["tiny"]).save(tmp_path / each)
     disk.require_safe(*files)
 
 
-def test_downloaded_files_are(disk: Disk, tmp_path: Path) -> None:
+def test_downloaded_files_are_synced(disk: Disk, tmp_path: Path) -> None:
     files = small_data.plain(small_data.arrays())
     wanted = [DataFile(name, small_data.checksum(files[name])) for name in files]
     with small_data.served(small_data.gzipped(files)) as (address, _):
@@ -63,7 +66,7 @@ def test_downloaded_files_are(disk: Disk, tmp_path: Path) -> None:
     disk.require_safe(*files, *files)
 
 
-def test_a_downloaded_archive_is(disk: Disk, tmp_path: Path) -> None:
+def test_a_downloaded_archive_is_synced(disk: Disk, tmp_path: Path) -> None:
     served = small_data.zipped(small_data.plain(small_data.arrays()), tmp_path / "all.zip")
     checksum = small_data.checksum(served["all.zip"])
     wanted = [DataFile("all.zip", checksum, f"gzip/{name}") for name in small_data.NAMES]
@@ -72,12 +75,18 @@ def test_a_downloaded_archive_is(disk: Disk, tmp_path: Path) -> None:
     disk.require_safe("all.zip")
 
 
-def test_a_new_plugin_is_with_all_in_it(disk: Disk, tmp_path: Path) -> None:
+def test_a_new_plugin_is_synced_with_all_in_it(disk: Disk, tmp_path: Path) -> None:
     new_plugin("mnistzoo-of-the-tests", tmp_path)
     disk.require_safe("mnistzoo-of-the-tests")
 
 
-def test_a_file_that_is_renamed_unsynced_or_changed_after_it_is_found(
+def test_a_static_page_is_synced_with_all_in_it(disk: Disk, tmp_path: Path) -> None:
+    model = write_linear_model(tmp_path / "linear.onnx")
+    write_site(tmp_path / "page", offered([str(model)]))
+    disk.require_safe("page")
+
+
+def test_a_file_that_is_renamed_unsynced_or_changed_after_its_sync_is_found(
     disk: Disk, tmp_path: Path
 ) -> None:
     for number in range(2):

@@ -109,6 +109,16 @@ def test_a_run_is_shipped_with_checksum_metrics_provenance_and_a_card(
     assert weights.measured in text
 
 
+def test_weights_are_not_replaced_if_their_card_cannot_be(
+    cli: Cli, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained("a.safetensors")
+    (tmp_path / "plugin" / "shipnet.md").mkdir()
+    assert cli("ship", "a.safetensors", "--folder", "plugin") == 1
+    assert "shipnet.md" in capsys.readouterr().err
+    assert [path.name for path in Path("plugin").iterdir()] == ["shipnet.md"]
+
+
 def test_other_libraries_learn_whose_tensors_a_file_holds(cli: Cli) -> None:
     trained("a.safetensors")
     with safetensors.safe_open("a.safetensors", framework="pt") as file:

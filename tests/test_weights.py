@@ -273,16 +273,15 @@ def binary(number: int) -> bytes:
 
 
 def call(name: bytes, *arguments: bytes, by: bytes = b"R") -> bytes:
-    return b"c" + name.replace(b".", b"\n") + b"\n(" + b"".join(arguments) + b"t" + by
+    module, _, function = name.rpartition(b".")
+    return b"c%b\n%b\n(%bt%b" % (module, function, b"".join(arguments), by)
 
 
+STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ"
+PLACES = b"K\0" + binary(2 * 10**9) + b"\x85K\0\x85"
 # A tensor of two billion elements that are all the first of its storage.
-REPEATED = (
-    b"ctorch._utils\n_rebuild_tensor_v2\n(("
-    b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0"
-    + b"0X\x03\0\0\0cpuK\x04tQK\0"
-    + binary(2 * 10**9)
-    + b"\x85K\0\x85\x89ccollections\nOrderedDict\n)RtR"
+REPEATED = call(
+    b"torch._utils._rebuild_tensor_v2", STORAGE, PLACES, b"\x89ccollections\nOrderedDict\n)R"
 )
 LATIN = b"X\x06\0\0\0latin1"
 TEXT, HEX = b"X\x02\0\0\0ab", b"X\x03\0\0\0hex"
@@ -290,7 +289,28 @@ BOMBS = {
     "bytearray": call(b"builtins.bytearray", binary(2**40)),
     "bytearray of Python 2": call(b"__builtin__.bytearray", binary(2**40)),
     "new bytearray": call(b"builtins.bytearray", binary(2**40), by=b"\x81"),
-    "repeated tensor": REPEATED,
+    "copied tensor": call(
+        b"torch._utils._rebuild_device_tensor_from_cpu_tensor", REPEATED, b"NX\3\0\0\0cpu\x89"
+    ),
+    "copied parameter": call(
+        b"torch._utils._rebuild_device_tensor_from_cpu_tensor",
+        call(b"torch._utils._rebuild_parameter", REPEATED, b"\x89N"),
+        b"NX\3\0\0\0cpu\x89",
+    ),
+    "tensor made large": call(
+        b"torch._utils._rebuild_device_tensor_from_cpu_tensor",
+        b"ctorch\nFloatTensor\n)R(" + STORAGE + PLACES + b"tb",
+        b"NX\3\0\0\0cpu\x89",
+    ),
+    "quantized tensor": call(b"torch._utils._rebuild_qtensor", STORAGE, PLACES, b"N\x89N"),
+    "sparse tensor": call(
+        b"torch._utils._rebuild_sparse_tensor", b"N(" + REPEATED + REPEATED + b"K\1\x85N" + b"t"
+    ),
+    "nested tensor": call(b"torch._utils._rebuild_nested_tensor", REPEATED * 4),
+    "many sizes": b"("
+    + b"K\1" * 100
+    + b"tq\0"
+    + call(b"torch._utils._rebuild_tensor", b"NNh\0N") * 1000,
     "set": call(b"builtins.set", REPEATED),
     "Counter": call(b"collections.Counter", REPEATED),
     "Counter of Python 2": call(b"UserDict.Counter", REPEATED),
@@ -298,12 +318,13 @@ BOMBS = {
     "codecs": b"c_codecs\nencode\n(" * 40 + TEXT + LATIN + b"tR" + (HEX + b"tR") * 39,
     "many sets": b"]q\0(" + b"K\1" * 100 + b"e" + call(b"builtins.set", b"h\0") * 1000,
     "keys": b"K\1\x85q\0" + b"h\0h\0\x86q\0" * 50 + b"}h\0K\1s",
+    "long keys": b"(" + b"K\1" * 100 + b"tq\0}" + b"h\0K\1s" * 1000,
 }
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_that_asks_for_more_than_it_has_is_refused(
+def test_a_pickle_that_asks_for_more_than_its_size_is_refused(
     bomb: str, zipped: bool, tmp_path: Path
 ) -> None:
     path, pickled = tmp_path / "bomb.pth", b"\x80\x02" + BOMBS[bomb] + b"."
@@ -312,6 +333,16 @@ def test_a_pickle_that_asks_for_more_than_it_has_is_refused(
         load_weights(Net(), path)
 
 
+class FromXla:
+    """A tensor as ``torch.save`` writes those of devices whose storage it cannot read."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        data = torch.rand(10, 10)
+        made_by = torch._utils._rebuild_device_tensor_from_cpu_tensor
+        return made_by, (data, data.dtype, "cpu", False)
+
+
+@pytest.mark.filterwarnings("ignore:.*quant")
 def test_what_a_training_script_may_keep_is_no_reason_to_refuse_its_weights(
     tmp_path: Path,
 ) -> None:
@@ -322,7 +353,14 @@ def test_what_a_training_script_may_keep_is_no_reason_to_refuse_its_weights(
         "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5, 5]).state_dict(),
         "seen": {1, 2},
         "random": (bytearray(b"state"), b"bytes", torch.get_rng_state(), complex(1, 2)),
-        "by place": {(0, 1): torch.ones(1), None: torch.Size([2])},
+        "by place": {(0, (1, 2)): torch.ones(1), None: torch.Size([2])},
+        "mask": torch.ones(1).expand(1000, 1000),
+        "overlapping": torch.rand(1, 30, 30).unfold(1, 3, 1).unfold(2, 3, 1),
+        "sparse": torch.eye(10).to_sparse(),
+        "quantized": torch.quantize_per_channel(
+            torch.rand(64, 64), torch.ones(64), torch.zeros(64), 0, torch.quint4x2
+        ),
+        "from another device": FromXla(),
     }
     for zipped in (True, False):
         torch.save(kept, tmp_path / "all.pt", _use_new_zipfile_serialization=zipped)
@@ -354,7 +392,7 @@ def test_tensors_without_values_or_shape_are_refused(kind: str, tmp_path: Path) 
         load_weights(Net(), tmp_path / "net.pt")
 
 
-def test_metadata_that_are_nested_too_deep_are_damage(tmp_path: Path) -> None:
+def test_metadata_nested_too_deep_is_reported_as_damage(tmp_path: Path) -> None:
     path = tmp_path / "deep.safetensors"
     deep = {"mnistzoo": "[" * 100_000 + "]" * 100_000}
     safetensors.torch.save_file(net(0).state_dict(), path, deep)

@@ -339,18 +339,24 @@ def _as_they_end(
 def _with_origin(worker: Worker, found: Measurement) -> tuple[Measurement, Calibration | None]:
     """Return it with what the files of the weights tell, and the calibration shipped with them."""
     facts, _ = worker.receive()
-    hashes, provenance = facts.get("weights_sha256"), facts.get("provenance")
-    if not isinstance(hashes, dict) or not isinstance(provenance, dict | None):
+    hashes, told, shipped = map(facts.get, ("weights_sha256", "provenance", "calibration"))
+    if not isinstance(hashes, dict) or not isinstance(told, dict | None):
         raise WorkerFailed("its process does not tell where its weights come from")
-    shipped = facts.get("calibration")
+    try:
+        provenance = None if told is None else Provenance.from_dict(told).to_dict()
+        calibration = None if shipped is None else Calibration(**shipped)
+    except (TypeError, ValueError) as error:
+        raise WorkerFailed(
+            f"its process answered with no provenance or calibration ({one_line(str(error))})"
+        ) from error
     origin = dataclasses.replace(
         found,
         file_bytes=int(_figure(facts, "file_bytes")),
         weights_sha256={_text(name): _text(each) for name, each in hashes.items()},
-        provenance=None if provenance is None else Provenance.from_dict(provenance).to_dict(),
+        provenance=provenance,
         held_out=facts.get("held_out") is True,
     )
-    return origin, None if shipped is None else Calibration(**shipped)
+    return origin, calibration
 
 
 def _with_size(worker: Worker, found: Measurement) -> Measurement:
