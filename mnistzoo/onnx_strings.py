@@ -38,7 +38,7 @@ _GOING_OUT = {
 }
 
 
-def makes_strings(content: bytes) -> bool:
+def uses_strings(content: bytes) -> bool:
     """Say whether a model has a string tensor, or an operator that makes one.
 
     Raises:

@@ -17,7 +17,7 @@ from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
 from mnistzoo.missing import hidden_module, install_command
-from mnistzoo.onnx_strings import makes_strings
+from mnistzoo.onnx_strings import uses_strings
 from mnistzoo.spec import TEMPERATURE, THRESHOLD
 
 if TYPE_CHECKING:
@@ -137,17 +137,17 @@ class Predictor:
         self._classes: int = outputs[0].shape[1]
 
     def _require_numbers(self) -> None:
-        """Refuse a file that makes texts, whose memory nothing bounds."""
+        """Refuse a file that uses string tensors, whose memory nothing bounds."""
         try:
-            strings = makes_strings(self._content)
+            strings = uses_strings(self._content)
         except ValueError as error:  # another format that ONNX Runtime knows
             raise OnnxFileError(
                 f"{self._where} is not an ONNX model ({error}); `mnistzoo export` writes one"
             ) from error
         if strings:
             raise OnnxFileError(
-                f"{self._where} makes texts, which may take any amount of memory; export its model "
-                "with numbers alone"
+                f"{self._where} uses string tensors, which may take any amount of memory; export "
+                "its model with numeric tensors alone"
             )
 
     def _try(self, onnxruntime: Any, session: Any) -> None:
