@@ -26,6 +26,7 @@ from mnistzoo.inference import DeviceError as DeviceError
 from mnistzoo.models import create_model as create_model
 from mnistzoo.models import load_model as load_model
 from mnistzoo.modules import ModelFailed as ModelFailed
+from mnistzoo.onnx_runtime import OnnxFileError as OnnxFileError
 from mnistzoo.pictures import PictureError as PictureError
 from mnistzoo.pictures import read_picture as read_picture
 from mnistzoo.plugins import register_plugin as register_plugin
@@ -37,7 +38,6 @@ from mnistzoo.registry import ModelError as ModelError
 from mnistzoo.registry import get_recipe as get_recipe
 from mnistzoo.registry import get_spec as get_spec
 from mnistzoo.registry import list_models as list_models
-from mnistzoo.runtime import OnnxFileError as OnnxFileError
 from mnistzoo.runtime import Predictor as Predictor
 from mnistzoo.spec import ModelSpec as ModelSpec
 from mnistzoo.spec import Weights as Weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.runtime import import_onnxruntime
+from mnistzoo.onnx_runtime import import_onnxruntime
 
 if TYPE_CHECKING:
     import onnx

@@ -1,10 +1,7 @@
 """ONNX files under ONNX Runtime; needs numpy and onnxruntime, and no torch."""
 
-import contextlib
-import functools
 import json
 import os
-import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +13,14 @@ from mnistzoo.calibration import UNCALIBRATED, Calibration
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
-from mnistzoo.missing import hidden_module, install_command
+from mnistzoo.missing import install_command
+from mnistzoo.onnx_runtime import (
+    OnnxFileError,
+    bound_memory,
+    import_onnxruntime,
+    in_its_words,
+    why_not_loaded,
+)
 from mnistzoo.onnx_strings import uses_strings
 from mnistzoo.spec import TEMPERATURE, THRESHOLD
 
@@ -27,13 +31,7 @@ if TYPE_CHECKING:
 
 _INPUT_SHAPE = [1, 28, 28]
 _MOST_THREADS = 1_024
-# Of the two runs that try out a file.
-_MOST_SECONDS = 60
-_MOST_MEMORY = 2**30
-
-
-class OnnxFileError(MnistzooError):
-    """A file is not an ONNX model of such images, or ONNX Runtime is not installed."""
+_MOST_SECONDS = 60  # of the two runs that try out a file
 
 
 class Predictor:
@@ -91,7 +89,9 @@ class Predictor:
                 f"{where} has metadata that is not UTF-8; export it again"
             ) from error
         except Exception as error:  # its own classes have no common ancestor
-            raise OnnxFileError(f"{where} {_why(error, onnxruntime.__version__)}") from error
+            raise OnnxFileError(
+                f"{where} {why_not_loaded(error, onnxruntime.__version__)}"
+            ) from error
         self.metadata: Mapping[str, str] = metadata
         self.labels = _labels(metadata, self._classes)
         self.calibration = _calibration(metadata, where)
@@ -112,7 +112,7 @@ class Predictor:
                 "session.model_external_initializers_file_folder_path", self._folder
             )
         if trial:
-            _bound_memory(onnxruntime)
+            bound_memory(onnxruntime)
             options.add_session_config_entry("session.use_env_allocators", "1")
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Its fallback prints, tries the same provider again, and fails again.
@@ -165,7 +165,7 @@ class Predictor:
                 except OnnxFileError:
                     raise
                 except Exception as error:
-                    why = _text(error)
+                    why = in_its_words(error)
                     if options.terminate:
                         why = f"it took more than {_MOST_SECONDS} seconds"
                     raise OnnxFileError(
@@ -300,38 +300,6 @@ class Predictor:
         return Reader(self._finite_logits, self.labels, self.calibration or UNCALIBRATED)
 
 
-def import_onnxruntime() -> Any:
-    """Return the module, its telemetry off: every import of it goes through here.
-
-    By default ONNX Runtime 1.32 writes a device id into the user's cache, files into the temporary
-    folder, and sends both to its maker. It reads the variable while it is imported;
-    ``disable_telemetry_events()`` comes too late. A variable that the user has set stays.
-
-    Raises:
-        OnnxFileError: if it is not installed, or a file of its name hides it.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-
-        onnxruntime.InferenceSession  # noqa: B018 (a file that hides the package has none)
-    except (ImportError, AttributeError) as error:
-        how = hidden_module(error) or "`pip install onnxruntime`"
-        raise OnnxFileError(f"running ONNX files needs onnxruntime; {how}") from error
-    return onnxruntime
-
-
-@functools.cache
-def _bound_memory(onnxruntime: Any) -> None:
-    """Make an allocator with a limit for the sessions of this process that ask for it."""
-    cpu = onnxruntime.OrtMemoryInfo(
-        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-    )
-    limit = onnxruntime.OrtArenaCfg({"max_mem": _MOST_MEMORY, "arena_extend_strategy": 1})
-    with contextlib.suppress(Exception):  # the program that we are part of has made one
-        onnxruntime.create_and_register_allocator(cpu, limit)
-
-
 def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
     """Return the names of the classes that a file gives them, or else their numbers."""
     try:
@@ -375,30 +343,6 @@ def _count(content: bytes) -> int:
     # What is int64 are shapes, axes and indices.
     kinds = {onnx.TensorProto.INT64, onnx.TensorProto.STRING, onnx.TensorProto.BOOL}
     return sum(int(np.prod(each.dims)) for each in tensors if each.data_type not in kinds)
-
-
-def _why(error: Exception, version: str) -> str:
-    """Return why ONNX Runtime does not load a file, and what to do, as the end of a sentence."""
-    text = _text(error)
-    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", text):
-        has, known = f"IR version {found[1]}", found[2]
-    elif found := re.search(r"Opset (\d+) is under development.* till opset (\d+)", text):
-        has, known = f"opset {found[1]}", found[2]
-    elif found := re.search(r"External data path does not exist: \"(.+?)\"", text):
-        return f"keeps its weights in {found[1]}, which is not there; put that file there"
-    else:
-        why = f"that ONNX Runtime can load ({text})"
-        return f"is not an ONNX model {why}; `mnistzoo export` writes one"
-    return (
-        f"has {has}, and the installed onnxruntime {version} is too old for it: it reads up to "
-        f"{known}; install a newer one"
-    )
-
-
-def _text(error: Exception) -> str:
-    """Return ONNX Runtime's own words, without its codes and its lines of C++."""
-    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", one_line(str(error)))
-    return re.sub(r"^/\S+:\d+ .*?\) (?=[A-Z])", "", text) or type(error).__name__
 
 
 def _signature(values: list[Any]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mnistzoo import Predictor
-from mnistzoo.runtime import OnnxFileError
+from mnistzoo.onnx_runtime import OnnxFileError
 
 _DISGUISE = "replaced by a field"
 IMAGES = np.random.default_rng(0).random((3, 1, 28, 28), np.float32)

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mnistzoo import ModelSpec, Predictor, export_onnx, load_dataset, runtime
 from mnistzoo.calibration import Calibration, softmax
-from mnistzoo.runtime import OnnxFileError
+from mnistzoo.onnx_runtime import OnnxFileError
 
 
 @pytest.fixture

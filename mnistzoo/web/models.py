@@ -16,6 +16,7 @@ from mnistzoo.data.datasets import cache_dir
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import describe, suggestion
 from mnistzoo.files import replacing
+from mnistzoo.onnx_runtime import OnnxFileError
 from mnistzoo.registry import (
     ModelError,
     Registration,
@@ -24,7 +25,7 @@ from mnistzoo.registry import (
     get_spec,
     list_models,
 )
-from mnistzoo.runtime import OnnxFileError, Predictor
+from mnistzoo.runtime import Predictor
 from mnistzoo.spec import DEFAULT_DATASET
 
 # Of a model that nobody asked for: proving larger ones takes minutes on a small machine.
