@@ -356,7 +356,7 @@ def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelEr
     return ModelError(
         f"model {spec.name!r} ships no weights{trained}; `mnistzoo compare --train {spec.name}"
         f"{option}` trains it now, and `mnistzoo train {spec.name}{option}` saves weights for "
-        "`evaluate --weights`"
+        "`--weights`"
     )
 
 

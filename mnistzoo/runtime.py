@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzoo.calibration import UNCALIBRATED, Calibration
+from mnistzoo.calibration import UNCALIBRATED, Calibration, softmax
 from mnistzoo.errors import MnistzooError, one_line
 from mnistzoo.files import expanded
 from mnistzoo.inputs import as_input
@@ -258,8 +258,8 @@ class Predictor:
             ValueError: if the images are of another type or shape.
             OnnxFileError: if a logit is NaN or infinite.
         """
-        reader = self.reader
-        return reader.probabilities(reader.logits(images)).astype(np.float32)
+        temperature = (self.calibration or UNCALIBRATED).temperature
+        return softmax(self._finite_logits(images) / temperature).astype(np.float32)
 
     def _finite_logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if images.dtype != np.uint8 or images.shape[1:] != (28, 28):

@@ -254,7 +254,7 @@ def test_where_none_are_shipped_it_is_said_how_to_train(
     assert row.error == (
         "model 'lettersnet' ships no weights trained on small-letters; `mnistzoo compare --train "
         "lettersnet --dataset small-letters` trains it now, and `mnistzoo train lettersnet "
-        "--dataset small-letters` saves weights for `evaluate --weights`"
+        "--dataset small-letters` saves weights for `--weights`"
     )
     assert comparison_notes(comparison) == [f"lettersnet: {row.error}"]
     with pytest.raises(ModelError, match=rf"trained on {folder.name} \(unverified\); .*{folder}"):

@@ -70,10 +70,12 @@ def test_the_predictor_needs_no_torch(
         "import sys, numpy\n"
         "for name in ('torch', 'pluggy', 'onnx', 'PIL', 'click'): sys.modules[name] = None\n"
         "from mnistzoo import Predictor\n"
-        "print(Predictor(sys.argv[1]).logits(numpy.zeros((2, 1, 28, 28), 'f4')).argmax(1))"
+        "predictor = Predictor(sys.argv[1])\n"
+        "print(predictor.logits(numpy.zeros((2, 1, 28, 28), 'f4')).argmax(1))\n"
+        "print(predictor.probabilities(numpy.zeros((1, 28, 28), 'u1')).argmax())"
     )
     done = run_python("-c", code, str(linear_onnx))
-    assert (done.stdout, done.stderr) == ("[1 1]\n", "")
+    assert (done.stdout, done.stderr) == ("[1 1]\n1\n", "")
 
 
 _WATCHED = """\

@@ -36,9 +36,10 @@ def command(pattern: str, wide: bool, json_file: str | None) -> int:
     if json_file:
         write_json({"models": [_facts(each) for each in found], "problems": problems}, json_file)
     if not found:
-        click.echo(
-            f"mnistzoo: no installed model matches {pattern!r}; {_what_next(pattern)}", err=True
+        what = (
+            "no model is installed" if pattern == "*" else f"no installed model matches {pattern!r}"
         )
+        click.echo(f"mnistzoo: {what}; {_what_next(pattern)}", err=True)
         return 1
     if json_file != "-":
         _table(found).show(wide=wide)

@@ -95,7 +95,8 @@ def command(
     if explain_dir is not None:
         os.makedirs(explain_dir, exist_ok=True)
     for path in files.passed_over:
-        click.echo(f"mnistzoo: {one_line(path)} is skipped: not a picture file", err=True)
+        why = "a folder inside a folder" if os.path.isdir(path) else "not a picture file"
+        click.echo(f"mnistzoo: {one_line(path)} is skipped: {why}", err=True)
     data = load_dataset(dataset)
     model = model or best_model(data.spec.name)
     read, runtime = _reader(model, weights, data)

@@ -169,7 +169,11 @@ def comparison_notes(comparison: "Comparison") -> list[str]:
                 f"{row.measurement.predictive_entropy:.3f} nats"
             )
         if row.measurement.runtime != "PyTorch":
-            notes.append(f"{row.name}: computed and timed by {row.measurement.runtime}")
+            of_graph = "; parameters are those of its graph"
+            notes.append(
+                f"{row.name}: computed and timed by {row.measurement.runtime}"
+                f"{of_graph if row.measurement.runtime == 'ONNX Runtime' else ''}"
+            )
     if comparison.columns:
         notes += reliability.notes([row.to_dict() for row in comparison.rows], comparison.columns)
     if comparison.benchmarks is not None:
@@ -209,7 +213,8 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
         pairs = "; ".join(f"{each.first} and {each.second}" for each in alike)
         notes.append(f"not shown to differ{of_seeds}: {pairs}")
     notes.append(
-        f"tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted, p < {SIGNIFICANT}"
+        "tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted for "
+        f"{counted(len(comparison.differences), 'test')}, p < {SIGNIFICANT}"
     )
     return notes
 
