@@ -277,7 +277,7 @@ def test_a_shipped_temperature_and_threshold_are_used_and_said(
     define("shipped", shipped, dataset="small-digits", final=True)
     define("plain", dataset="small-digits", final=False)
     file = tmp_path / "told.onnx"
-    metadata = {"temperature": "0.25", "threshold": "0.5"}
+    metadata = {"exported_with": "mnistzoo", "temperature": "0.25", "threshold": "0.5"}
     write_linear_model(file, metadata=metadata)
     names = ["shipped", "plain", str(file)]
     comparison = compare(names, digits, columns=["calibration", "coverage"])
