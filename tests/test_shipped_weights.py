@@ -3,7 +3,6 @@
 Their test accuracy is measured by the plugins' own tests, by the check ``metrics``.
 """
 
-import csv
 import dataclasses
 import runpy
 import statistics
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from first_party import first_party
+from models_table import runs_of
 
 from mnistzoo import Evaluation, ModelSpec, create_model, get_spec, load_dataset, load_model
 from mnistzoo.calibration import Calibration
@@ -37,14 +37,6 @@ VALIDATED = [
 KNOWN = {"test_accuracy", "validation_accuracy", "test_accuracy_mean", "test_accuracy_sd"}
 # Other versions of torch and other processors round differently, and may flip a few images.
 TOLERANCE = 0.0005
-
-
-def runs_of(name: str) -> list[dict[str, str]]:
-    with (ROOT / "benchmarks" / "training_runs.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    wanted = (name, "default", "mnist", "60000" if name in FINAL else "55000")
-    columns = ("model", "recipe", "dataset", "images")
-    return [row for row in rows if tuple(row[column] for column in columns) == wanted]
 
 
 def declared(name: str) -> dict[str, float]:

@@ -90,6 +90,16 @@ class SeveralViews(TinyNet):
         return torch.stack([F.log_softmax(once(each), 1) for each in seen]).mean(0)
 
 
+_TINY1K: dict[str, Any] = {
+    "stem": 8,
+    "wide": 14,
+    "deep": 14,
+    "residuals14": 1,
+    "residuals7": 1,
+    "depthwise_norm": False,
+}
+
+
 def tiny968(num_classes: int = 10) -> SeveralViews:
     """Return the net of 968 parameters, for ten classes."""
     return SeveralViews(
@@ -105,22 +115,12 @@ def tiny968(num_classes: int = 10) -> SeveralViews:
 
 def tiny1k(num_classes: int = 10) -> TinyNet:
     """Return the net of 1,430 parameters, for ten classes."""
-    return TinyNet(
-        num_classes, stem=8, wide=14, deep=14, residuals14=1, residuals7=1, depthwise_norm=False
-    )
+    return TinyNet(num_classes=num_classes, **_TINY1K)
 
 
 def tiny1k_views(num_classes: int = 10) -> SeveralViews:
     """Return the net of 1,430 parameters that sees each image in eight views."""
-    return SeveralViews(
-        num_classes=num_classes,
-        stem=8,
-        wide=14,
-        deep=14,
-        residuals14=1,
-        residuals7=1,
-        depthwise_norm=False,
-    )
+    return SeveralViews(num_classes=num_classes, **_TINY1K)
 
 
 def tiny7k(num_classes: int = 10) -> TinyNet:
