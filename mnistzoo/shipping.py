@@ -300,6 +300,9 @@ def model_card(run: Provenance, weights: Weights) -> str:
         }.items()
     }
     tags = "".join(f"\n- {json.dumps(tag)}" for tag in ("mnistzoo", *spec.tags))
+    loaded = f'"{spec.name}"'
+    if weights.dataset != DEFAULT_DATASET:
+        loaded += f', dataset="{weights.dataset}"'
     return f"""---
 license: {quoted["license"]}
 library_name: mnistzoo
@@ -332,6 +335,6 @@ Accuracy on the test set of {run.dataset}: {100 * accuracy:.2f} %. {weights.meas
 ```python
 import mnistzoo  # with {plugin.provider}
 
-model = mnistzoo.load_model("{spec.name}")
+model = mnistzoo.load_model({loaded})
 ```
 """

@@ -14,6 +14,7 @@ import pytest
 import torch
 from first_party import first_party
 from models_table import runs_of
+from safetensors.torch import load_file
 
 from mnistzoo import Evaluation, ModelSpec, create_model, get_spec, load_dataset, load_model
 from mnistzoo.calibration import Calibration
@@ -34,6 +35,7 @@ FINAL = {name for name in SHIPPED if read_metadata(weights_path(get_spec(name)))
 VALIDATED = [
     name for name in [*SHIPPED, *MADE] if "validation_accuracy" in get_spec(name).declared_metrics
 ]
+CARDS = sorted((ROOT / "plugins").glob("*/mnistzoo_*/*.md"))
 KNOWN = {"test_accuracy", "validation_accuracy", "test_accuracy_mean", "test_accuracy_sd"}
 # Other versions of torch and other processors round differently, and may flip a few images.
 TOLERANCE = 0.0005
@@ -111,6 +113,16 @@ def test_all_shipped_weights_together_stay_below_20_megabytes() -> None:
     files = list((ROOT / "plugins").glob("*/mnistzoo_*/*.safetensors"))
     assert len(files) >= len([*SHIPPED, *MADE])
     assert sum(path.stat().st_size for path in files) < 20e6
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_the_python_of_a_model_card_loads_the_weights_beside_it(card: Path) -> None:
+    made: dict[str, Any] = {}
+    exec(card.read_text("utf-8").split("```python\n")[1].split("```")[0], made)
+    file = load_file(card.with_suffix(".safetensors"))
+    loaded = made["model"].state_dict()
+    assert file.keys() == loaded.keys()
+    assert all(torch.equal(loaded[name], tensor.float()) for name, tensor in file.items())
 
 
 @pytest.mark.parametrize("name", SHIPPED)
