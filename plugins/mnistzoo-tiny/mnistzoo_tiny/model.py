@@ -68,7 +68,7 @@ class SeveralViews(TinyNet):
     The arguments are those of :class:`TinyNet`.
     """
 
-    views: Tensor  # from places in a view to places in the image, (8, 2, 3)
+    places: Tensor  # where in the image each pixel of each view looks, (8, 28, 28, 2)
 
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
@@ -79,15 +79,19 @@ class SeveralViews(TinyNet):
             for side in (-1, 1)
             for across, down in ((1, 0), (-1, 0), (0, 1), (0, -1))
         ]
-        self.register_buffer("views", torch.tensor(views), persistent=False)
+        places = F.affine_grid(torch.tensor(views), [len(views), 1, 28, 28], align_corners=False)
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(N, num_classes)`` for images ``(N, 1, 28, 28)``, 0 to 1."""
         if self.training:
             return super().forward(images)
-        seen = [_seen(images, view) for view in self.views]
-        once = super().forward
-        return torch.stack([F.log_softmax(once(each), 1) for each in seen]).mean(0)
+        # The images stand as channels of one image, which is sampled once for each view.
+        count, views = images.shape[0], len(self.places)
+        as_channels = images.transpose(0, 1).expand(views, count, 28, 28)
+        seen = F.grid_sample(as_channels, self.places, align_corners=False)
+        logits = super().forward(seen.reshape(views * count, 1, 28, 28))
+        return F.log_softmax(logits, 1).reshape(views, count, -1).mean(0)
 
 
 _TINY1K: dict[str, Any] = {
@@ -128,13 +132,6 @@ def tiny7k(num_classes: int = 10) -> TinyNet:
     return TinyNet(
         num_classes, stem=16, wide=32, deep=40, residuals14=0, residuals7=2, depthwise_norm=True
     )
-
-
-def _seen(images: Tensor, view: Tensor) -> Tensor:
-    grid = F.affine_grid(
-        view.expand(images.shape[0], 2, 3), list(images.shape), align_corners=False
-    )
-    return F.grid_sample(images, grid, align_corners=False)
 
 
 def _conv(
