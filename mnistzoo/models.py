@@ -105,6 +105,8 @@ def build(registration: Registration, member: Callable[[str], Any], **arguments:
 
 def _default_classes(registration: Registration) -> int:
     """Return how many classes a model has where nobody says."""
+    if "num_classes" in registration.spec.arguments:
+        return int(registration.spec.arguments["num_classes"])
     try:
         parameters = inspect.signature(pkgutil.resolve_name(registration.spec.factory)).parameters
         default = parameters["num_classes"].default

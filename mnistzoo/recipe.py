@@ -103,8 +103,9 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images a step; the last batch of an epoch may be smaller.
         optimizer: ``"sgd"`` is with Nesterov momentum 0.9. A path ``"package.module:callable"`` is
-            any ``torch.optim.Optimizer``, or a function that returns one; it is called with the
-            parameters, ``lr``, ``weight_decay`` if it takes that, and ``optimizer_arguments``.
+            any ``torch.optim.Optimizer`` whose ``step()`` needs no closure, or a function that
+            returns one; it is called with the parameters, ``lr``, ``weight_decay`` if it takes
+            that, and ``optimizer_arguments``.
         optimizer_arguments: further keywords, such as ``{"betas": (0.9, 0.95)}``: of adam and adamw
             ``betas`` and ``eps``, of sgd ``momentum`` and ``nesterov``.
         learning_rate: the highest learning rate of the schedule. Groups of parameters to which an

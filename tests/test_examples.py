@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 import mnistzoo
 from mnistzoo import (
@@ -24,6 +26,7 @@ from mnistzoo import (
 )
 from mnistzoo.export import ExportError
 from mnistzoo.plugins import unregister_plugin
+from mnistzoo.recipe import NO_RECIPE
 from mnistzoo.testing import run_checks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -86,7 +89,8 @@ def file(example: Example, tmp_path_factory: pytest.TempPathFactory) -> str:
     if spec.is_onnx:
         return str(EXAMPLES / "example-onnx" / "example_onnx" / "net.onnx")
     # As many steps as an epoch of mnist-10k has.
-    fields: dict[str, Any] = {"epochs": 10, "batch_size": 40} if spec.recipes else {}
+    own = not spec.fit or spec.recipes["default"] != NO_RECIPE
+    fields: dict[str, Any] = {"epochs": 10, "batch_size": 40} if own else {}
     data = example.data
     few, held_out = data.train[:600], data.validation
     result = train(example.model, few, validation=held_out, device="cpu", **fields)
@@ -97,6 +101,17 @@ def file(example: Example, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_all_examples_are_tested() -> None:
     assert {path.parent.name for path in EXAMPLES.glob("*/pyproject.toml")} == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_example_declares_its_entry_point_and_this_version(name: str) -> None:
+    project = tomllib.loads((EXAMPLES / name / "pyproject.toml").read_text("utf-8"))["project"]
+    package = name.replace("-", "_")
+    assert project["name"] == name and project["entry-points"]["mnistzoo"] == {package: package}
+    (needed,) = (
+        each for each in map(Requirement, project["dependencies"]) if each.name == "mnistzoo"
+    )
+    assert mnistzoo.__version__ in needed.specifier
 
 
 def test_an_example_is_trained_saved_loaded_and_evaluated(example: Example, file: str) -> None:

@@ -162,6 +162,16 @@ def test_arguments_go_to_the_factory_and_the_declared_size_is_that_without_them(
     assert mnistzoo.create_model("zootest")(torch.rand(2, 1, 28, 28)).shape == (2, 10)
 
 
+def test_declared_arguments_may_hold_the_number_of_classes(
+    wide: str, linear_spec: Spec, register: Register
+) -> None:
+    declared = {"num_params": 837, "arguments": {"num_classes": 26}, "weights": None}
+    register(linear_spec("zootest", factory=f"{wide}:net", **declared))
+    for classes, arguments in ((26, {}), (26, {"num_classes": 26}), (10, {"num_classes": 10})):
+        model = mnistzoo.create_model("zootest", **arguments)
+        assert model(torch.rand(2, 1, 28, 28)).shape == (2, classes)
+
+
 def test_a_factory_that_does_not_take_an_argument_is_named(
     wide: str, linear_spec: Spec, register: Register
 ) -> None:

@@ -246,6 +246,13 @@ class _Run:
             spec, plugin = registration.spec, registration.plugin
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
             chosen = base.replace(**fields)
+            ignored = sorted(fields.keys() - {"seed", "threads"})
+            if base == NO_RECIPE and ignored:
+                raise ModelError(
+                    f"model {spec.name!r} is trained by {spec.fit!r} without a recipe, so "
+                    f"{', '.join(ignored)} would change nothing; set only seed and threads, or "
+                    "declare a recipe for the function to read"
+                )
             return cls(
                 functools.partial(create_model, spec.name, num_classes=classes),
                 spec.name,

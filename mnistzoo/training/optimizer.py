@@ -190,6 +190,11 @@ class OwnOptimizer:
                     f"the optimizer {self._path!r} returns {type(self._optimizer).__name__}, "
                     "expected a torch.optim.Optimizer"
                 )
+            if _needs(self._optimizer.step, "closure"):
+                raise PathError(
+                    f"the optimizer {self._path!r} computes the loss several times a step, which "
+                    "the trainer does not do; train by a function of your own, ModelSpec(fit=...)"
+                )
             self._shares = [
                 group["lr"] / recipe.learning_rate for group in self._optimizer.param_groups
             ]
@@ -219,6 +224,11 @@ def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
         raise ValueError("these are the tensors of another optimizer")
     for name, tensor in target.items():
         tensor.copy_(source[name])
+
+
+def _needs(function: Any, argument: str) -> bool:
+    parameter = inspect.signature(function).parameters.get(argument)
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def _takes(function: Any, keyword: str) -> bool:

@@ -16,7 +16,7 @@ from mnistzoo.cpu import computing_threads, prefer_channels_last
 from mnistzoo.data import Split
 from mnistzoo.errors import MnistzooError
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation, evaluate_as_declared
-from mnistzoo.paths import imported, using
+from mnistzoo.paths import PathError, imported, using
 from mnistzoo.recipe import Recipe
 from mnistzoo.seeding import seeded
 from mnistzoo.training.callbacks import Callback, Epoch, Start
@@ -143,7 +143,12 @@ def fit_by(
         fitted = Fit(model, report.history)
         try:
             with using("the function fit", path):
-                fit(model, recipe, data, report)
+                returned = fit(model, recipe, data, report)
+                if returned is not None:
+                    raise PathError(
+                        f"the function fit {path!r} returns {type(returned).__name__}, which "
+                        "nothing takes; train the model that it is given, and return nothing"
+                    )
             if not report.history:
                 report.add()
                 for callback in callbacks:

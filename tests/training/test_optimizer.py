@@ -153,6 +153,7 @@ def test_groups_with_rates_of_their_own_keep_them_in_proportion() -> None:
         ("builtins:dict", {}, "failed: "),
         ("torch.optim:SGD", {"optimizer_arguments": {"speed": 2}}, "argument 'speed'"),
         ("torch.optim:Rprop", {"weight_decay": 0.1}, "takes no weight_decay; leave it out"),
+        ("torch.optim:LBFGS", {}, "computes the loss several times a step, which the trainer"),
         (f"{__name__}:net", {}, "unexpected keyword argument 'lr'"),
     ],
 )

@@ -155,6 +155,10 @@ def fit_with_checkpoint(
     (checkpoint / "here").touch()
 
 
+def fit_another(model: nn.Module, recipe: Recipe, data: Split, report: Any) -> nn.Module:
+    return Plain()
+
+
 def fit_and_fail(model: nn.Module, recipe: Recipe, data: Split, report: Any) -> None:
     report()
     raise ArithmeticError("halfway")
@@ -244,6 +248,21 @@ def test_a_function_that_fails_keeps_what_it_reported(define: Callable[..., None
     define(fit="no_such_module:fit")
     with pytest.raises(PathError, match="needs the module 'no_such_module'"):
         train("own", TRAIN, device="cpu")
+
+
+def test_a_function_that_returns_another_model_is_refused(define: Callable[..., None]) -> None:
+    define(fit=f"{HERE}:fit_another")
+    with pytest.raises(PathError, match=r"fit_another' returns Plain, .* and return nothing"):
+        train("own", TRAIN, device="cpu")
+
+
+def test_settings_that_a_function_without_a_recipe_cannot_know_are_refused(
+    define: Callable[..., None],
+) -> None:
+    define(factory=f"{HERE}:logistic", fit=f"{HERE}:fit", num_params=None, recipes={})
+    with pytest.raises(ModelError, match="without a recipe, so epochs, learning_rate would change"):
+        train("own", TRAIN, device="cpu", epochs=5, learning_rate=0.1, seed=7)
+    assert train("own", TRAIN, device="cpu", seed=7, threads=1).complete
 
 
 def test_a_checkpoint_is_refused_unless_the_function_knows_of_it(
