@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small_data
 from comparisons import compared
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 import mnistzoo
@@ -18,8 +18,24 @@ from mnistzoo.report.plot_files import write_plots
 from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
 from mnistzoo.report.saved import ComparisonFileError, read_comparison
 from mnistzoo.rows import TrainingPlan
+from mnistzoo.statistics import wilson_interval
 
 OF_EACH = ("confusion", "calibration", "classes", "learning")
+# Models that lie close together: accuracy, parameters, multiply-adds, latency.
+CLOSE = {
+    "ensemble": (0.9978, 2_108_970, 222_804_720, 5970),
+    "resnet": (0.9973, 1_148_746, 116_862_464, 1972),
+    "resnet_small": (0.9971, 421_794, 44_560_944, 1041),
+    "convnet": (0.9962, 421_642, 4_241_152, 163),
+    "tiny7k": (0.9946, 7546, 476_288, 277),
+    "lenet": (0.9925, 61_706, 416_520, 107),
+    "tiny1k_views": (0.9925, 1430, 1_068_928, 2147),
+    "sprint": (0.9917, 33_018, 434_048, 107),
+    "vit": (0.9912, 138_890, 2_279_040, 322),
+    "tiny1k": (0.9907, 1430, 133_616, 240),
+    "tiny968": (0.9898, 968, 651_600, 2134),
+    "dense": (0.9895, 109_386, 109_184, 27),
+}
 
 
 def test_the_pareto_front_is_what_nothing_beats() -> None:
@@ -46,6 +62,36 @@ def test_no_name_covers_another_or_a_dot(seed: int) -> None:
         [(dot.cost, max(1 - dot.accuracy, 0.5 / 10_000)) for dot in dots]
     )
     assert not any(box.contains(x, y) for box in boxes for x, y in middles)
+    assert mistakable(names, dots, middles) == []
+
+
+def mistakable(names: list[Annotation], dots: list[Dot], middles: Any) -> list[str]:
+    """Return the names to which no line leads, but another dot is nearer than their own."""
+    found = []
+    for name in names:
+        assert name.arrow_patch is not None
+        box = Text.get_window_extent(name)
+        distances = {
+            dot.name: np.hypot(*np.maximum(np.maximum(box.min - middle, middle - box.max), 0))
+            for dot, middle in zip(dots, middles, strict=True)
+        }
+        own = name.get_text()
+        if not name.arrow_patch.get_visible() and min(distances, key=distances.__getitem__) != own:
+            found.append(own)
+    return found
+
+
+@pytest.mark.parametrize("cost", [0, 1, 2])
+def test_each_name_stands_at_its_own_dot(cost: int) -> None:
+    dots = [
+        Dot(name, costs[cost], accuracy, wilson_interval(round(accuracy * 10_000), 10_000))
+        for name, (accuracy, *costs) in CLOSE.items()
+    ]
+    figure, names = accuracy_against(dots, "cost", 10_000)
+    figure.draw_without_rendering()
+    assert {name.get_text() for name in names} == {dot.name for dot in dots}
+    middles = figure.axes[0].transData.transform([(dot.cost, 1 - dot.accuracy) for dot in dots])
+    assert mistakable(names, dots, middles) == []
 
 
 def test_ten_models_close_together_all_have_their_names() -> None:
