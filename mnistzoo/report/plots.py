@@ -270,7 +270,10 @@ def learning_curves(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
         for each, label, value in curves:
             runs = [[value(epoch) for epoch in run] for run in histories if run]
             for run in runs:
-                each.plot(range(1, len(run) + 1), run, color=MUTED, linewidth=0.8, alpha=0.6)
+                # One epoch is no line; it is a stroke, as runs are in the plots of accuracy.
+                marker = "_" if len(run) == 1 else ""
+                epochs = range(1, len(run) + 1)
+                each.plot(epochs, run, marker=marker, ms=9, color=MUTED, linewidth=0.8, alpha=0.6)
             shared = min(map(len, runs))
             mean = np.mean([run[:shared] for run in runs], 0)
             marker = "o" if shared < 3 else ""

@@ -15,7 +15,7 @@ import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.report.plot_files import write_plots
-from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
+from mnistzoo.report.plots import Dot, accuracy_against, learning_curves, pareto_front
 from mnistzoo.report.saved import ComparisonFileError, read_comparison
 from mnistzoo.rows import TrainingPlan
 from mnistzoo.statistics import wilson_interval
@@ -132,6 +132,23 @@ def test_plots_come_as_svg_and_png_from_the_json_alone(plotted: Path) -> None:
             assert len(np.unique(np.asarray(image.convert("L")))) > 5
 
 
+def test_without_out_the_plots_have_a_folder_of_their_own(
+    saved: Path,
+    plotted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["plot", str(saved)])
+    assert caught.value.code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison-plots"]
+    names = {path.name for path in plotted.iterdir()}
+    assert {path.name for path in Path("comparison-plots").iterdir()} == names
+    assert set(capsys.readouterr().out.split()) == {f"comparison-plots/{name}" for name in names}
+
+
 def texts(path: Path) -> list[str]:
     root = ET.parse(path).getroot()
     return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("}text")]
@@ -176,6 +193,20 @@ def test_what_was_trained_now_is_plotted_from_its_json(
     assert recipe["optimizer_arguments"] == overrides.get("optimizer_arguments", {})
     names = {path.name for path in write_plots(facts, tmp_path / "plots")}
     assert "linear-learning.svg" in names
+
+
+@pytest.mark.parametrize("epochs", [(1, 1, 1), (1, 3, 3)])
+def test_learning_curves_show_each_run_even_of_one_epoch(epochs: tuple[int, ...]) -> None:
+    figure = learning_curves(
+        [
+            [{"loss": 1.0 + seed, "validation_accuracy": 0.9 - seed / 100}] * count
+            for seed, count in enumerate(epochs)
+        ]
+    )
+    for axes, values in zip(figure.axes, ([1, 2, 3], [90, 89, 88]), strict=True):
+        lines = [(np.asarray(line.get_ydata()), line.get_marker()) for line in axes.lines]
+        seen = [run[0] for run, marker in lines if len(run) > 1 or marker not in ("", "None")]
+        assert sorted(seen) == pytest.approx(sorted([*values, values[1]]))  # with the mean
 
 
 def test_a_comparison_without_costs_has_its_other_plots(tmp_path: Path) -> None:
