@@ -14,7 +14,7 @@ from browser import serious_findings, watched_page, width_to_scroll
 from comparisons import TEN, answers, compared, row
 from playwright.sync_api import Browser, Page
 
-from mnistzoo import ModelSpec
+from mnistzoo import ModelSpec, Recipe
 from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison
 from mnistzoo.missing import MissingModuleError, install_command
@@ -167,6 +167,33 @@ def test_hostile_texts_are_shown_and_not_run(tmp_path: Path, chromium: Browser) 
         assert page.title().startswith("2 models")
         assert "<script>" in "".join(page.locator("#cost svg text").all_text_contents())
         page.get_by_role("button", name="model").click()
+
+
+def test_the_provenance_names_the_settings_that_are_not_the_defaults(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch_size=128, optimizer="sgd", learning_rate=0.4)
+    recipes = {
+        # Written before a recipe without a teacher had None for what belongs to one.
+        "plain": recipe.replace(seed=7).flat() | {"teacher_weight": 0.5, "temperature": 2.0},
+        "changed": recipe.replace(threads=None, rotation=8.0).flat(),
+        "taught": recipe.replace(teacher="plain", temperature=4.0).flat(),
+    }
+    told = {"recipe_name": "default", "dataset": "mnist", "seed": 7, "epochs_completed": 1}
+    rows = []
+    for number, (name, settings) in enumerate(recipes.items()):
+        found = row(number, name)
+        assert found.measurement is not None
+        measurement = dataclasses.replace(
+            found.measurement, provenance={**told, "recipe": settings}
+        )
+        rows.append(dataclasses.replace(found, measurement=measurement))
+    compared([], 1, *rows).save(tmp_path / "report.html")
+    shown = re.findall("default <code>(.*?)</code>", (tmp_path / "report.html").read_text())
+    always = "epochs=1 batch_size=128 optimizer=sgd learning_rate=0.4"
+    assert shown == [
+        always,
+        f"{always} threads=none rotation=8",
+        f"{always} teacher=plain temperature=4",
+    ]
 
 
 def test_a_single_model_has_a_report_of_its_own(tmp_path: Path, chromium: Browser) -> None:
