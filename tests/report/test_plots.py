@@ -15,7 +15,14 @@ import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.report.plot_files import write_plots
-from mnistzoo.report.plots import Dot, accuracy_against, learning_curves, pareto_front
+from mnistzoo.report.plots import (
+    Dot,
+    accuracy_against,
+    calibration,
+    confusion,
+    learning_curves,
+    pareto_front,
+)
 from mnistzoo.report.saved import ComparisonFileError, read_comparison
 from mnistzoo.rows import TrainingPlan
 from mnistzoo.statistics import wilson_interval
@@ -193,6 +200,45 @@ def test_what_was_trained_now_is_plotted_from_its_json(
     assert recipe["optimizer_arguments"] == overrides.get("optimizer_arguments", {})
     names = {path.name for path in write_plots(facts, tmp_path / "plots")}
     assert "linear-learning.svg" in names
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [f"something_{number}" for number in range(10)],
+        *(list(map(str, range(count))) for count in (2, 10, 47)),
+    ],
+    ids=["words", "2", "10", "47"],
+)
+def test_names_of_classes_do_not_cover_each_other(classes: list[str]) -> None:
+    figure = confusion({"confusion": np.eye(len(classes), dtype=int).tolist()}, classes)
+    figure.draw_without_rendering()
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        boxes = [label.get_window_extent().padded(1) for label in axis.get_ticklabels()]
+        assert len(boxes) >= min(len(classes), 24)
+        assert not any(box.count_overlaps(boxes[:i]) for i, box in enumerate(boxes))
+
+
+def test_no_accuracy_on_the_scale_is_below_zero() -> None:
+    dots = [Dot("first", 10, 0.02, (0.01, 0.03)), Dot("second", 20, 0.03, (0.02, 0.04))]
+    figure, _ = accuracy_against(dots, "cost", 1000)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_ylim()[0] < 1.05
+    shown = [float(label.get_text()) for label in figure.axes[0].get_yticklabels()]
+    assert min(shown) == 0 and len(shown) > 1
+
+
+@pytest.mark.parametrize("sure", [False, True])
+def test_the_legend_of_the_confidence_covers_no_bar(sure: bool) -> None:
+    bins: list[dict[str, float | None]] = [{"count": 0, "right": 0, "confidence": None}] * 12
+    bins += [{"count": 800, "right": 400, "confidence": 0.9}] * 3
+    facts = {"images": 900, "expected_calibration_error": 0.1}
+    figure = calibration({**facts, "calibration_bins": bins if sure else bins[::-1]})
+    figure.draw_without_rendering()
+    legend = figure.axes[1].get_legend()
+    assert legend is not None
+    bars = [bar.get_window_extent() for bar in figure.axes[1].patches]
+    assert not legend.get_window_extent().count_overlaps([bar for bar in bars if bar.height])
 
 
 @pytest.mark.parametrize("epochs", [(1, 1, 1), (1, 3, 3)])
