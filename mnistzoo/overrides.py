@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from mnistzoo.recipe import Recipe
+from mnistzoo.recipe import Distillation, Recipe, recipe_fields
 
 
 def changed_fields(recipe: Recipe, changed: Recipe) -> dict[str, Any]:
@@ -15,6 +16,24 @@ def changed_fields(recipe: Recipe, changed: Recipe) -> dict[str, Any]:
         for name, value in changed.flat().items()
         if name != "seed" and value != before[name]
     }
+
+
+def unlike_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a written recipe, but for the seed, that have not their defaults."""
+    known = recipe_fields()
+    return {
+        name: value
+        for name, value in recipe.items()
+        if name != "seed" and not (name in known and _is_default(known[name], value))
+    }
+
+
+def _is_default(field: Field[Any], value: Any) -> bool:
+    if value is None and field in fields(Distillation):
+        return True  # there is no teacher
+    if field.default_factory is not MISSING:
+        return bool(value == field.default_factory())
+    return bool(value == field.default)
 
 
 def as_settings(overrides: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,7 @@
 """``mnistzoo plot``: the plots of a comparison as files."""
 
+from pathlib import Path
+
 import click
 
 from mnistzoo.cli.command import Command
@@ -12,11 +14,9 @@ from mnistzoo.cli.options import FILE, FOLDER
     "--out",
     type=FOLDER,
     metavar="DIR",
-    default=".",
-    show_default="the current folder",
-    help="Write the plots there.",
+    help="Where to write the plots.  [default: the name of FILE with -plots, as comparison-plots]",
 )
-def command(comparison: str, out: str) -> None:
+def command(comparison: str, out: str | None) -> None:
     """Draw the plots of a report from FILE, which `compare --json` wrote.
 
     Each becomes an SVG and a PNG file.
@@ -29,5 +29,6 @@ def command(comparison: str, out: str) -> None:
     from mnistzoo.report.plot_files import write_plots
     from mnistzoo.report.saved import read_comparison
 
-    for path in write_plots(read_comparison(comparison), out):
+    folder = out or f"{Path(comparison).stem}-plots"
+    for path in write_plots(read_comparison(comparison), folder):
         say(path)

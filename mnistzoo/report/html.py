@@ -17,7 +17,7 @@ from PIL import Image
 
 from mnistzoo._version import __version__
 from mnistzoo.output import write
-from mnistzoo.overrides import as_settings
+from mnistzoo.overrides import as_settings, unlike_defaults
 from mnistzoo.report import plots, reliability
 from mnistzoo.report.figures import as_changed, counted, grouped, percent, test_images, whose
 from mnistzoo.report.saved import class_names, printable
@@ -70,7 +70,7 @@ def render(facts: Mapping[str, Any], command: str) -> str:
         "percent": percent,
         "across": _across(evaluated, facts["dataset"]["images"]),
         "picture": _picture,
-        "settings": lambda recipe: " ".join(as_settings(recipe)),
+        "settings": lambda recipe: " ".join(as_settings(unlike_defaults(recipe))),
     }
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     classes = class_names(facts)

@@ -26,7 +26,8 @@ from mnistzoo.report.style import ACCENT, ERROR, INK, MUTED, PAPER, STYLE
 from mnistzoo.statistics import SIGNIFICANT, wilson_interval
 
 _WIDE, _SQUARE = (3.9, 3.2), (3.9, 3.9)  # inches
-_ACCURACIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.93, 0.94]
+_ACROSS = 36  # letters that have room below a square plot
+_ACCURACIES = [0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.93, 0.94]
 _ACCURACIES += [
     0.95,
     0.96,
@@ -225,7 +226,7 @@ def calibration(evaluation: Mapping[str, Any]) -> Figure:
         histogram.set_xlim(0, 1)
         histogram.set_xlabel("confidence")
         histogram.set_ylabel("images")
-        histogram.legend(loc="upper left", ncols=2)
+        histogram.legend(loc="best", ncols=2)
         return figure
 
 
@@ -270,7 +271,10 @@ def learning_curves(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Figure:
         for each, label, value in curves:
             runs = [[value(epoch) for epoch in run] for run in histories if run]
             for run in runs:
-                each.plot(range(1, len(run) + 1), run, color=MUTED, linewidth=0.8, alpha=0.6)
+                # One epoch is no line; it is a stroke, as runs are in the plots of accuracy.
+                marker = "_" if len(run) == 1 else ""
+                epochs = range(1, len(run) + 1)
+                each.plot(epochs, run, marker=marker, ms=9, color=MUTED, linewidth=0.8, alpha=0.6)
             shared = min(map(len, runs))
             mean = np.mean([run[:shared] for run in runs], 0)
             marker = "o" if shared < 3 else ""
@@ -289,9 +293,9 @@ def pairs(names: Sequence[str], differences: Sequence[Mapping[str, Any]]) -> Fig
     """
     place = {name: index for index, name in enumerate(names)}
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(_SQUARE)
+        side = max(_SQUARE[0], 1.2 + 0.38 * len(names))  # a cell holds its text
+        figure, axes = _figure((side, side))
         axes.grid(visible=False)
-        small = 7 if len(names) <= 6 else 5 if len(names) <= 12 else 4
         for each in differences:
             first, second = place[each["first"]], place[each["second"]]
             real = each["p_value"] < SIGNIFICANT
@@ -309,9 +313,8 @@ def pairs(names: Sequence[str], differences: Sequence[Mapping[str, Any]]) -> Fig
                     )
                 )
                 if len(names) <= 16:
-                    axes.text(column, row, text, ha="center", va="center", fontsize=small)
+                    axes.text(column, row, text, ha="center", va="center", fontsize=6.5)
         _name_classes(axes, names)
-        axes.tick_params(axis="x", rotation=90)
         return figure
 
 
@@ -373,7 +376,7 @@ def _scale_costs(axes: Axes, costs: Sequence[float]) -> None:
 
 def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
     """Show the share of errors, logarithmic and upside down, so that 99.7 and 99.8 % lie apart."""
-    worst, best = max(errors) * 1.15, min(errors) / 1.15
+    worst, best = min(max(errors) * 1.15, 1.02), min(errors) / 1.15
     axes.set_yscale("log")
     axes.set_ylim(worst, best)
     ticks: list[float] = []
@@ -397,6 +400,8 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
         axis.set_major_locator(FixedLocator(_ticks(count)))
         axis.set_major_formatter(FuncFormatter(lambda index, _: names[round(index)]))
     axes.tick_params(length=0)
+    if len(_ticks(count)) * max(map(len, names)) > _ACROSS:
+        axes.tick_params(axis="x", rotation=90)
     axes.spines[:].set_visible(False)
 
 

@@ -2,19 +2,22 @@
 
 import dataclasses
 import html
+import io
 import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import small_data
 from browser import serious_findings, watched_page, width_to_scroll
 from comparisons import TEN, answers, compared, row
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from mnistzoo import ModelSpec
+from mnistzoo import ModelSpec, Recipe
 from mnistzoo.cli import main
 from mnistzoo.comparison import Comparison
 from mnistzoo.missing import MissingModuleError, install_command
@@ -127,6 +130,85 @@ def test_it_fits_a_phone(report: Path, chromium: Browser) -> None:
         assert plot is not None and 280 < plot["width"] < 360
 
 
+def edge(page: Page, selector: str) -> float:
+    """Return how bright the right edge of a box is, from 0 to 1, where no letter stands."""
+    with Image.open(io.BytesIO(page.locator(selector).screenshot())) as image:
+        width, height = image.size
+        column = np.asarray(image.convert("L").crop((width - 3, 0, width, height))) / 255
+    return float(np.median(column))
+
+
+@pytest.mark.parametrize("selector", ["#table .scroll", "#differences .pairs", ".matrix"])
+def test_an_edge_behind_which_there_is_more_is_dark(
+    selector: str, report: Path, chromium: Browser
+) -> None:
+    with watched_page(chromium, viewport={"width": 320, "height": 740}) as page:
+        page.goto(report.as_uri())
+        assert edge(page, selector) < 0.9
+        page.locator(selector).evaluate("box => { box.scrollLeft = 10_000 }")
+        assert edge(page, selector) > 0.99
+
+
+def test_names_stay_in_sight_while_the_rest_of_a_table_scrolls(
+    report: Path, chromium: Browser
+) -> None:
+    with watched_page(chromium, viewport={"width": 360, "height": 740}) as page:
+        page.goto(report.as_uri())
+        table = page.locator("#table .scroll")
+        table.scroll_into_view_if_needed()
+        table.evaluate("box => { box.scrollLeft = 10_000 }")
+        box = table.bounding_box()
+        assert box is not None
+        for heading in (page.locator("#table thead th"), page.locator("#table tbody th")):
+            name = heading.first.bounding_box()
+            assert name is not None
+            assert name["x"] == box["x"] and name["width"] < box["width"] / 2
+            # No sign of another column lies above it.
+            seen = page.evaluate(
+                """([left, y]) => [...Array(30).keys()].map(
+                    i => document.elementFromPoint(left + 4 * i, y).closest("th, td").cellIndex
+                )""",
+                [box["x"], name["y"] + name["height"] - 12],
+            )
+            assert set(seen) == {0}
+
+
+def test_a_phone_shows_p_values_and_a_matrix_that_can_be_read(
+    report: Path, chromium: Browser
+) -> None:
+    with watched_page(chromium, viewport={"width": 360, "height": 740}) as page:
+        page.goto(report.as_uri())
+        heading = page.locator("#differences").get_by_role("button", name=re.compile("^p ↕"))
+        place = heading.bounding_box()
+        assert place is not None and place["x"] + place["width"] < 344
+        size = "text => text.ownerSVGElement.getScreenCTM().a * parseFloat(text.style.fontSize)"
+        sizes = page.locator(".matrix svg text").evaluate_all(f"all => all.map({size})")
+        assert min(sizes) > 8
+
+
+def test_the_table_with_all_its_usual_columns_fits_a_laptop(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    rows = []
+    for number in range(13):
+        found = row(number, f"model_of_test_{number}", params=2_345_678)
+        assert found.measurement is not None
+        measurement = dataclasses.replace(
+            found.measurement,
+            buffers=5440,
+            multiply_adds=222_804_720,
+            runtime="mnistzoo_models",
+            latency_256_us=999_999.0,
+        )
+        rows.append(dataclasses.replace(found, measurement=measurement))
+    compared([], 1, *rows).save(tmp_path / "report.html")
+    with watched_page(chromium, viewport={"width": 1280, "height": 800}) as page:
+        page.goto((tmp_path / "report.html").as_uri())
+        assert page.locator("#table th").filter(has_text="buffers").count() == 1
+        hidden = page.locator("#table .scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+        assert hidden == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_people_with_a_screen_reader_or_weak_eyes_can_use_it(
     scheme: str, short_report: Path, chromium: Browser
@@ -155,6 +237,32 @@ def test_dark_mode_and_paper_change_the_plots_too(report: Path, chromium: Browse
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 
+def test_on_paper_headings_stand_on_the_page_of_their_plots(
+    report: Path, chromium: Browser
+) -> None:
+    # The outline of a PDF says on which page each heading stands. Here headings, captions and plots
+    # without a caption are headings, called after their part of the page.
+    as_headings = """() => {
+        for (const part of document.querySelectorAll("#cost, .model")) {
+            for (const each of part.querySelectorAll("h2, h3, figcaption, #cost figure")) {
+                each.role = "heading";
+                each.ariaLevel = "4";
+                const texts = [each, ...each.querySelectorAll("text")];
+                for (const text of texts.slice(1)) text.textContent = "";
+                texts.at(-1).textContent = part.id;
+            }
+        }
+    }"""
+    with watched_page(chromium) as page:
+        page.goto(report.as_uri())
+        page.evaluate(as_headings)
+        pdf = page.pdf(format="A4", outline=True, tagged=True)
+    found = re.findall(rb"/Title \((cost|model-\d+)\)\n/Dest \[(\d+) 0 R ", pdf)
+    pages = {part: [page for name, page in found if name == part] for part, _ in found}
+    assert [len(each) for each in pages.values()] == [4, *[5] * 10, 1]
+    assert [part for part, each in pages.items() if len(set(each)) > 1] == []
+
+
 def test_hostile_texts_are_shown_and_not_run(tmp_path: Path, chromium: Browser) -> None:
     hostile = {"provider": HOSTILE, "version": HOSTILE, "summary": HOSTILE, "error": HOSTILE}
     named = row(1, f"<script>alert(3)</script>{HOSTILE}", 2, **hostile)
@@ -169,6 +277,33 @@ def test_hostile_texts_are_shown_and_not_run(tmp_path: Path, chromium: Browser) 
         page.get_by_role("button", name="model").click()
 
 
+def test_the_provenance_names_the_settings_that_are_not_the_defaults(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch_size=128, optimizer="sgd", learning_rate=0.4)
+    recipes = {
+        # Written before a recipe without a teacher had None for what belongs to one.
+        "plain": recipe.replace(seed=7).flat() | {"teacher_weight": 0.5, "temperature": 2.0},
+        "changed": recipe.replace(threads=None, rotation=8.0).flat(),
+        "taught": recipe.replace(teacher="plain", temperature=4.0).flat(),
+    }
+    told = {"recipe_name": "default", "dataset": "mnist", "seed": 7, "epochs_completed": 1}
+    rows = []
+    for number, (name, settings) in enumerate(recipes.items()):
+        found = row(number, name)
+        assert found.measurement is not None
+        measurement = dataclasses.replace(
+            found.measurement, provenance={**told, "recipe": settings}
+        )
+        rows.append(dataclasses.replace(found, measurement=measurement))
+    compared([], 1, *rows).save(tmp_path / "report.html")
+    shown = re.findall("default <code>(.*?)</code>", (tmp_path / "report.html").read_text())
+    always = "epochs=1 batch_size=128 optimizer=sgd learning_rate=0.4"
+    assert shown == [
+        always,
+        f"{always} threads=none rotation=8",
+        f"{always} teacher=plain temperature=4",
+    ]
+
+
 def test_a_single_model_has_a_report_of_its_own(tmp_path: Path, chromium: Browser) -> None:
     compared(["only"]).save(tmp_path / "only.html")
     with watched_page(chromium) as page:
@@ -177,6 +312,15 @@ def test_a_single_model_has_a_report_of_its_own(tmp_path: Path, chromium: Browse
         assert page.locator("#cost, #differences").count() == 0
         assert page.locator("#model-0 figure").count() == 4
         assert "Missed by all" not in page.locator("#gallery").inner_text()
+
+
+def test_where_all_but_one_failed_no_image_is_missed_by_all(tmp_path: Path) -> None:
+    broken = Row("broken", "mnistzoo-tests", "1.0", 10, error="no weights")
+    compared(["only"], 1, broken).save(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "The most confident errors" in page and "Missed by all" not in page
+    compared(["one", "two"], 1, broken).save(tmp_path / "report.html")
+    assert "Missed by all" in (tmp_path / "report.html").read_text()
 
 
 def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path) -> None:

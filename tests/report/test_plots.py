@@ -8,18 +8,41 @@ import numpy as np
 import pytest
 import small_data
 from comparisons import compared
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 import mnistzoo
 from mnistzoo import ModelSpec, load_dataset
 from mnistzoo.cli import main
 from mnistzoo.report.plot_files import write_plots
-from mnistzoo.report.plots import Dot, accuracy_against, pareto_front
+from mnistzoo.report.plots import (
+    Dot,
+    accuracy_against,
+    calibration,
+    confusion,
+    learning_curves,
+    pareto_front,
+)
 from mnistzoo.report.saved import ComparisonFileError, read_comparison
 from mnistzoo.rows import TrainingPlan
+from mnistzoo.statistics import wilson_interval
 
 OF_EACH = ("confusion", "calibration", "classes", "learning")
+# Models that lie close together: accuracy, parameters, multiply-adds, latency.
+CLOSE = {
+    "ensemble": (0.9978, 2_108_970, 222_804_720, 5970),
+    "resnet": (0.9973, 1_148_746, 116_862_464, 1972),
+    "resnet_small": (0.9971, 421_794, 44_560_944, 1041),
+    "convnet": (0.9962, 421_642, 4_241_152, 163),
+    "tiny7k": (0.9946, 7546, 476_288, 277),
+    "lenet": (0.9925, 61_706, 416_520, 107),
+    "tiny1k_views": (0.9925, 1430, 1_068_928, 2147),
+    "sprint": (0.9917, 33_018, 434_048, 107),
+    "vit": (0.9912, 138_890, 2_279_040, 322),
+    "tiny1k": (0.9907, 1430, 133_616, 240),
+    "tiny968": (0.9898, 968, 651_600, 2134),
+    "dense": (0.9895, 109_386, 109_184, 27),
+}
 
 
 def test_the_pareto_front_is_what_nothing_beats() -> None:
@@ -46,6 +69,36 @@ def test_no_name_covers_another_or_a_dot(seed: int) -> None:
         [(dot.cost, max(1 - dot.accuracy, 0.5 / 10_000)) for dot in dots]
     )
     assert not any(box.contains(x, y) for box in boxes for x, y in middles)
+    assert mistakable(names, dots, middles) == []
+
+
+def mistakable(names: list[Annotation], dots: list[Dot], middles: Any) -> list[str]:
+    """Return the names to which no line leads, but another dot is nearer than their own."""
+    found = []
+    for name in names:
+        assert name.arrow_patch is not None
+        box = Text.get_window_extent(name)
+        distances = {
+            dot.name: np.hypot(*np.maximum(np.maximum(box.min - middle, middle - box.max), 0))
+            for dot, middle in zip(dots, middles, strict=True)
+        }
+        own = name.get_text()
+        if not name.arrow_patch.get_visible() and min(distances, key=distances.__getitem__) != own:
+            found.append(own)
+    return found
+
+
+@pytest.mark.parametrize("cost", [0, 1, 2])
+def test_each_name_stands_at_its_own_dot(cost: int) -> None:
+    dots = [
+        Dot(name, costs[cost], accuracy, wilson_interval(round(accuracy * 10_000), 10_000))
+        for name, (accuracy, *costs) in CLOSE.items()
+    ]
+    figure, names = accuracy_against(dots, "cost", 10_000)
+    figure.draw_without_rendering()
+    assert {name.get_text() for name in names} == {dot.name for dot in dots}
+    middles = figure.axes[0].transData.transform([(dot.cost, 1 - dot.accuracy) for dot in dots])
+    assert mistakable(names, dots, middles) == []
 
 
 def test_ten_models_close_together_all_have_their_names() -> None:
@@ -84,6 +137,23 @@ def test_plots_come_as_svg_and_png_from_the_json_alone(plotted: Path) -> None:
         with Image.open(path) as image:
             assert min(image.size) > 500
             assert len(np.unique(np.asarray(image.convert("L")))) > 5
+
+
+def test_without_out_the_plots_have_a_folder_of_their_own(
+    saved: Path,
+    plotted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["plot", str(saved)])
+    assert caught.value.code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison-plots"]
+    names = {path.name for path in plotted.iterdir()}
+    assert {path.name for path in Path("comparison-plots").iterdir()} == names
+    assert set(capsys.readouterr().out.split()) == {f"comparison-plots/{name}" for name in names}
 
 
 def texts(path: Path) -> list[str]:
@@ -130,6 +200,59 @@ def test_what_was_trained_now_is_plotted_from_its_json(
     assert recipe["optimizer_arguments"] == overrides.get("optimizer_arguments", {})
     names = {path.name for path in write_plots(facts, tmp_path / "plots")}
     assert "linear-learning.svg" in names
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [f"something_{number}" for number in range(10)],
+        *(list(map(str, range(count))) for count in (2, 10, 47)),
+    ],
+    ids=["words", "2", "10", "47"],
+)
+def test_names_of_classes_do_not_cover_each_other(classes: list[str]) -> None:
+    figure = confusion({"confusion": np.eye(len(classes), dtype=int).tolist()}, classes)
+    figure.draw_without_rendering()
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        boxes = [label.get_window_extent().padded(1) for label in axis.get_ticklabels()]
+        assert len(boxes) >= min(len(classes), 24)
+        assert not any(box.count_overlaps(boxes[:i]) for i, box in enumerate(boxes))
+
+
+def test_no_accuracy_on_the_scale_is_below_zero() -> None:
+    dots = [Dot("first", 10, 0.02, (0.01, 0.03)), Dot("second", 20, 0.03, (0.02, 0.04))]
+    figure, _ = accuracy_against(dots, "cost", 1000)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_ylim()[0] < 1.05
+    shown = [float(label.get_text()) for label in figure.axes[0].get_yticklabels()]
+    assert min(shown) == 0 and len(shown) > 1
+
+
+@pytest.mark.parametrize("sure", [False, True])
+def test_the_legend_of_the_confidence_covers_no_bar(sure: bool) -> None:
+    bins: list[dict[str, float | None]] = [{"count": 0, "right": 0, "confidence": None}] * 12
+    bins += [{"count": 800, "right": 400, "confidence": 0.9}] * 3
+    facts = {"images": 900, "expected_calibration_error": 0.1}
+    figure = calibration({**facts, "calibration_bins": bins if sure else bins[::-1]})
+    figure.draw_without_rendering()
+    legend = figure.axes[1].get_legend()
+    assert legend is not None
+    bars = [bar.get_window_extent() for bar in figure.axes[1].patches]
+    assert not legend.get_window_extent().count_overlaps([bar for bar in bars if bar.height])
+
+
+@pytest.mark.parametrize("epochs", [(1, 1, 1), (1, 3, 3)])
+def test_learning_curves_show_each_run_even_of_one_epoch(epochs: tuple[int, ...]) -> None:
+    figure = learning_curves(
+        [
+            [{"loss": 1.0 + seed, "validation_accuracy": 0.9 - seed / 100}] * count
+            for seed, count in enumerate(epochs)
+        ]
+    )
+    for axes, values in zip(figure.axes, ([1, 2, 3], [90, 89, 88]), strict=True):
+        lines = [(np.asarray(line.get_ydata()), line.get_marker()) for line in axes.lines]
+        seen = [run[0] for run, marker in lines if len(run) > 1 or marker not in ("", "None")]
+        assert sorted(seen) == pytest.approx(sorted([*values, values[1]]))  # with the mean
 
 
 def test_a_comparison_without_costs_has_its_other_plots(tmp_path: Path) -> None:
