@@ -242,6 +242,14 @@ def test_a_model_that_is_being_exported_holds_up_no_other(model: Path) -> None:
             ended.result(LIMIT)
 
 
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        with socket.create_connection(listening.getsockname(), timeout=LIMIT):
+            accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_the_examples_are_read_once() -> None:
     assert examples() is examples()
 
