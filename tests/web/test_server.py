@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import http.client
 import io
 import json
@@ -27,7 +28,7 @@ from drawing import serving, write_linear_model
 from PIL import Image
 
 import mnistzoo
-from mnistzoo import ModelSpec, Predictor
+from mnistzoo import ModelSpec, Predictor, Weights
 from mnistzoo.cli import main
 from mnistzoo.registry import ModelError, get_registration
 from mnistzoo.web.models import Models, Offer, cached_path, offered
@@ -297,13 +298,53 @@ def test_a_model_is_exported_once_into_the_cache(
     assert offered(["ones"]).get("ones").result(LIMIT).predict(SEVEN).digit == 1
 
 
-def test_a_model_that_cannot_be_exported_is_not_on_offer(
+class Votes:
+    """A model that is not a torch module."""
+
+    def logits(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.zeros((len(images), 10), np.float32)
+
+
+def test_all_that_ship_weights_and_can_be_exported_are_on_offer(
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "with_a_file.py").touch()
+    (tmp_path / "net.onnx").write_bytes(model.read_bytes())
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    weights = Weights(file="net.onnx", sha256=sha256, metrics={}, measured="not at all")
+    specs = [
+        linear_spec("ones"),
+        linear_spec("not_trained_here", recipes={}),
+        linear_spec("merged", recipes={}, weights=None, members=("ones",)),
+        linear_spec("a_file", recipes={}, weights=weights, factory="with_a_file"),
+        linear_spec("untrained", weights=None),
+        linear_spec("odd", expected_failures={"onnx": "it is odd"}),
+        linear_spec("random", stochastic=True),
+    ]
+    register(*specs)
+    on_offer = [spec.name for spec in specs if spec.name in offered([]).offers]
+    assert on_offer == ["ones", "not_trained_here", "merged", "a_file"]
+    for name, why in (
+        ("untrained", "it ships no weights"),
+        ("odd", "it is odd"),
+        ("random", "it draws random numbers"),
+    ):
+        with pytest.raises(ModelError, match=f"cannot offer model '{name}': {why}"):
+            offered([name])
+    assert offered(["a_file"]).get("a_file").result(LIMIT).predict(SEVEN)
+
+
+def test_a_model_that_turns_out_to_be_no_module_is_refused_at_the_start(
     register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
 ) -> None:
-    register(linear_spec("ones"), linear_spec("odd", expected_failures={"onnx": "it is odd"}))
-    assert "odd" not in offered([]).offers
-    with pytest.raises(ModelError, match="cannot offer model 'odd': it is odd"):
-        offered(["odd"])
+    register(linear_spec("votes", recipes={}, factory=f"{__name__}:Votes"))
+    with pytest.raises(ModelError, match="'votes': it is a Votes, and the exporter follows torch"):
+        offered(["votes"])
 
 
 @pytest.fixture(scope="module")
