@@ -115,7 +115,8 @@ def test_lists_the_models_on_offer(server: str) -> None:
         ("api/predict?model=linea", {"data": SEVEN}, 404, "did you mean 'linear'"),
         ("api/models/linea", {}, 404, "did you mean 'linear'"),
         ("api/predict", {"data": bytes(10 * 2**20 + 1)}, 413, "over 10 MB"),
-        ("api/predict", {"method": "PUT", "data": SEVEN}, 405, "does not take PUT"),
+        ("api/predict?drawing=yes", {"data": SEVEN}, 400, "true or false, not 'yes'"),
+        ("api/predict", {"method": "GET"}, 405, "/api/predict does not take GET"),
         ("api/nothing", {"method": "GET"}, 404, "there is no /api/nothing"),
         ("api/models", {"method": "GET", "headers": {"Host": "evil.example"}}, 403, "this name"),
         ("api/predict", {"data": SEVEN, "headers": {"Origin": "null"}}, 403, "another web page"),
@@ -164,9 +165,19 @@ def test_the_openapi_document_describes_what_is_answered(server: str) -> None:
     for name, found in described.items():
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]) == set(found)
     for path, methods in document["paths"].items():
-        for method in methods:
+        for method, described_here in methods.items():
             assert ask(server + path[1:], method, data=SEVEN).status_code in (200, 404)
-        assert ask(server + path[1:], "DELETE").status_code == 405
+            assert {"200", "403", "405"} <= set(described_here["responses"])
+        for method in {"GET", "POST", "PUT"} - {each.upper() for each in methods}:
+            refused = ask(server + path[1:], method, data=SEVEN)
+            assert refused.status_code == 405
+            allowed = set(refused.headers["Allow"].split(", ")) - {"HEAD"}
+            assert allowed == {each.upper() for each in methods}
+
+
+def test_a_file_of_the_page_is_only_got(server: str) -> None:
+    refused = ask(f"{server}app.js", "POST")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_a_slow_client_holds_nobody_up_and_ends_with_the_server(model: Path) -> None:
