@@ -235,6 +235,7 @@ def _facts(reading: Reading, one: Prediction) -> dict[str, Any]:
         "probabilities": list(one.probabilities),
         "runner_up": one.runner_up,
         "doubt": one.doubt,
+        "doubts": [each.doubt for each in reading.predictions],
         "text": reading.text,
     }
 

@@ -93,9 +93,11 @@ def test_a_picture_may_show_several_digits_but_a_drawing_one(server: str) -> Non
     several = ask(f"{server}api/predict", data=two_noughts()).json()
     assert several["digits"] == 2
     assert several["predictions"][0]["text"] == "00"
+    assert len(several["predictions"][0]["doubts"]) == 2
     one = ask(f"{server}api/predict?drawing=true", data=two_noughts()).json()
     assert one["digits"] == 1
     assert one["predictions"][0]["doubt"] == "it is wider than any digit is"
+    assert one["predictions"][0]["doubts"] == ["it is wider than any digit is"]
 
 
 def test_lists_the_models_on_offer(server: str) -> None:
