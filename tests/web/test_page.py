@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import serious_findings, watched_page, width_to_scroll
 from documents import ROOT
-from drawing import DIGITS, SIDE, Stroke, serving, write_linear_model
+from drawing import DIGITS, Stroke, draw, points, serving, write_linear_model
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
@@ -54,26 +54,6 @@ def opened(page: Page, address: str, *models: str) -> Page:
 def settle(page: Page) -> None:
     """Wait until the answer is that of what is on the sheet."""
     expect(page.locator("#reading")).to_have_attribute("aria-busy", "false")
-
-
-def points(page: Page, stroke: Stroke) -> Stroke:
-    """Return the points of a stroke in pixels of the window."""
-    canvas = page.locator("#canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
-    return [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["height"] / SIDE)
-            for x, y in stroke]  # fmt: skip
-
-
-def draw(page: Page, strokes: list[Stroke]) -> None:
-    for stroke in strokes:
-        first, *others = points(page, stroke)
-        page.mouse.move(*first)
-        page.mouse.down()
-        for x, y in others:
-            page.mouse.move(x, y)
-        page.mouse.up()
 
 
 def touch(page: Page, strokes: list[Stroke]) -> None:
