@@ -117,13 +117,8 @@ def export_onnx(
         OSError: if the file cannot be written.
     """
     registration = get_registration(name)
-    if declared := registration.spec.expected_failures.get("onnx"):
-        raise ExportError(f"model {registration.spec.name!r} cannot be exported: {declared}")
-    if registration.spec.stochastic:
-        raise ExportError(
-            f"model {registration.spec.name!r} cannot be exported: it draws random numbers, and no "
-            "file could be shown to compute the same"
-        )
+    if why := registration.spec.not_exportable:
+        raise ExportError(f"model {registration.spec.name!r} cannot be exported: {why}")
     check_replaceable(path)
     own_weights = weights is not None
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)

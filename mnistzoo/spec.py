@@ -276,6 +276,15 @@ class ModelSpec:
         return self.weights is not None and self.weights.file.endswith(".onnx")
 
     @property
+    def not_exportable(self) -> str:
+        """Why the model cannot be exported to ONNX, as declared; empty if nothing is declared."""
+        if declared := self.expected_failures.get("onnx"):
+            return declared
+        if self.stochastic:
+            return "it draws random numbers, and no file could be shown to compute the same"
+        return ""
+
+    @property
     def declared_metrics(self) -> Mapping[str, float]:
         """Those of the weights, or of the model with members; empty where none are declared."""
         return self.metrics if self.weights is None else self.weights.metrics

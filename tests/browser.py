@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Playwright, sync_playwright
 
 _CHROMIUM = Path("/usr/bin/chromium")
 _AXE = Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js"
@@ -19,13 +19,16 @@ def chromium() -> Iterator[Browser]:
     """A browser; :func:`watched_page` opens a page in it."""
     if not _CHROMIUM.exists():
         pytest.skip(f"there is no {_CHROMIUM}; `apt-get install chromium` installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=_CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with sync_playwright() as playwright, launched(playwright) as browser:
         yield browser
-        browser.close()
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Return a new browser, which ends with a ``with`` block."""
+    return playwright.chromium.launch(
+        executable_path=_CHROMIUM,
+        args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    )
 
 
 @contextmanager

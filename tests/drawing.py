@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import processes
 from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Page
 
 from mnistzoo import load_dataset
 from mnistzoo.inputs import as_input
@@ -52,6 +53,27 @@ def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         line = process.stdout.readline()
         assert "http://" in line, process.stderr.read()
         yield line.split()[2], process
+
+
+def points(page: Page, stroke: Stroke) -> Stroke:
+    """Return the points of a stroke in pixels of the window."""
+    canvas = page.locator("#canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    return [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["height"] / SIDE)
+            for x, y in stroke]  # fmt: skip
+
+
+def draw(page: Page, strokes: list[Stroke]) -> None:
+    """Draw by mouse."""
+    for stroke in strokes:
+        first, *others = points(page, stroke)
+        page.mouse.move(*first)
+        page.mouse.down()
+        for x, y in others:
+            page.mouse.move(x, y)
+        page.mouse.up()
 
 
 def write_linear_model(

@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -172,6 +173,19 @@ def test_the_picture_is_current() -> None:
         drawn = json.loads(picture.info[script["CHUNK"]])
     assert drawn == script["points"](), "run python scripts/readme_picture.py"
     assert script["PICTURE"].stat().st_size < 100_000
+
+
+def test_the_picture_of_the_page_shows_the_models_that_it_offers() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "pictures_of_pages.py"))
+    with Image.open(script["DRAW"]) as picture:
+        shown = json.loads(picture.info[script["CHUNK"]])
+    assert shown == script["on_offer"](), "run python scripts/pictures_of_pages.py"
+
+
+def test_the_pictures_take_no_time_to_load() -> None:
+    pictures = set(re.findall(r"docs/\w+\.png", TEXT))
+    assert "docs/draw.png" in pictures
+    assert sum((ROOT / each).stat().st_size for each in pictures) < 300_000
 
 
 def test_no_name_in_the_picture_covers_another() -> None:

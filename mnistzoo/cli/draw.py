@@ -64,8 +64,8 @@ def command(
 ) -> None:
     """Serve a page where one draws digits and sees what each MODEL makes of them.
 
-    A MODEL is a name or an .onnx file; without one, all that have a recipe and weights are on
-    offer. Each is exported once, checked, and kept in the cache. Ctrl-C ends it.
+    A MODEL is a name or an .onnx file; without one, all that ship weights and can be exported are
+    on offer. Each is exported once, checked, and kept in the cache. Ctrl-C ends it.
     """
     if static_dir is not None:
         _write_static(models, static_dir, runtime)

@@ -26,7 +26,7 @@ from mnistzoo.registry import (
     list_models,
 )
 from mnistzoo.runtime import Predictor
-from mnistzoo.spec import DEFAULT_DATASET
+from mnistzoo.spec import DEFAULT_DATASET, ModelSpec
 
 # Of a model that nobody asked for: proving larger ones takes minutes on a small machine.
 _MOST_PARAMS_UNASKED = 100_000
@@ -117,14 +117,14 @@ class Models:
 
 
 def offered(names: Sequence[str]) -> Models:
-    """Return these models, all chosen; or every model with shipped weights, a small one chosen.
+    """Return these models, all chosen; or all that can be shown, a small one chosen.
 
     Args:
         names: of models, their aliases, or paths of ``.onnx`` files.
 
     Raises:
-        ModelError: if one of the models does not exist, ships no weights or is for other classes
-            than the ten digits, or there is none.
+        ModelError: if one of the models does not exist, ships no weights, cannot be exported or is
+            for other classes than the ten digits, or there is none.
         OnnxFileError: if a file is not an ONNX model from images to logits.
         OSError: if a file cannot be read.
     """
@@ -134,25 +134,36 @@ def offered(names: Sequence[str]) -> Models:
         if twice := next((name for name in chosen if chosen.count(name) > 1), None):
             raise ModelError(f"two models would be called {twice!r}; name one, or rename a file")
         return Models(named, chosen)
-    known = map(get_registration, list_models())
-    # One that is neither trained here nor made of others, such as nearest neighbours, is seldom a
-    # torch module, and only those can be exported.
-    found = [each for each in known if _can(each) and (each.spec.recipes or each.spec.members)]
+    found = [each for each in map(get_registration, list_models()) if not _refusal(each.spec)]
     if not found:
         raise ModelError(
             "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
             "name an .onnx file"
         )
     offers = {each.spec.name: _registered(each) for each in found}
-    small = [each for each in offers.values() if (each.params or 0) <= _MOST_PARAMS_UNASKED]
-    best = max(small or list(offers.values()), key=lambda each: each.accuracy or 0)
+    quick = [offers[each.spec.name] for each in found if _is_quick(each.spec)]
+    best = max(quick or list(offers.values()), key=lambda each: each.accuracy or 0)
     return Models(offers.values(), [best.name])
 
 
-def _can(registration: Registration) -> bool:
-    spec = registration.spec
-    has_weights = spec.weights_for(DEFAULT_DATASET) is not None or bool(spec.members)
-    return has_weights and "onnx" not in spec.expected_failures
+def _refusal(spec: ModelSpec) -> str:
+    """Return why the page cannot offer a model, as far as its plugin says; empty if it can."""
+    if spec.weights_for(DEFAULT_DATASET) is None and not spec.members:
+        return "it ships no weights for the digits of MNIST"
+    return "" if spec.is_onnx else spec.not_exportable
+
+
+def _is_quick(spec: ModelSpec) -> bool:
+    """Say whether a model is small, and certain to be exported."""
+    return (spec.num_params or 0) <= _MOST_PARAMS_UNASKED and _is_certain(spec)
+
+
+def _is_certain(spec: ModelSpec) -> bool:
+    """Say whether a model is an ONNX file or certainly a torch module, which alone are exported.
+
+    Modules are what mnistzoo's own training takes. Of others it is seen once they are created.
+    """
+    return spec.is_onnx or (bool(spec.recipes) and not spec.fit)
 
 
 def _offer(name: str) -> Offer:
@@ -171,11 +182,22 @@ def _offer(name: str) -> Offer:
             f"{shlex.quote(name)}`"
         )
     registration = get_registration(name)
-    if not _can(registration):
-        missing = "it ships no weights for the digits of MNIST"
-        declared = registration.spec.expected_failures.get("onnx", missing)
-        raise ModelError(f"the page cannot offer model {registration.spec.name!r}: {declared}")
+    if why := _refusal(registration.spec) or _surprise(registration):
+        raise ModelError(f"the page cannot offer model {registration.spec.name!r}: {why}")
     return _registered(registration)
+
+
+def _surprise(registration: Registration) -> str:
+    """Return why a model cannot be exported though its plugin does not say so; empty if it can."""
+    if _is_certain(registration.spec) or _cached(cached_path(registration)):
+        return ""
+    from mnistzoo.classifier import is_module
+    from mnistzoo.models import create_model
+
+    model = create_model(registration.spec.name)
+    if is_module(model):
+        return ""
+    return f"it is a {type(model).__name__}, and the exporter follows torch modules only"
 
 
 def is_exporting() -> bool:
@@ -199,13 +221,20 @@ def _registered(registration: Registration) -> Offer:
 
 
 def _exported(registration: Registration) -> Predictor:
-    """Return the model from the cache, where it is put first if it is not there yet."""
+    """Return the model from the cache, where it is put first if it is not there yet.
+
+    One that its plugin ships as an ONNX file needs no cache.
+    """
+    from mnistzoo.models import load_model
+
+    if registration.spec.is_onnx:
+        shipped: Predictor = load_model(registration.spec.name)
+        return shipped
     path = cached_path(registration)
     if found := _cached(path):
         return found
     # Imported late: torch takes seconds, and a model in the cache needs none.
     from mnistzoo.conversion import convert
-    from mnistzoo.models import load_model
 
     with _exporting:
         if found := _cached(path):

@@ -56,9 +56,15 @@ def create_app(models: Models, *, host: str = "127.0.0.1", waiting: int = WAITIN
     api = _Api(models, waiting)
     return Starlette(
         routes=[
-            Route("/api/models", api.list_models, methods=["GET"]),
-            Route("/api/models/{name}", api.load_model, methods=["POST"]),
-            Route("/api/predict", api.predict, methods=["POST"]),
+            # Mounted, or the files below would answer another method.
+            Mount(
+                "/api",
+                routes=[
+                    Route("/models", api.list_models, methods=["GET"]),
+                    Route("/models/{name}", api.load_model, methods=["POST"]),
+                    Route("/predict", api.predict, methods=["POST"]),
+                ],
+            ),
             Route("/examples-idx3-ubyte", _examples, methods=["GET"]),
             Mount("/", StaticFiles(directory=STATIC, html=True)),
         ],
@@ -79,10 +85,14 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listening = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         what_next = "; --port 0 takes a free one" if port else ""
         raise OSError(error.errno, f"{error.strerror}{what_next}", f"{host}:{port}") from error
+    # Connections inherit it. Without it an answer's body waits some 40 ms for the client to
+    # acknowledge its head; asyncio sees to that only for sockets that it has made itself.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def serve(app: Starlette, listening: socket.socket) -> None:
@@ -116,14 +126,16 @@ class _Api:
 
     async def predict(self, request: Request) -> Response:
         names = list(dict.fromkeys(request.query_params.getlist("model"))) or self._models.chosen
-        drawing = request.query_params.get("drawing") == "true"
+        drawing = request.query_params.get("drawing", "false")
+        if drawing not in ("true", "false"):
+            raise HTTPException(400, f"drawing is true or false, not {drawing!r}")
         futures = [self._models.get(name) for name in names]
         async with self._bodies.read(request) as picture:
             # Before a place is taken: a model that is being exported holds up no other.
             loaded = await asyncio.gather(*map(asyncio.wrap_future, futures))
             with self._place():
                 answer = await anyio.to_thread.run_sync(
-                    _answer, picture, dict(zip(names, loaded, strict=True)), drawing,
+                    _answer, picture, dict(zip(names, loaded, strict=True)), drawing == "true",
                     limiter=self._threads,
                 )  # fmt: skip
         return JSONResponse(answer)
@@ -223,6 +235,7 @@ def _facts(reading: Reading, one: Prediction) -> dict[str, Any]:
         "probabilities": list(one.probabilities),
         "runner_up": one.runner_up,
         "doubt": one.doubt,
+        "doubts": [each.doubt for each in reading.predictions],
         "text": reading.text,
     }
 
@@ -253,7 +266,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not take {request.method}",
     }
     detail = details.get(error.status_code, error.detail)
-    return JSONResponse({"error": detail}, error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers.setdefault("Allow", "GET, HEAD")  # of a file
+    return JSONResponse({"error": detail}, error.status_code, headers)
 
 
 async def _error(request: Request, error: Exception) -> Response:

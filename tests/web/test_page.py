@@ -1,6 +1,9 @@
 """The drawing page in a browser, used as people use it."""
 
 import base64
+import io
+import math
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +13,9 @@ import numpy as np
 import pytest
 from browser import serious_findings, watched_page, width_to_scroll
 from documents import ROOT
-from drawing import DIGITS, SIDE, Stroke, serving, write_linear_model
-from playwright.sync_api import Browser, Page, expect
+from drawing import DIGITS, Stroke, draw, points, serving, write_linear_model
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from mnistzoo.data import read_idx
 
@@ -52,26 +56,6 @@ def settle(page: Page) -> None:
     expect(page.locator("#reading")).to_have_attribute("aria-busy", "false")
 
 
-def points(page: Page, stroke: Stroke) -> Stroke:
-    """Return the points of a stroke in pixels of the window."""
-    canvas = page.locator("#canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
-    return [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["height"] / SIDE)
-            for x, y in stroke]  # fmt: skip
-
-
-def draw(page: Page, strokes: list[Stroke]) -> None:
-    for stroke in strokes:
-        first, *others = points(page, stroke)
-        page.mouse.move(*first)
-        page.mouse.down()
-        for x, y in others:
-            page.mouse.move(x, y)
-        page.mouse.up()
-
-
 def touch(page: Page, strokes: list[Stroke]) -> None:
     device = page.context.new_cdp_session(page)
 
@@ -99,6 +83,7 @@ def test_each_digit_is_read_as_it_is_drawn_by_mouse(chromium: Browser, address: 
             draw(page, strokes)
             expect_digit(page, digit)
             expect(page.locator("#sentence")).to_contain_text(f"{MODEL} says {digit}")
+            expect(page.locator("#delay")).to_have_text(re.compile(r"answered in [\d.]+\s(ms|s)"))
             page.get_by_role("button", name="Clear").click()
             expect_digit(page, "")
 
@@ -169,31 +154,58 @@ def test_doubts_what_is_no_digit_and_says_why(chromium: Browser, address: str) -
         expect_digit(page, "?")
 
 
-def paste(page: Page, path: Path) -> None:
-    """Paste a picture as a browser hands it over; Playwright has no clipboard for files."""
+def hand_over(page: Page, event: str, path: Path) -> None:
+    """Paste or drop a picture as a browser hands it over; Playwright has no way for files.
+
+    Args:
+        event: ``"paste"`` or ``"drop"``, which a browser sends where "dragover" was prevented.
+        path: of the picture.
+    """
     content = base64.b64encode(path.read_bytes()).decode()
     page.evaluate(
-        """async ([content, name]) => {
+        """async ([content, name, kind]) => {
             const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
             const data = new DataTransfer();
             data.items.add(new File([bytes], name, { type: "image/png" }));
-            dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, cancelable: true }));
+            const sheet = document.getElementById("canvas");
+            const send = (Kind, kind, facts) =>
+                sheet.dispatchEvent(new Kind(kind, { ...facts, bubbles: true, cancelable: true }));
+            if (kind === "paste") send(ClipboardEvent, kind, { clipboardData: data });
+            else if (!send(DragEvent, "dragover", { dataTransfer: data }))
+                send(DragEvent, kind, { dataTransfer: data });
         }""",
-        [content, path.name],
+        [content, path.name, event],
     )
 
 
-def test_reads_a_picture_that_is_pasted_or_chosen(chromium: Browser, address: str) -> None:
+def test_reads_a_picture_that_is_pasted_dropped_or_chosen(chromium: Browser, address: str) -> None:
     with watched_page(chromium) as page:
         opened(page, address, MODEL)
-        paste(page, SEVEN)
-        expect_digit(page, 7)
-        draw(page, DIGITS[0])  # on a new sheet
-        expect_digit(page, 0)
+        for event in ("paste", "drop"):
+            hand_over(page, event, SEVEN)
+            expect_digit(page, 7)
+            draw(page, DIGITS[0])  # on a new sheet
+            expect_digit(page, 0)
         page.locator("#file").set_input_files(SEVEN)
         expect_digit(page, 7)
         page.get_by_role("button", name="Undo").click()
         expect_digit(page, 0)
+
+
+def test_the_pen_is_as_wide_as_it_is_set(chromium: Browser, address: str) -> None:
+    with watched_page(chromium) as page:
+        opened(page, address, "linear")
+        inked = []
+        for width in ("8", "40"):
+            page.get_by_role("slider", name="Pen").fill(width)
+            with page.expect_request("**/api/predict**") as asked:
+                page.mouse.click(*points(page, [(140, 140)])[0])  # a tap is a dot
+            settle(page)
+            body = asked.value.post_data_buffer
+            assert body is not None
+            inked.append((np.asarray(Image.open(io.BytesIO(body))) < 128).sum())
+            page.get_by_role("button", name="Clear").click()
+        assert inked == pytest.approx([math.pi * 4**2, math.pi * 20**2], rel=0.1)
 
 
 def microseconds(text: str) -> float:
@@ -217,11 +229,203 @@ def test_models_answer_side_by_side_the_fastest_first(chromium: Browser, address
         expect(page.locator("#sentence")).to_contain_text(f"{MODEL} says 1")
 
 
-def test_an_example_is_a_click_away(chromium: Browser, address: str) -> None:
+def test_the_sentence_names_the_models_in_the_order_of_their_cards(
+    chromium: Browser, address: str
+) -> None:
+    asked = []
+
+    def answer(route: Route) -> None:
+        """Say that one model takes its time for the third drawing, the slower one by its median."""
+        asked.append(route)
+        said = route.fetch().json()
+        for prediction in said["predictions"]:
+            quick = prediction["model"] == MODEL
+            prediction["latency_us"] = 100 if quick and len(asked) < 3 else 900 if quick else 200
+            prediction |= {"text": "1", "digit": 1, "doubt": None, "doubts": [None]}
+        said["predictions"].sort(key=lambda each: each["latency_us"])
+        route.fulfill(json=said)
+
+    with watched_page(chromium) as page:
+        opened(page, address, "linear", MODEL)
+        page.route("**/api/predict**", answer)
+        page.locator("#canvas").focus()
+        for key in (" ", "ArrowDown", "ArrowDown"):
+            page.keyboard.press(key)
+            settle(page)
+        assert len(asked) == 3
+        expect(page.locator(".reading-name")).to_have_text([MODEL, "linear"])
+        expect(page.locator("#sentence")).to_contain_text(f"{MODEL} and linear say 1")
+
+
+def test_the_bars_stand_side_by_side_whatever_is_said_above_them(
+    chromium: Browser, address: str
+) -> None:
+    def answer(route: Route) -> None:
+        said = route.fetch().json()
+        said["predictions"][0]["doubt"] = "it fills the edges of its box, as no digit does"
+        said["predictions"][1]["doubt"] = None
+        route.fulfill(json=said)
+
+    with watched_page(chromium) as page:
+        opened(page, address, "linear", MODEL)
+        page.route("**/api/predict**", answer)
+        draw(page, DIGITS[1])
+        expect(page.locator(".bar.top")).to_have_count(2)
+        settle(page)
+        heights = [
+            each.evaluate("e => e.offsetHeight") for each in page.locator(".reading-says").all()
+        ]
+        assert heights[0] != heights[1]
+        tops = page.locator(".bars").evaluate_all("all => all.map((each) => each.offsetTop)")
+        assert tops[0] == tops[1]
+
+
+def said_of(*models: str, **facts: Any) -> list[dict[str, Any]]:
+    """Return predictions of a digit 7 by these models, sure and without a doubt but for facts."""
+    return [
+        {"model": each, "digit": 7, "text": "7", "confidence": 0.98, "runner_up": 1, "doubt": None}
+        | {"doubts": [None]}
+        | facts
+        for each in models
+    ]
+
+
+ELEVEN = [f"model{number}" for number in range(11)]
+UNSURE = "the model is unsure"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "digit", "sentence"),
+    [
+        (said_of("a"), "7", "a says 7, 98.0 % sure."),
+        (said_of("a", "b", "c"), "7", "a, b and c say 7, each at least 98.0 % sure."),
+        (said_of(*ELEVEN), "7", "11 models say 7, each at least 98.0 % sure."),
+        (
+            said_of("a") + said_of("b", text="1"),
+            "?",
+            "The models disagree: a says 7, b says 1.",
+        ),
+        (
+            said_of("a", text="1") + said_of(*ELEVEN[1:]),
+            "?",
+            "10 of 11 models say 7; a says 1.",
+        ),
+        (
+            said_of(*ELEVEN[:8]) + said_of("a", "b", text="1") + said_of("c", text="2"),
+            "?",
+            "8 of 11 models say 7; a and b say 1; c says 2.",
+        ),
+        (
+            said_of(*ELEVEN[:6]) + said_of(*ELEVEN[6:10], text="1") + said_of("a", text="2"),
+            "?",
+            "6 of 11 models say 7; 4 say 1; 1 says 2.",
+        ),
+        (said_of("a", doubt=UNSURE) + said_of("b"), "?", "a is unsure: perhaps 7, or 1."),
+        (
+            said_of(*ELEVEN[:5], doubt=UNSURE) + said_of(*ELEVEN[5:]),
+            "?",
+            "5 of 11 models are unsure: perhaps 7, or 1.",
+        ),
+        (
+            said_of(*ELEVEN, text="77", doubt="there are 2", doubts=[None, None]),
+            "77",
+            "2 digits, read left to right by 11 models.",
+        ),
+        (
+            said_of("a", text="77", doubt="there are 2", doubts=[None, UNSURE]),
+            "?",
+            f"2 digits, read left to right by a as 77, but in doubt: {UNSURE}.",
+        ),
+    ],
+)
+def test_says_in_one_short_sentence_what_the_models_say(
+    chromium: Browser, address: str, predictions: list[dict[str, Any]], digit: str, sentence: str
+) -> None:
+    with watched_page(chromium) as page:
+        page.goto(address)
+        said = page.evaluate(
+            """async (said) => (await import("./readings.js")).verdict(said)""", predictions
+        )
+    assert said["digit"] == digit
+    assert said["doubtful"] == (digit == "?")
+    assert said["sentence"].replace("\N{NO-BREAK SPACE}", " ") == sentence
+
+
+def test_an_example_is_a_click_away_and_is_not_kept(chromium: Browser, address: str) -> None:
     with watched_page(chromium) as page:
         opened(page, address, "linear")
         page.get_by_role("button", name="Example").click()
         expect(page.locator("#digit")).not_to_have_text("")
+        labels = page.get_by_role("group", name="MNIST's own digits are not kept.")
+        for button in labels.get_by_role("button").all():
+            expect(button).to_be_disabled()
+        draw(page, DIGITS[1])  # over it
+        settle(page)
+        expect(labels).to_be_visible()
+        page.get_by_role("button", name="Clear").click()
+        draw(page, DIGITS[1])
+        expect(label(page, 1)).to_be_enabled()
+
+
+def test_a_picture_of_several_digits_is_not_kept(
+    chromium: Browser, address: str, tmp_path: Path
+) -> None:
+    seven = np.asarray(Image.open(SEVEN))
+    Image.fromarray(np.hstack([seven, seven])).save(tmp_path / "77.png")
+    with watched_page(chromium) as page:
+        opened(page, address, MODEL)
+        page.locator("#file").set_input_files(tmp_path / "77.png")
+        expect(page.locator("#sentence")).to_contain_text("2 digits")
+        expect(page.get_by_role("group", name="Only single digits are kept.")).to_be_visible()
+        expect(label(page, 7)).to_be_disabled()
+
+
+def label(page: Page, digit: int) -> Locator:
+    return page.locator("#labels").get_by_role("button", name=str(digit), exact=True)
+
+
+def test_a_drawing_is_kept_once_under_its_last_label(chromium: Browser, address: str) -> None:
+    with watched_page(chromium) as page:
+        opened(page, address, "linear")
+        draw(page, DIGITS[1])
+        settle(page)
+        for digit in (7, 1):
+            label(page, digit).click()
+            expect(page.locator("#labels [aria-pressed=true]")).to_have_text([str(digit)])
+            expect(page.locator("#kept")).to_contain_text("1 drawing is kept")
+            expect(page.locator("#said")).to_have_text(f"kept as {digit}")
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator("#labels [aria-pressed=true]")).to_have_count(0)
+        page.get_by_role("button", name="Undo").click()  # the same drawing again
+        expect(page.locator("#labels [aria-pressed=true]")).to_have_text(["1"])
+        label(page, 1).click()
+        expect(page.locator("#labels [aria-pressed=true]")).to_have_count(0)
+        expect(page.locator("#said")).to_have_text("no longer kept")
+        expect(page.locator("#collection")).to_be_hidden()
+
+
+def test_what_is_kept_is_what_is_on_the_sheet_when_the_answer_is_slow(
+    chromium: Browser, address: str
+) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:  # the page asks one thing at a time
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    with watched_page(chromium) as page:
+        opened(page, address, "linear")
+        draw(page, DIGITS[4][:1])
+        settle(page)
+        page.route("**/api/predict**", hold_the_first)
+        with page.expect_request("**/api/predict**"):
+            draw(page, DIGITS[4][1:])
+        label(page, 4).click()  # before it is read whole
+        held[0].continue_()
+        settle(page)
+        expect(page.locator("#labels [aria-pressed=true]")).to_have_text(["4"])
 
 
 def test_labelled_drawings_become_a_test_set(
@@ -232,8 +436,7 @@ def test_labelled_drawings_become_a_test_set(
         expect(page.get_by_role("button", name="Download")).to_be_hidden()
         for digit in (1, 7):
             draw(page, DIGITS[digit])
-            expect(page.get_by_role("button", name=str(digit), exact=True)).to_be_enabled()
-            page.get_by_role("button", name=str(digit), exact=True).click()
+            label(page, digit).click()
             page.get_by_role("button", name="Clear").click()
         page.reload()  # they stay
         expect(page.locator("#kept")).to_contain_text("2 drawings")

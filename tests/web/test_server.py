@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import http.client
 import io
 import json
@@ -27,7 +28,7 @@ from drawing import serving, write_linear_model
 from PIL import Image
 
 import mnistzoo
-from mnistzoo import ModelSpec, Predictor
+from mnistzoo import ModelSpec, Predictor, Weights
 from mnistzoo.cli import main
 from mnistzoo.registry import ModelError, get_registration
 from mnistzoo.web.models import Models, Offer, cached_path, offered
@@ -92,9 +93,11 @@ def test_a_picture_may_show_several_digits_but_a_drawing_one(server: str) -> Non
     several = ask(f"{server}api/predict", data=two_noughts()).json()
     assert several["digits"] == 2
     assert several["predictions"][0]["text"] == "00"
+    assert len(several["predictions"][0]["doubts"]) == 2
     one = ask(f"{server}api/predict?drawing=true", data=two_noughts()).json()
     assert one["digits"] == 1
     assert one["predictions"][0]["doubt"] == "it is wider than any digit is"
+    assert one["predictions"][0]["doubts"] == ["it is wider than any digit is"]
 
 
 def test_lists_the_models_on_offer(server: str) -> None:
@@ -114,7 +117,8 @@ def test_lists_the_models_on_offer(server: str) -> None:
         ("api/predict?model=linea", {"data": SEVEN}, 404, "did you mean 'linear'"),
         ("api/models/linea", {}, 404, "did you mean 'linear'"),
         ("api/predict", {"data": bytes(10 * 2**20 + 1)}, 413, "over 10 MB"),
-        ("api/predict", {"method": "PUT", "data": SEVEN}, 405, "does not take PUT"),
+        ("api/predict?drawing=yes", {"data": SEVEN}, 400, "true or false, not 'yes'"),
+        ("api/predict", {"method": "GET"}, 405, "/api/predict does not take GET"),
         ("api/nothing", {"method": "GET"}, 404, "there is no /api/nothing"),
         ("api/models", {"method": "GET", "headers": {"Host": "evil.example"}}, 403, "this name"),
         ("api/predict", {"data": SEVEN, "headers": {"Origin": "null"}}, 403, "another web page"),
@@ -163,9 +167,19 @@ def test_the_openapi_document_describes_what_is_answered(server: str) -> None:
     for name, found in described.items():
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]) == set(found)
     for path, methods in document["paths"].items():
-        for method in methods:
+        for method, described_here in methods.items():
             assert ask(server + path[1:], method, data=SEVEN).status_code in (200, 404)
-        assert ask(server + path[1:], "DELETE").status_code == 405
+            assert {"200", "403", "405"} <= set(described_here["responses"])
+        for method in {"GET", "POST", "PUT"} - {each.upper() for each in methods}:
+            refused = ask(server + path[1:], method, data=SEVEN)
+            assert refused.status_code == 405
+            allowed = set(refused.headers["Allow"].split(", ")) - {"HEAD"}
+            assert allowed == {each.upper() for each in methods}
+
+
+def test_a_file_of_the_page_is_only_got(server: str) -> None:
+    refused = ask(f"{server}app.js", "POST")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_a_slow_client_holds_nobody_up_and_ends_with_the_server(model: Path) -> None:
@@ -242,6 +256,14 @@ def test_a_model_that_is_being_exported_holds_up_no_other(model: Path) -> None:
             ended.result(LIMIT)
 
 
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        with socket.create_connection(listening.getsockname(), timeout=LIMIT):
+            accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_the_examples_are_read_once() -> None:
     assert examples() is examples()
 
@@ -289,13 +311,53 @@ def test_a_model_is_exported_once_into_the_cache(
     assert offered(["ones"]).get("ones").result(LIMIT).predict(SEVEN).digit == 1
 
 
-def test_a_model_that_cannot_be_exported_is_not_on_offer(
+class Votes:
+    """A model that is not a torch module."""
+
+    def logits(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.zeros((len(images), 10), np.float32)
+
+
+def test_all_that_ship_weights_and_can_be_exported_are_on_offer(
+    register: Callable[..., None],
+    linear_spec: Callable[..., ModelSpec],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "with_a_file.py").touch()
+    (tmp_path / "net.onnx").write_bytes(model.read_bytes())
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    weights = Weights(file="net.onnx", sha256=sha256, metrics={}, measured="not at all")
+    specs = [
+        linear_spec("ones"),
+        linear_spec("not_trained_here", recipes={}),
+        linear_spec("merged", recipes={}, weights=None, members=("ones",)),
+        linear_spec("a_file", recipes={}, weights=weights, factory="with_a_file"),
+        linear_spec("untrained", weights=None),
+        linear_spec("odd", expected_failures={"onnx": "it is odd"}),
+        linear_spec("random", stochastic=True),
+    ]
+    register(*specs)
+    on_offer = [spec.name for spec in specs if spec.name in offered([]).offers]
+    assert on_offer == ["ones", "not_trained_here", "merged", "a_file"]
+    for name, why in (
+        ("untrained", "it ships no weights"),
+        ("odd", "it is odd"),
+        ("random", "it draws random numbers"),
+    ):
+        with pytest.raises(ModelError, match=f"cannot offer model '{name}': {why}"):
+            offered([name])
+    assert offered(["a_file"]).get("a_file").result(LIMIT).predict(SEVEN)
+
+
+def test_a_model_that_turns_out_to_be_no_module_is_refused_at_the_start(
     register: Callable[..., None], linear_spec: Callable[..., ModelSpec]
 ) -> None:
-    register(linear_spec("ones"), linear_spec("odd", expected_failures={"onnx": "it is odd"}))
-    assert "odd" not in offered([]).offers
-    with pytest.raises(ModelError, match="cannot offer model 'odd': it is odd"):
-        offered(["odd"])
+    register(linear_spec("votes", recipes={}, factory=f"{__name__}:Votes"))
+    with pytest.raises(ModelError, match="'votes': it is a Votes, and the exporter follows torch"):
+        offered(["votes"])
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from browser import watched_page
 from documents import ROOT
-from drawing import DIGITS, SIDE, write_linear_model
+from drawing import SIDE, write_linear_model
+from drawing_vectors import drawings
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 from processes import LIMIT
@@ -76,33 +76,11 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def drawings() -> list[NDArray[np.uint8]]:
-    """Return digits in many hands: moved, turned, stretched, shaken; and some scribbles."""
-    random = np.random.default_rng(0)
-    sheets = []
-    for number in range(DRAWINGS):
-        sheet = np.full((SIDE, SIDE), 255, np.uint8)
-        turn, (wide, high) = random.normal(0, 0.15), random.uniform(0.3, 1.1, 2)
-        turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        moved, pen = random.uniform(-20, 20, 2), int(random.integers(1, 40))
-        strokes = [np.array(stroke) for stroke in DIGITS[number % 10]]
-        if number % 20 == 9:
-            wide, high = 0.02, 0.02  # a dot
-        if number % 20 == 19:
-            strokes = [random.uniform(20, 260, (6, 2))]
-        for stroke in strokes:
-            points = (stroke - 140) * (wide, high) @ turned.T + 140 + moved
-            points += random.normal(0, 2, points.shape)
-            cv2.polylines(sheet, [np.rint(points).astype(np.int32)], False, 0, pen, cv2.LINE_AA)
-        sheets.append(sheet)
-    return sheets
-
-
 @needs_runtime
 def test_javascript_and_python_see_the_same_and_say_the_same(
     chromium: Browser, site: str, model: Path
 ) -> None:
-    sheets = drawings()
+    sheets = drawings(DRAWINGS)
     with watched_page(chromium) as page:
         open_site(page, site)
         said = [

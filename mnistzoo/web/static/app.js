@@ -3,7 +3,7 @@
 import * as backend from "./backend.js";
 import * as collection from "./collection.js";
 import { readImages } from "./idx.js";
-import { element, showReadings, showSeen, verdict } from "./readings.js";
+import { duration, element, showReadings, showSeen, verdict } from "./readings.js";
 import { Sheet, SIDE } from "./sheet.js";
 
 const PAUSE_MS = 700; // without a change, after which a screen reader is told the answer
@@ -16,6 +16,7 @@ const models = new Map(); // by name: { ...facts, chosen, ready, error, latencie
 let answer = null; // of what is on the sheet now; null before it came
 let changes = 0; // counts what was put on the sheet
 let asking = false;
+let answered = Promise.resolve(); // once the answer is that of what is on the sheet now
 let examples = null;
 
 // Asking
@@ -27,7 +28,6 @@ function chosen() {
 // Ask about what is on the sheet, again and again until the answer is of its last state.
 async function ask() {
   at("reading").setAttribute("aria-busy", "true");
-  if (asking) return;
   asking = true;
   for (let asked = -1; asked !== changes; ) {
     asked = changes;
@@ -66,6 +66,10 @@ function latency({ latencies }) {
   return [...latencies].sort((a, b) => a - b)[latencies.length >> 1] ?? 0;
 }
 
+function byLatency(a, b) {
+  return (latency(a) || Infinity) - (latency(b) || Infinity) || 0; // Infinity twice is NaN
+}
+
 async function load(model) {
   model.error = "";
   try {
@@ -81,23 +85,26 @@ async function load(model) {
 
 function show(said, milliseconds) {
   answer = said;
-  const { digit, doubtful, sentence } = said ? verdict(said) : nothing();
+  // The sentence and the cards name the models in one order.
+  const predictions = said?.predictions.sort((a, b) =>
+    byLatency(models.get(a.model), models.get(b.model)),
+  );
+  const { digit, doubtful, sentence } = predictions ? verdict(predictions) : nothing();
   at("digit").textContent = digit;
   at("digit").classList.toggle("doubtful", doubtful);
   at("sentence").textContent = sentence;
-  at("delay").textContent = said ? `in ${Math.max(1, Math.round(milliseconds))} ms` : "";
+  at("delay").textContent = said ? `answered in ${duration(1000 * milliseconds)}` : "";
   showSeen(at("seen"), said?.image);
   if (said && sheet.photograph) sheet.frame(said.box);
-  const predictions = new Map(said?.predictions.map((each) => [each.model, each]));
-  const cards = chosen().map((model) => ({
+  const byModel = new Map(predictions?.map((each) => [each.model, each]));
+  const cards = chosen().sort(byLatency).map((model) => ({
     name: model.name,
     latency: latency(model),
-    prediction: predictions.get(model.name),
+    prediction: byModel.get(model.name),
     state: model.error || (model.ready ? "" : "being prepared, once, for up to a minute …"),
   }));
-  cards.sort((a, b) => (a.latency || Infinity) - (b.latency || Infinity));
   showReadings(at("readings"), cards);
-  for (const button of at("labels").children) button.disabled = !said;
+  showLabels();
 }
 
 function nothing() {
@@ -117,7 +124,7 @@ function changed() {
   at("invitation").hidden = !sheet.isBlank;
   at("undo").disabled = !sheet.canUndo;
   at("clear").disabled = sheet.isBlank;
-  ask();
+  if (!asking) answered = ask();
 }
 
 let pause = 0;
@@ -136,6 +143,25 @@ function showKept() {
   at("kept").textContent = `${drawings} kept in this browser.`;
   at("collection").hidden = count === 0;
   at("forget").textContent = "Forget";
+  showLabels();
+}
+
+// Only what people drew or photographed themselves is kept, a digit at a time. Return why what is
+// on the sheet is not; "" if it is.
+function whyNotKept() {
+  if (sheet.hasExample) return "MNIST's own digits are not kept.";
+  const several = answer.predictions.some(({ doubts }) => doubts.length > 1);
+  return several ? "Only single digits are kept." : "";
+}
+
+function showLabels() {
+  const why = answer ? whyNotKept() : "";
+  const kept = answer && !why ? collection.labelOf(answer.image) : null;
+  at("label-question").textContent = why || "Wrong? It is a …";
+  [...at("labels").children].forEach((button, digit) => {
+    button.disabled = !answer || why !== "";
+    button.setAttribute("aria-pressed", String(kept === digit));
+  });
 }
 
 function showModels() {
@@ -224,17 +250,24 @@ for (let digit = 0; digit < 10; digit++) {
   const button = element("button", "", String(digit));
   button.type = "button";
   button.disabled = true;
-  button.addEventListener("click", () => {
-    try {
-      collection.keep(answer.image, digit);
-      announce(`kept as ${digit}`);
-    } catch {
-      complain("This browser has no room for more drawings: download them, then forget them.");
-    }
-    showKept();
-  });
+  button.addEventListener("click", () => keepAs(digit));
   at("labels").append(button);
 }
+
+// Keep what is on the sheet under a label, or no longer if it is kept under that one already.
+async function keepAs(digit) {
+  await answered;
+  if (!answer || whyNotKept()) return;
+  const label = collection.labelOf(answer.image) === digit ? null : digit;
+  try {
+    collection.keep(answer.image, label);
+    announce(label === null ? "no longer kept" : `kept as ${digit}`);
+  } catch {
+    complain("This browser has no room for more drawings: download them, then forget them.");
+  }
+  showKept();
+}
+
 at("download").addEventListener("click", () => {
   const link = element("a");
   link.href = URL.createObjectURL(collection.archive());

@@ -68,12 +68,14 @@ function prediction({ temperature, threshold }, logits, image, milliseconds) {
   const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a]);
   const [digit, other] = order;
   const confidence = probabilities[digit];
+  const doubt = doubtOf(image, confidence, threshold);
   return {
     digit,
     confidence,
     probabilities,
     runner_up: other,
-    doubt: doubtOf(image, confidence, threshold),
+    doubt,
+    doubts: [doubt],
     text: String(digit),
     latency_us: 1000 * milliseconds,
   };

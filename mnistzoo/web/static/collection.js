@@ -5,13 +5,18 @@ import { zipped } from "./zip.js";
 
 const KEY = "mnistzoo.drawings";
 
-// Return what is kept: [{ label, image }], each image 784 bytes.
+let written = null; // what was read last,
+let kept = []; // and what it says: [{ label, image }], each image 784 bytes in base64
+
+// Return what is kept, also by another tab of this page.
 function read() {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "[]").map(({ label, image }) => ({
-      label,
-      image: Uint8Array.from(atob(image), (character) => character.charCodeAt(0)),
-    }));
+    const found = localStorage.getItem(KEY) ?? "[]";
+    if (found !== written) {
+      kept = JSON.parse(found).map(({ label, image }) => ({ label, image }));
+      written = found;
+    }
+    return kept;
   } catch {
     return []; // not written by this page, or no storage at all
   }
@@ -21,14 +26,27 @@ export function count() {
   return read().length;
 }
 
-// Keep an image of 784 bytes with its digit; throws where the browser has no room for it.
+// Return the label that an image of 784 bytes is kept with; null if it is not kept.
+export function labelOf(image) {
+  const bytes = encoded(image);
+  return read().find((each) => each.image === bytes)?.label ?? null;
+}
+
+// Keep an image with its label, once: the last label counts, and null takes the image out. Throws
+// where the browser has no room for it.
 export function keep(image, label) {
-  const kept = [...read(), { label, image }];
-  const written = kept.map((each) => ({
-    label: each.label,
-    image: btoa(String.fromCharCode(...each.image)),
-  }));
-  localStorage.setItem(KEY, JSON.stringify(written));
+  const bytes = encoded(image);
+  const others = read().filter((each) => each.image !== bytes);
+  const all = label === null ? others : [...others, { label, image: bytes }];
+  localStorage.setItem(KEY, JSON.stringify(all));
+}
+
+function encoded(image) {
+  return btoa(String.fromCharCode(...image));
+}
+
+function decoded(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 export function forget() {
@@ -37,12 +55,12 @@ export function forget() {
 
 // Return a ZIP archive with the two IDX files of a test set, named as MNIST's.
 export function archive() {
-  const kept = read();
-  const images = new Uint8Array(784 * kept.length);
-  kept.forEach(({ image }, i) => images.set(image, 784 * i));
-  const labels = Uint8Array.from(kept, ({ label }) => label);
+  const drawings = read();
+  const images = new Uint8Array(784 * drawings.length);
+  drawings.forEach(({ image }, i) => images.set(decoded(image), 784 * i));
+  const labels = Uint8Array.from(drawings, ({ label }) => label);
   return zipped({
-    "t10k-images-idx3-ubyte": idxBytes([kept.length, 28, 28], images),
-    "t10k-labels-idx1-ubyte": idxBytes([kept.length], labels),
+    "t10k-images-idx3-ubyte": idxBytes([drawings.length, 28, 28], images),
+    "t10k-labels-idx1-ubyte": idxBytes([drawings.length], labels),
   });
 }

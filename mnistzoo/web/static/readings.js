@@ -1,37 +1,67 @@
 // What the models say, as words and bars.
 
 const UNSURE = "the model is unsure";
+const MOST_NAMED = 3; // models; of more is said how many they are
 
 // Return what to say of the predictions together: { digit, doubtful, sentence }, where digit is
 // "?" instead of an answer that cannot be trusted.
-export function verdict({ digits, predictions }) {
+export function verdict(predictions) {
   const [first] = predictions;
-  const names = listed(predictions.map(({ model }) => model));
+  const who = named(predictions, predictions.length);
   const one = predictions.length === 1;
+  if (predictions.some(({ text }) => text !== first.text)) return doubtful(difference(predictions));
+  if (first.doubts.length > 1) {
+    const sentence = `${first.doubts.length} digits, read left to right by ${who}`;
+    const why = predictions.flatMap(({ doubts }) => doubts).find(Boolean);
+    if (why) return doubtful(`${sentence} as ${first.text}, but in doubt: ${why}.`);
+    return { digit: first.text, doubtful: false, sentence: `${sentence}.` };
+  }
   const unlike = predictions.find(({ doubt }) => doubt && doubt !== UNSURE);
-  if (new Set(predictions.map(({ text }) => text)).size > 1) {
-    const says = predictions.map(({ model, text }) => `${model} says ${text}`);
-    return doubtful(`The models disagree: ${says.join(", ")}.`);
-  }
-  if (digits > 1) {
-    const sentence = `${digits} digits, read left to right by ${names}.`;
-    return { digit: first.text, doubtful: false, sentence };
-  }
   if (unlike) {
-    return doubtful(`This looks like no digit, because ${unlike.doubt}. If it is one: ${first.digit}.`);
-  }
-  if (predictions.some(({ doubt }) => doubt)) {
-    const unsure = predictions.filter(({ doubt }) => doubt);
-    const verb = unsure.length === 1 ? "is" : "are";
-    const [{ digit, runner_up: other }] = unsure;
     return doubtful(
-      `${listed(unsure.map(({ model }) => model))} ${verb} unsure: perhaps ${digit}, or ${other}.`,
+      `This looks like no digit, because ${unlike.doubt}. If it is one: ${first.digit}.`,
+    );
+  }
+  const unsure = predictions.filter(({ doubt }) => doubt);
+  if (unsure.length) {
+    const [{ digit, runner_up: other }] = unsure;
+    const verb = unsure.length === 1 ? "is" : "are";
+    return doubtful(
+      `${named(unsure, predictions.length)} ${verb} unsure: perhaps ${digit}, or ${other}.`,
     );
   }
   const least = Math.min(...predictions.map(({ confidence }) => confidence));
   const how = one ? `${percent(least)} sure` : `each at least ${percent(least)} sure`;
-  const sentence = `${names} ${one ? "says" : "say"} ${first.digit}, ${how}.`;
+  const sentence = `${who} ${say(predictions)} ${first.digit}, ${how}.`;
   return { digit: String(first.digit), doubtful: false, sentence };
+}
+
+// Return how models disagree, what most of them say first.
+function difference(predictions) {
+  if (predictions.length <= MOST_NAMED) {
+    const says = predictions.map(({ model, text }) => `${model} says ${text}`);
+    return `The models disagree: ${says.join(", ")}.`;
+  }
+  const texts = [...new Set(predictions.map(({ text }) => text))];
+  const [most, ...others] = texts
+    .map((text) => predictions.filter((each) => each.text === text))
+    .sort((a, b) => b.length - a.length);
+  const few = predictions.length - most.length <= MOST_NAMED;
+  const says = others.map(
+    (some) => `${few ? named(some, some.length) : some.length} ${say(some)} ${some[0].text}`,
+  );
+  const majority = `${most.length} of ${predictions.length} models ${say(most)} ${most[0].text}`;
+  return `${[majority, ...says].join("; ")}.`;
+}
+
+function say(predictions) {
+  return predictions.length === 1 ? "says" : "say";
+}
+
+// Return who said some of so many predictions.
+function named(some, all) {
+  if (some.length <= MOST_NAMED) return listed(some.map(({ model }) => model));
+  return some.length === all ? `${all} models` : `${some.length} of ${all} models`;
 }
 
 function doubtful(sentence) {
@@ -48,8 +78,9 @@ function percent(share) {
 }
 
 export function duration(microseconds) {
-  const [value, unit] = microseconds < 1000 ? [microseconds, "µs"] : [microseconds / 1000, "ms"];
-  return `${value >= 9.95 ? value.toFixed(0) : value.toFixed(1)}\u00a0${unit}`;
+  const step = microseconds < 1000 ? 0 : microseconds < 999_500 ? 1 : 2;
+  const value = microseconds / 1000 ** step;
+  return `${value >= 9.95 ? value.toFixed(0) : value.toFixed(1)}\u00a0${["µs", "ms", "s"][step]}`;
 }
 
 // Show one card for each chosen model: a prediction, or a word on why there is none yet.
@@ -63,7 +94,7 @@ export function showReadings(list, cards) {
     name.textContent = name.title = card.name;
     said.textContent = card.prediction ? says(card.prediction) : card.state;
     time.textContent = card.latency ? duration(card.latency) : "";
-    item.classList.toggle("doubtful", Boolean(card.prediction?.doubt));
+    item.classList.toggle("doubtful", Boolean(card.prediction?.doubts.some(Boolean)));
     const shares = card.prediction?.probabilities ?? Array(10).fill(0);
     item.querySelectorAll(".bar").forEach((bar, digit) => {
       bar.classList.toggle("top", digit === card.prediction?.digit);
@@ -73,7 +104,11 @@ export function showReadings(list, cards) {
   });
 }
 
-function says({ digit, confidence, doubt, runner_up: other }) {
+function says({ digit, confidence, doubt, doubts, runner_up: other, text }) {
+  if (doubts.length > 1) {
+    const why = doubts.find(Boolean);
+    return why ? `${text}? ${why}` : text;
+  }
   return doubt ? `${digit}? or ${other}: ${doubt}` : `${digit}, ${percent(confidence)}`;
 }
 

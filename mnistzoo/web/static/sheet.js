@@ -49,6 +49,10 @@ export class Sheet extends EventTarget {
     return this.#marks[0]?.kind === "photograph" ? this.#marks[0] : null;
   }
 
+  get hasExample() {
+    return this.#marks.some((mark) => mark.kind === "example");
+  }
+
   // Return the drawing as SIDE x SIDE bytes, row by row: 255 is paper, 0 ink; null if all is paper.
   pixels() {
     this.#gray.fillStyle = "#fff";

@@ -19,6 +19,9 @@ SPEC = ModelSpec(
         threshold=0.52593,
     ),
     tags=("classic", "scikit-learn"),
+    expected_failures={
+        "onnx": "scikit-learn computes it, and the exporter follows torch modules only"
+    },
     license="MIT AND CC-BY-SA-3.0",
     source="after Cover and Hart 1967, Nearest neighbor pattern classification, IEEE Trans. "
     "Information Theory 13(1), and LeCun et al. 1998, Proc. IEEE 86(11), doi:10.1109/5.726791",
