@@ -70,7 +70,7 @@ def draw_page_on_a_phone(browser: Browser, address: str) -> None:
 
 def report_page(browser: Browser, report: Path) -> None:
     """Photograph the top of a report."""
-    page = browser.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page.goto(report.absolute().as_uri())
     save(page.screenshot(), DOCS / "report.png")
     page.close()
