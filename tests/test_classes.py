@@ -38,10 +38,14 @@ from mnistzoo.cli import main
 from mnistzoo.comparison import TrainingPlan
 from mnistzoo.data import DataError
 from mnistzoo.evaluation import Evaluation, EvaluationError
+from mnistzoo.models import weights_path
 from mnistzoo.modules import ModelFailed
-from mnistzoo.registry import ModelError
+from mnistzoo.registry import ModelError, get_spec
 from mnistzoo.report.text import comparison_notes, comparison_table, show_evaluation
+from mnistzoo.shipping import ship
 from mnistzoo.testing.runner import run_check
+from mnistzoo.training import TrainingJob, run_training
+from mnistzoo.weights import read_metadata
 
 Register = Callable[..., None]
 
@@ -321,6 +325,22 @@ def test_the_checks_look_at_the_data_of_the_weights(
         for check in ("parameters", "output", "training_mode", "weights", "metrics"):
             result = run_check(model, check)
             assert result.status == "passed", result
+
+
+def test_what_ship_declares_passes_the_checks_whatever_the_number_of_test_images(
+    letters: Dataset, define: Callable[..., ModelSpec], tmp_path: Path
+) -> None:
+    """Of 52 images nearly every share has more decimals than are declared."""
+    define()
+    result = run_training(TrainingJob(model="lettersnet", dataset="small-letters", device="cpu"))
+    result.with_test(evaluate(result.model, letters.test)).save(tmp_path / "a.safetensors")
+    shipped = ship([tmp_path / "a.safetensors"]).weights
+    define(weights=shipped)
+    told = read_metadata(weights_path(get_spec("lettersnet")))["metrics"]["test_accuracy"]
+    assert told != shipped.metrics["test_accuracy"]
+    for check in ("weights", "metrics"):
+        of_check = run_check("lettersnet", check)
+        assert of_check.status == "passed", of_check
 
 
 def test_a_folder_of_ones_own_goes_through_the_commands(

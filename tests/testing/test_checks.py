@@ -547,18 +547,19 @@ class Model(nn.Module):
         assert run_check("pair", check).status == "passed"
 
 
+@pytest.mark.parametrize("told", [0.9, "high"])
 def test_weights_that_tell_another_accuracy_are_reported(
-    define: Define, register: Register, tmp_path: Path
+    told: Any, define: Define, register: Register, tmp_path: Path
 ) -> None:
     spec = define("teller", "Model = linear\n", {"weights": SHIPPED})
     path = tmp_path / "package_of_teller" / "linear.safetensors"
-    save_weights(load_model("teller"), path, {"metrics": {"test_accuracy": 0.9}})
+    save_weights(load_model("teller"), path, {"metrics": {"test_accuracy": told}})
     assert spec.weights is not None
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     weights = dataclasses.replace(spec.weights, sha256=sha256)
     register(dataclasses.replace(spec, weights=weights), plugin="of-teller")
     message = run_check("teller", "metrics").message
-    assert "declared as 0.1135, but the metadata of the weights says 0.9; save" in message
+    assert f"declared as 0.1135, but the metadata of the weights says {told}; save" in message
 
 
 def test_a_lone_module_is_not_blamed_for_what_lies_beside_it(
