@@ -43,7 +43,7 @@ from mnistzoo.modules import ModelFailed
 from mnistzoo.registry import ModelError, get_spec
 from mnistzoo.report.text import comparison_notes, comparison_table, show_evaluation
 from mnistzoo.shipping import ship
-from mnistzoo.testing.runner import run_check
+from mnistzoo.testing.runner import count, run_check
 from mnistzoo.training import TrainingJob, run_training
 from mnistzoo.weights import read_metadata
 
@@ -321,10 +321,14 @@ def test_the_checks_look_at_the_data_of_the_weights(
         "lettersalone", weights=both.further_weights[0], further_weights=(), license="MIT"
     )
     assert alone.metrics_on("mnist") == {}
+    assert count([run_check("lettersalone", "metadata")]) == "1 checks: 1 passed"  # needs no image
     for model in ("lettersnet", "lettersalone"):
         for check in ("parameters", "output", "training_mode", "weights", "metrics"):
             result = run_check(model, check)
             assert result.status == "passed", result
+    for quick, images in ((False, 52), (True, 6)):
+        results = [run_check("lettersalone", each, quick=quick) for each in ("output", "weights")]
+        assert count(results) == f"2 checks on {images} test images: 2 passed"
 
 
 def test_what_ship_declares_passes_the_checks_whatever_the_number_of_test_images(

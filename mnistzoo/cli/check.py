@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quick",
     is_flag=True,
-    help="On 1,000 of the 10,000 test images, while you develop; before a release, check on all.",
+    help="On every tenth test image, while you develop; before a release, check on all.",
 )
 @click.option(
     "--isolated",

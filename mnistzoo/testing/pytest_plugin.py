@@ -17,6 +17,7 @@ class ModelCheck:
         self.model = model
         self.check = check
         self.status = ""  # of its last run
+        self.images = 0  # that it had
 
     def __repr__(self) -> str:
         return f"{self.model}-{self.check}"
@@ -30,7 +31,7 @@ class ModelCheck:
             result = run_check(self.model, self.check)
         except ModelError as error:
             pytest.fail(str(error), pytrace=False)
-        self.status = result.status
+        self.status, self.images = result.status, result.images
         match result.status:
             case "failed as expected":
                 pytest.xfail(result.message)
@@ -112,7 +113,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     check = item.check if isinstance(item, _CheckItem) else parameters.get("check")
     if isinstance(check, ModelCheck) and check.status:
-        item.user_properties.append((_PROPERTY, [check.model, check.check, check.status]))
+        item.user_properties.append(
+            (_PROPERTY, [check.model, check.check, check.status, check.images])
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -128,7 +131,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if noted:
         from mnistzoo.testing.runner import Result, count
 
-        results = dict.fromkeys(Result(*value) for value in noted)  # once, also if run twice
+        # Each once, also if run twice.
+        results = {
+            (model, check, status): Result(model, check, status, images=images)
+            for model, check, status, images in noted
+        }.values()
         for model in sorted({result.model for result in results}):
             of_model = [result for result in results if result.model == model]
             terminalreporter.write_line(f"mnistzoo: {model}: {count(of_model)}")

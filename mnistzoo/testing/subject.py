@@ -25,7 +25,7 @@ from mnistzoo.spec import DEFAULT_DATASET, ModelSpec, Weights
 from mnistzoo.training import TrainingResult, train
 from mnistzoo.weights import load_weights, read_onnx
 
-TEST_IMAGES, QUICK_TEST_IMAGES = 10_000, 1_000
+_ONE_OF = 10  # of so many test images is looked at while developing
 _TRAINING_IMAGES = 1_500
 _LARGEST_BATCH = 64
 _TRAINING_STEPS = 60
@@ -180,7 +180,12 @@ class Subject:
 
     def few(self, test: Split) -> Split:
         """Return every tenth of the images."""
-        return test[:: TEST_IMAGES // QUICK_TEST_IMAGES]
+        return test[::_ONE_OF]
+
+    @property
+    def images_read(self) -> int:
+        """How many test images checks have had to look at so far."""
+        return len(self.test) if "test" in vars(self) else 0
 
     def call(self, model: Any, images: Tensor) -> Tensor:
         """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""

@@ -547,18 +547,18 @@ class Model(nn.Module):
         assert run_check("pair", check).status == "passed"
 
 
-@pytest.mark.parametrize("told", [0.9, "high"])
+@pytest.mark.parametrize(("name", "told"), [("teller", 0.9), ("boaster", "high")])
 def test_weights_that_tell_another_accuracy_are_reported(
-    told: Any, define: Define, register: Register, tmp_path: Path
+    name: str, told: Any, define: Define, register: Register, tmp_path: Path
 ) -> None:
-    spec = define("teller", "Model = linear\n", {"weights": SHIPPED})
-    path = tmp_path / "package_of_teller" / "linear.safetensors"
-    save_weights(load_model("teller"), path, {"metrics": {"test_accuracy": told}})
+    spec = define(name, "Model = linear\n", {"weights": SHIPPED})
+    path = tmp_path / f"package_of_{name}" / "linear.safetensors"
+    save_weights(load_model(name), path, {"metrics": {"test_accuracy": told}})
     assert spec.weights is not None
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     weights = dataclasses.replace(spec.weights, sha256=sha256)
-    register(dataclasses.replace(spec, weights=weights), plugin="of-teller")
-    message = run_check("teller", "metrics").message
+    register(dataclasses.replace(spec, weights=weights), plugin=f"of-{name}")
+    message = run_check(name, "metrics").message
     assert f"declared as 0.1135, but the metadata of the weights says {told}; save" in message
 
 
@@ -734,7 +734,8 @@ def test_the_results_as_json_leave_stdout_to_json(
     results = json.loads(captured.out)
     assert [result["check"] for result in results] == list(CHECKS)
     facts = {"model": "plain", "check": "names", "status": "passed", "message": "", "quick": False}
-    assert results[0] == facts
+    assert results[0] == facts | {"images": 0}  # it needs none
+    assert results[-1]["images"] == 10_000
     assert "FAILED             output: forward() returns torch.float64" in captured.err
 
 

@@ -47,8 +47,8 @@ def pickling_free(subject: Subject) -> None:
 @check(weights)
 def metrics(subject: Subject) -> None:
     """The shipped weights, or those of the members, have the declared test accuracy, to 0.05
-    points, with ``--quick`` as far as 1,000 images can tell; the file's metadata says no other.
-    Further weights are evaluated where their data set is found.
+    points, with ``--quick`` as far as a tenth of the images can tell; the file's metadata says no
+    other. Further weights are evaluated where their data set is found.
 
     Mend: declare what ``mnistzoo evaluate MODEL`` shows.
     """
