@@ -9,6 +9,7 @@ from mnistzoo.classifier import as_classifier, is_module
 from mnistzoo.errors import MnistzooError
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import calling
+from mnistzoo.seeding import seeded
 
 _FEW_IMAGES = 5  # which show whether a model keeps the contract
 
@@ -126,7 +127,6 @@ def logits_of(model: Any, images: Tensor) -> Tensor:
     Random numbers are those of the same seed every time: that a model draws some in evaluation
     mode is a fault of its own.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0, torch.device("cpu")):
         logits: Tensor = call(model, images.clone())
     return logits

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mnistzoo.classifier import as_classifier, is_module
+from mnistzoo.classifier import is_module
 from mnistzoo.contract import CheckFailed, logits_of
 from mnistzoo.data import Dataset, Split, load_dataset
 from mnistzoo.errors import MnistzooError, describe_failure
@@ -186,13 +186,6 @@ class Subject:
     def images_read(self) -> int:
         """How many test images checks have had to look at so far."""
         return len(self.test) if "test" in vars(self) else 0
-
-    def call(self, model: Any, images: Tensor) -> Tensor:
-        """Return what the model returns for images, float32 ``(N, 1, 28, 28)``, 0 to 1."""
-        if is_module(model):
-            return model(images)
-        pixels = images.squeeze(1).mul(255).round().to(torch.uint8).numpy()
-        return torch.tensor(as_classifier(model).logits(pixels))
 
     def images(self, count: int) -> Tensor:
         """Return real images, float32 ``(count, 1, 28, 28)``, 0 to 1."""
