@@ -80,7 +80,7 @@ class Subject:
             arguments: of the factory, instead of the number of classes that the data has.
         """
         if self.spec.is_onnx:
-            return self.shipped()
+            return self.opened()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             arguments = arguments or {"num_classes": len(self.data.classes)}
@@ -88,7 +88,11 @@ class Subject:
 
     def at_defaults(self) -> Any:
         """Return a new model for whose factory no argument is given."""
-        return self.shipped() if self.spec.is_onnx else build(self.registration, create_model)
+        return self.opened() if self.spec.is_onnx else build(self.registration, create_model)
+
+    def opened(self) -> Predictor:
+        """Return the model that is an ONNX file, whatever its checksum: that is a check's own."""
+        return Predictor(read_onnx(weights_path(self.spec)))
 
     def outside(self, group: str) -> str:
         """Say why the model does not belong to a group that a check applies to; empty if it does.
@@ -239,6 +243,8 @@ class Subject:
         try:
             return self.shipped()
         except (MnistzooError, OSError):
+            if self.spec.is_onnx:
+                return self.opened()
             if not self.spec.recipes:
                 raise NotApplicable(
                     "there are no weights, and no recipe to train some by"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from drawing import write_linear_model
 
 from mnistzoo import ModelSpec, Recipe, Weights
 from mnistzoo.cli import main
@@ -666,6 +667,32 @@ def test_a_failing_check_hides_only_those_that_depend_on_it(
     results = run_checks(f"one_fault_in_{check}")
     assert failed(results).keys() == {check}
     assert {each.check for each in results if each.status == "not reached"} == hidden
+
+
+_ZEROS = """\
+class Model:
+    def logits(self, images):
+        return torch.zeros(len(images), 10).numpy()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "changes"),
+    [
+        ("graph", "", {"factory": "package_of_graph.model"}),
+        ("zeros", _ZEROS, {"num_params": None}),
+    ],
+)
+def test_another_checksum_of_what_is_not_a_module_is_one_fault(
+    name: str, code: str, changes: dict[str, Any], define: Define, tmp_path: Path
+) -> None:
+    file = "net.onnx" if name == "graph" else "linear.safetensors"
+    content = write_linear_model(tmp_path / "net.onnx").read_bytes()
+    weights = SHIPPED | {"file": file, "sha256": 64 * "0"}
+    define(name, code, {"recipes": {}, "weights": weights} | changes, {"net.onnx": content})
+    results = run_checks(name)
+    assert failed(results).keys() == {"weights"}
+    assert {each.check for each in results if each.status == "not reached"} == {"metrics"}
 
 
 def test_a_model_that_takes_no_empty_batch_is_right_unless_it_claims_to(define: Define) -> None:
