@@ -25,7 +25,7 @@ class Result:
         check: the check's name.
         status: ``"not reached"`` if a check that it needs failed. Behind an expected failure
             checks do run, so nothing is hidden where nothing is bad.
-        message: why, in one sentence; empty if it passed.
+        message: why, in one sentence; of one that passed what it left out, mostly nothing.
         quick: whether it had every tenth of the test images only.
         images: how many test images it had; 0 where neither it nor one before it needed any.
     """
@@ -90,7 +90,7 @@ def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
         return "not applicable", why
     try:
         with computing_threads():
-            CHECKS[check].run(subject)
+            left_out = CHECKS[check].run(subject)
     except NotApplicable as error:
         return "not applicable", reason(error)
     except KeyboardInterrupt:
@@ -105,7 +105,7 @@ def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
             "passed unexpectedly",
             f"it was expected to fail ({expected}); take it out of expected_failures",
         )
-    return "passed", ""
+    return "passed", left_out or ""
 
 
 def count(results: Sequence[Result]) -> str:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import torch
 from drawing import write_linear_model
+from small_data import NAMES, registered, spec
 
-from mnistzoo import ModelSpec, Recipe, Weights
+from mnistzoo import DataFile, ModelSpec, Recipe, Weights
 from mnistzoo.cli import main
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.models import load_model
 from mnistzoo.registry import ModelError
 from mnistzoo.testing import Result, run_checks
@@ -667,6 +669,29 @@ def test_a_failing_check_hides_only_those_that_depend_on_it(
     results = run_checks(f"one_fault_in_{check}")
     assert failed(results).keys() == {check}
     assert {each.check for each in results if each.status == "not reached"} == hidden
+
+
+def test_weights_that_were_not_looked_at_are_named_with_what_is_needed(
+    define: Define, linear_sha256: str
+) -> None:
+    files = [DataFile(name, f"md5:{32 * '0'}") for name in NAMES]
+    further = tuple(
+        Weights(**SHIPPED | {"sha256": linear_sha256, "dataset": name})
+        for name in ("far-away", "unheard-of")
+    )
+    define("worldly", RIGHT, {"weights": SHIPPED, "further_weights": further})
+    with registered(spec(files, name="far-away", classes=DIGITS)):
+        found = {each.check: each for each in run_checks("worldly")}
+    unheard = (
+        "the weights for unheard-of were not looked at, since no installed plugin registers such a "
+        "data set; install the one that does"
+    )
+    assert (found["weights"].status, found["weights"].message) == ("passed", unheard)
+    assert (found["metrics"].status, found["metrics"].message) == (
+        "passed",
+        f"{unheard}; the weights for far-away were not evaluated, since its files are not here; "
+        "`mnistzoo data download --dataset far-away` gets them",
+    )
 
 
 _ZEROS = """\

@@ -62,6 +62,17 @@ def test_five_lines_are_a_test_for_every_check(pytest_on: Run) -> None:
     assert "19 passed" in lines[-1]
 
 
+def test_what_a_check_left_out_stands_above_the_sum(pytest_on: Run) -> None:
+    weights = (
+        'Weights(file="a.onnx", sha256=64 * "0", metrics={}, measured="", dataset="unheard-of")'
+    )
+    arguments = ("--mnistzoo-check", "partial", "-k", "weights")
+    done = pytest_on("partial", *arguments, changes=f"further_weights=({weights},)")
+    assert done.returncode == 0, done.stdout + done.stderr
+    left_out = "mnistzoo: partial: weights: the weights for unheard-of were not looked at, since no"
+    assert any(line.startswith(left_out) for line in done.stdout.splitlines())
+
+
 def test_the_option_does_the_same_where_there_is_no_test_file(pytest_on: Run) -> None:
     arguments = ("--mnistzoo-check", "right", "-v", "-k", "not training and not onnx")
     done = pytest_on("right", *arguments, changes="empty_batch=True")
