@@ -327,7 +327,11 @@ def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
         if shipped := spec.weights_for(name):
             return shipped
     option = "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
-    raise _no_weights(spec, f" trained on {data.name}" if spec.weights or option else "", option)
+    trained = f" trained on {data.name}" if spec.weights or option else ""
+    if spec.weights:
+        others = " or ".join(f"--dataset {each.dataset}" for each in spec.all_weights)
+        trained += f" (with {others} it has some)"
+    raise _no_weights(spec, trained, option)
 
 
 def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelError:

@@ -266,6 +266,18 @@ def test_where_none_are_shipped_it_is_said_how_to_train(
         load_model("lettersnet", dataset=folder)
 
 
+def test_where_some_of_another_data_set_are_shipped_it_is_said_how_to_have_them(
+    with_weights: tuple[ModelSpec, float], define: Callable[..., ModelSpec]
+) -> None:
+    both, _ = with_weights
+    define("lettersonly", weights=both.further_weights[0])
+    says = (
+        r"no weights trained on mnist \(with --dataset small-letters it has some\); `mnistzoo com"
+    )
+    with pytest.raises(ModelError, match=says):
+        load_model("lettersonly")
+
+
 def test_digits_of_ones_own_are_evaluated_with_the_weights_of_mnist(
     with_weights: tuple[ModelSpec, float], tmp_path: Path
 ) -> None:
