@@ -597,6 +597,39 @@ def test_the_line_where_forward_raises_is_named_though_torch_is_between(
     assert f"(package_of_narrow/model.py, line {line})" in run_check("narrow", "output").message
 
 
+@pytest.mark.parametrize("dtype", ["half", "bfloat16", "double"])
+@pytest.mark.parametrize("layer", ["Linear(784, 10)", "LayerNorm(784)", "GRU(784, 10)"])
+def test_where_kinds_of_floats_meet_the_line_and_the_mend_are_named(
+    dtype: str, layer: str, define: Define, tmp_path: Path
+) -> None:
+    name = f"{dtype}_{layer.partition('(')[0].lower()}"
+    inside = f"nn.{layer}.{dtype}()(images.flatten(1))"
+    for model, line in ((name, inside), (f"{name}_out", f"return logits.{dtype}()")):
+        define(model, forward(line))
+        source = (tmp_path / f"package_of_{model}" / "model.py").read_text().splitlines()
+        place = f"(package_of_{model}/model.py, line {source.index(f'        {line}') + 1})"
+        message = run_check(model, "output").message
+        if line == inside:
+            assert f"{place}; images are float32: keep the parameters so too, or begin" in message
+        else:
+            assert message.endswith(f"expected torch.float32; end with .float() {place}")
+
+
+def test_no_line_is_named_of_a_forward_that_is_not_the_models_own(define: Define) -> None:
+    code = """\
+class Double(nn.Module):
+    def forward(self, images):
+        return images.double()
+
+
+class Model(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10), Double())
+"""
+    define("chain", code)
+    assert run_check("chain", "output").message.endswith("end with .float()")
+
+
 def test_an_exit_in_forward_does_not_end_the_checks(define: Define) -> None:
     define("leaver", forward("import sys", "sys.exit('no more')"))
     results = run_checks("leaver")
