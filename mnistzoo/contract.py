@@ -1,16 +1,21 @@
 """The contract of a model: images in, logits out, each image by itself."""
 
+import re
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.errors import MnistzooError
+from mnistzoo.errors import MnistzooError, reason, shown_place
 from mnistzoo.inputs import to_input
-from mnistzoo.modules import calling
+from mnistzoo.modules import ModelFailed, calling
+from mnistzoo.seeding import seeded
 
 _FEW_IMAGES = 5  # which show whether a model keeps the contract
+# In what torch says where float32 meets another kind of float.
+_MIXED_FLOATS = re.compile(r"\b(Half|BFloat16|[Dd]ouble|float16|bfloat16|float64)\b|mixed dtype")
 
 
 class CheckFailed(MnistzooError):
@@ -51,8 +56,16 @@ def call(model: Any, images: Tensor) -> Any:
     if not is_module(model):
         pixels = images.squeeze(1).mul(255).round().to(torch.uint8).cpu().numpy()
         return torch.tensor(as_classifier(model).logits(pixels))
-    with torch.no_grad(), calling(model, f"forward() of a batch of {len(images)}"):
-        return model(images)
+    try:
+        with torch.no_grad(), calling(model, f"forward() of a batch of {len(images)}"):
+            return model(images)
+    except ModelFailed as error:
+        if not _MIXED_FLOATS.search(reason(error.__cause__ or error)):
+            raise
+        raise ModelFailed(
+            f"{error}; images are float32: keep the parameters so too, or begin with "
+            "images.to(dtype) and end with .float()"
+        ) from error.__cause__
 
 
 def require_logits(model: Any, images: Tensor, classes: int) -> None:
@@ -72,6 +85,7 @@ def require_logits(model: Any, images: Tensor, classes: int) -> None:
     if logits.dtype != torch.float32:
         raise CheckFailed(
             f"forward() returns {logits.dtype}, expected torch.float32; end with .float()"
+            f"{_end_of_forward(model)}"
         )
     if not logits.isfinite().all():
         raise CheckFailed(
@@ -84,6 +98,16 @@ def require_logits(model: Any, images: Tensor, classes: int) -> None:
             "forward() returns probabilities, expected logits; leave softmax out, since the "
             "loss and the evaluation apply it"
         )
+
+
+def _end_of_forward(model: Any) -> str:
+    """Return in brackets where a model's own forward() ends; empty where that cannot be said."""
+    forward = getattr(type(model), "forward", None)
+    package = str(getattr(forward, "__module__", "torch")).partition(".")[0]
+    if package == "torch" or not isinstance(forward, FunctionType):
+        return ""
+    last = max(line for *_, line in forward.__code__.co_lines() if line is not None)
+    return shown_place(forward.__code__.co_filename, last, package)
 
 
 def require_unchanged(given: Tensor, images: Tensor) -> None:
@@ -126,7 +150,6 @@ def logits_of(model: Any, images: Tensor) -> Tensor:
     Random numbers are those of the same seed every time: that a model draws some in evaluation
     mode is a fault of its own.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0, torch.device("cpu")):
         logits: Tensor = call(model, images.clone())
     return logits

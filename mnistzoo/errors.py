@@ -59,11 +59,15 @@ def place(error: BaseException, packages: Collection[str]) -> str:
     for frame, line in traceback.walk_tb(error.__traceback__):
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
         if package in packages:
-            file = Path(frame.f_code.co_filename)
-            folder = next((each for each in file.parents if each.name == package), file)
-            shown = one_line(str(file.relative_to(folder.parent)))
-            found = f" ({shown}, line {line})"
+            found = shown_place(frame.f_code.co_filename, line, package)
     return found
+
+
+def shown_place(path: str, line: int, package: str) -> str:
+    """Return in brackets a line of a file, its path from the folder of the top package on."""
+    file = Path(path)
+    folder = next((each for each in file.parents if each.name == package), file)
+    return f" ({one_line(str(file.relative_to(folder.parent)))}, line {line})"
 
 
 def format_traceback(error: BaseException) -> str:

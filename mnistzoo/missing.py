@@ -26,6 +26,14 @@ def install_command(extra: str = "") -> str:
     return f'pip install "{REQUIREMENT.format(f"[{extra}]" if extra else "")}"'
 
 
+def plugin_command() -> str:
+    """Return the command that installs one of mnistzoo's own plugins, as an example of them all."""
+    name = "mnistzoo-mnistnet"
+    _, elsewhere, url = REQUIREMENT.format("").partition(" @ ")
+    where = f" @ {url}#subdirectory=plugins/{name}" if elsewhere else ""
+    return f'pip install "{name}{where}"'
+
+
 def check_extra(extra: str, modules: Iterable[str], what: str) -> None:
     """Find out whether the modules of one of mnistzoo's extras are installed.
 

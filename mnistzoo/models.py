@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnistzoo.dataset_spec import DIGITS
-from mnistzoo.errors import one_line, place, reason
+from mnistzoo.errors import place, reason
 from mnistzoo.missing import hidden_module
 from mnistzoo.paths import imported
 from mnistzoo.registry import ModelError, Registration, get_registration, get_spec
@@ -136,7 +136,6 @@ def _refused(factory: object, arguments: dict[str, Any]) -> list[str]:
 
 
 _CLASSES = len(DIGITS)
-_SOME_CLASSES = 5  # that a message names
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -191,20 +190,17 @@ def load_model(
 
     Raises:
         DataError: if there is no such data set.
-        ModelError: if the model cannot be created or ships no such weights.
+        ModelError: if the model cannot be created or ships no such weights, or the file says that
+            its weights are for other classes.
         WeightsError: if the file is not what it should be.
         OSError: if the file cannot be read.
     """
     from mnistzoo.data import Dataset, load_dataset
-    from mnistzoo.weights import read_metadata
 
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     if weights is None:
         return _evaluating(_load_shipped(data, name))
-    if os.fspath(weights).endswith(".safetensors"):
-        told = read_metadata(weights)
-        _require_classes(weights, told.get("classes"), told.get("dataset"), data)
-    return _evaluating(_load_own(name, weights, len(data.classes)))
+    return _evaluating(_load_own(name, weights, data))
 
 
 def _evaluating(model: Any) -> Any:
@@ -219,25 +215,16 @@ def load_file(path: str | os.PathLike[str], data: "Dataset") -> tuple[str, Any]:
     Args:
         path: an ``.onnx`` file; or a ``.safetensors`` file that says in its metadata of which
             installed model it is, as those of ``mnistzoo train`` do.
-        data: what the model is for; it has as many classes.
+        data: what the model is for; it has the same classes, if the file names them.
 
     Raises:
-        ModelError: if it says of none, or of one that is not installed; or if it has another number
-            of classes.
+        ModelError: if it says of none, or of one that is not installed; or if it has other classes.
         WeightsError: if the file is not what it should be.
         OnnxFileError: likewise.
         OSError: if the file cannot be read.
     """
     name = model_of_file(path)
-    if not name:
-        model = _open_onnx(path)
-        _require_classes(path, model.labels, model.metadata.get("dataset"), data)
-        return "", model
-    from mnistzoo.weights import read_metadata
-
-    told = read_metadata(path)
-    _require_classes(path, told.get("classes", DIGITS), told.get("dataset"), data)
-    return name, _evaluating(_load_own(name, path, len(data.classes)))
+    return name, _evaluating(_load_own(name, path, data))
 
 
 def model_of_file(path: str | os.PathLike[str]) -> str:
@@ -266,26 +253,6 @@ def model_of_file(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def _require_classes(
-    path: str | os.PathLike[str], classes: object, trained_on: object, data: "Dataset"
-) -> None:
-    """Refuse a file that names another number of classes than the data has.
-
-    Raises:
-        ModelError: with what to do instead.
-    """
-    if not isinstance(classes, list | tuple) or len(classes) == len(data.classes):
-        return
-    some = ", ".join(one_line(str(each)) for each in classes[:_SOME_CLASSES])
-    more = ", ..." if len(classes) > _SOME_CLASSES else ""
-    on = f", {one_line(trained_on)}," if isinstance(trained_on, str) and trained_on else ""
-    raise ModelError(
-        f"{os.fspath(path)} has {len(classes)} classes ({some}{more}), but {data.name} has "
-        f"{len(data.classes)}; name the data set that it was trained on{on} with --dataset "
-        "(in Python, dataset=)"
-    )
-
-
 def is_file(model: str) -> bool:
     """Say whether a command means a file, not the name of a model."""
     return model.lower().endswith((".onnx", ".safetensors", ".pt", ".pth"))
@@ -300,13 +267,22 @@ def _open_onnx(path: str | os.PathLike[str], sha256: str | None = None) -> Any:
     return Predictor(read_onnx(path, sha256))
 
 
-def _load_own(name: str, weights: str | os.PathLike[str], classes: int) -> Any:
-    from mnistzoo.weights import load_weights
+def _load_own(name: str, path: str | os.PathLike[str], data: "Dataset") -> Any:
+    """Return a model with the weights of a file, if that is for the classes of the data."""
+    from mnistzoo.trained_on import classes_told, require_classes
+    from mnistzoo.weights import load_weights, read_metadata
 
-    if os.fspath(weights).endswith(".onnx"):
-        return _open_onnx(weights)
-    model = create_model(name, num_classes=classes)
-    load_weights(model, weights)
+    kind = Path(path).suffix.lower()
+    if kind == ".onnx":
+        model = _open_onnx(path)
+        if model.names_classes or len(model.labels) != len(data.classes):
+            require_classes(path, model.labels, model.metadata.get("dataset"), data)
+        return model
+    if kind == ".safetensors":
+        told = read_metadata(path)
+        require_classes(path, classes_told(told), told.get("dataset"), data)
+    model = create_model(name, num_classes=len(data.classes))
+    load_weights(model, path)
     return model
 
 
@@ -351,7 +327,11 @@ def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
         if shipped := spec.weights_for(name):
             return shipped
     option = "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
-    raise _no_weights(spec, f" trained on {data.name}" if spec.weights or option else "", option)
+    trained = f" trained on {data.name}" if spec.weights or option else ""
+    if spec.weights:
+        others = " or ".join(f"--dataset {each.dataset}" for each in spec.all_weights)
+        trained += f" (with {others} it has some)"
+    raise _no_weights(spec, trained, option)
 
 
 def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelError:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from mnistzoo._version import __version__
 from mnistzoo.dataset_spec import DatasetSpec
 from mnistzoo.errors import MnistzooError, suggestion
+from mnistzoo.missing import plugin_command
 from mnistzoo.mnist import DATASETS
 from mnistzoo.plugins import OWN_LOGS, Plugin, load_plugins
 from mnistzoo.recipe import Recipe
@@ -129,7 +130,7 @@ def trainable_or_all(known: Registry[Registration], *, trainable: bool) -> list[
         name for name in known.names() if known.registrations[name].spec.recipes or not trainable
     ]
     if not names:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+        raise ModelError(f"no model is installed; `{plugin_command()}` installs one")
     return names
 
 
@@ -146,7 +147,7 @@ def best_model(dataset: str = DEFAULT_DATASET) -> str:
     }
     if not accuracies:
         raise ModelError(
-            "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
+            f"no installed model ships weights; `{plugin_command()}` installs one that does, or "
             "give an .onnx file with --model"
         )
     return max(accuracies, key=accuracies.__getitem__)

@@ -48,6 +48,7 @@ class Predictor:
     Attributes:
         metadata: what the file says of itself: model, plugin, metrics, licence, labels ...
         labels: the names of the classes; without names in the file their numbers.
+        names_classes: whether the file names them.
         calibration: the temperature and the threshold that were shipped with the weights; None
             where the file has none.
 
@@ -93,7 +94,9 @@ class Predictor:
                 f"{where} {why_not_loaded(error, onnxruntime.__version__)}"
             ) from error
         self.metadata: Mapping[str, str] = metadata
-        self.labels = _labels(metadata, self._classes)
+        named = _labels(metadata, self._classes)
+        self.names_classes = named is not None
+        self.labels = named or tuple(map(str, range(self._classes)))
         self.calibration = _calibration(metadata, where)
 
     def _session_of(self, onnxruntime: Any, *, trial: bool = False) -> Any:
@@ -300,15 +303,15 @@ class Predictor:
         return Reader(self._finite_logits, self.labels, self.calibration or UNCALIBRATED)
 
 
-def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:
-    """Return the names of the classes that a file gives them, or else their numbers."""
+def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...] | None:
+    """Return the names of the classes that a file gives them; None if it gives none."""
     try:
         found = json.loads(metadata.get("labels", ""))
     except (ValueError, RecursionError):  # another program may put anything there
         found = None
     if isinstance(found, list) and len(found) == classes and all(isinstance(x, str) for x in found):
         return tuple(map(one_line, found))
-    return tuple(map(str, range(classes)))
+    return None
 
 
 def _calibration(metadata: Mapping[str, str], where: str) -> Calibration | None:

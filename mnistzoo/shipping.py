@@ -24,7 +24,7 @@ from mnistzoo.evaluation import evaluate_as_declared, logits_in_parts, require_l
 from mnistzoo.files import expanded, replacing
 from mnistzoo.mnist import DATASETS
 from mnistzoo.models import load_model, module_folder
-from mnistzoo.overrides import as_settings
+from mnistzoo.overrides import as_settings, changed_fields
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import dataset_registry, get_recipe, get_registration, get_spec
 from mnistzoo.seeding import seeded
@@ -177,8 +177,19 @@ def _problem(run: Provenance) -> str:
     if not run.recipe_name:
         return "was not trained by a recipe of its plugin; register it, and train it again"
     recipe = get_recipe(get_spec(run.model), run.recipe_name)
-    if recipe.replace(**run.recipe) != recipe.replace(seed=run.seed):
-        return f"was not trained by the recipe {run.recipe_name} as it is now; train it again"
+    followed = recipe.replace(**run.recipe)
+    if followed != recipe.replace(seed=run.seed):
+        others = changed_fields(recipe, followed)
+        settings = ", ".join(as_settings(others))
+        if others and others.keys() <= run.overrides.keys():
+            return (
+                f"was trained with {settings}, which its recipe {run.recipe_name} does not have; "
+                "register a recipe with that, and train it again by --recipe"
+            )
+        return (
+            f"was not trained by the recipe {run.recipe_name} as it is now, but with "
+            f"{settings or f'the seed {followed.seed}'}; train it again"
+        )
     if not run.complete:
         return f"was stopped after epoch {run.epochs_completed}; train it to its end"
     if run.dataset not in dataset_registry().registrations:

@@ -119,8 +119,8 @@ class ModelSpec:
         source: where the architecture comes from: a paper, an address.
         expected_failures: names of checks (see :mod:`mnistzoo.testing`) that the model cannot pass,
             each with the reason.
-        empty_batch: whether it turns no images into logits ``(0, 10)``, as the check ``output``
-            then asks; nothing in mnistzoo needs it.
+        empty_batch: whether it turns no images into logits ``(0, 10)``, as the check
+            ``empty_batch`` then asks; nothing in mnistzoo needs it.
 
     Raises:
         ValueError: if a value breaks a rule above.

@@ -153,9 +153,11 @@ def load_weights(model: Any, path: str | os.PathLike[str], sha256: str | None = 
         _verify_sha256(path, content, sha256)
     state = _with_names_of(expected, _read_state(path, content))
     if differences := _differences(state, expected):
+        # With the same names it may be the right model, for another number of classes.
+        and_data = ", or the data set," if state.keys() == expected.keys() else ""
         raise WeightsError(
-            f"{path} does not fit {type(model).__name__}: {differences}; name the model that it "
-            "was trained for"
+            f"{path} does not fit {type(model).__name__}: {differences}; name the model{and_data} "
+            "that it was trained for"
         )
     for name, tensor in state.items():
         if tensor.is_meta:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from first_party import first_party
@@ -38,10 +39,14 @@ from mnistzoo.cli import main
 from mnistzoo.comparison import TrainingPlan
 from mnistzoo.data import DataError
 from mnistzoo.evaluation import Evaluation, EvaluationError
+from mnistzoo.models import weights_path
 from mnistzoo.modules import ModelFailed
-from mnistzoo.registry import ModelError
+from mnistzoo.registry import ModelError, get_spec
 from mnistzoo.report.text import comparison_notes, comparison_table, show_evaluation
-from mnistzoo.testing.runner import run_check
+from mnistzoo.shipping import ship
+from mnistzoo.testing.runner import count, run_check
+from mnistzoo.training import TrainingJob, run_training
+from mnistzoo.weights import read_metadata, save_weights
 
 Register = Callable[..., None]
 
@@ -261,6 +266,18 @@ def test_where_none_are_shipped_it_is_said_how_to_train(
         load_model("lettersnet", dataset=folder)
 
 
+def test_where_some_of_another_data_set_are_shipped_it_is_said_how_to_have_them(
+    with_weights: tuple[ModelSpec, float], define: Callable[..., ModelSpec]
+) -> None:
+    both, _ = with_weights
+    define("lettersonly", weights=both.further_weights[0])
+    says = (
+        r"no weights trained on mnist \(with --dataset small-letters it has some\); `mnistzoo com"
+    )
+    with pytest.raises(ModelError, match=says):
+        load_model("lettersonly")
+
+
 def test_digits_of_ones_own_are_evaluated_with_the_weights_of_mnist(
     with_weights: tuple[ModelSpec, float], tmp_path: Path
 ) -> None:
@@ -317,10 +334,30 @@ def test_the_checks_look_at_the_data_of_the_weights(
         "lettersalone", weights=both.further_weights[0], further_weights=(), license="MIT"
     )
     assert alone.metrics_on("mnist") == {}
+    assert count([run_check("lettersalone", "metadata")]) == "1 checks: 1 passed"  # needs no image
     for model in ("lettersnet", "lettersalone"):
         for check in ("parameters", "output", "training_mode", "weights", "metrics"):
             result = run_check(model, check)
             assert result.status == "passed", result
+    for quick, images in ((False, 52), (True, 6)):
+        results = [run_check("lettersalone", each, quick=quick) for each in ("output", "weights")]
+        assert count(results) == f"2 checks on {images} test images: 2 passed"
+
+
+def test_what_ship_declares_passes_the_checks_whatever_the_number_of_test_images(
+    letters: Dataset, define: Callable[..., ModelSpec], tmp_path: Path
+) -> None:
+    """Of 52 images nearly every share has more decimals than are declared."""
+    define()
+    result = run_training(TrainingJob(model="lettersnet", dataset="small-letters", device="cpu"))
+    result.with_test(evaluate(result.model, letters.test)).save(tmp_path / "a.safetensors")
+    shipped = ship([tmp_path / "a.safetensors"]).weights
+    define(weights=shipped)
+    told = read_metadata(weights_path(get_spec("lettersnet")))["metrics"]["test_accuracy"]
+    assert told != shipped.metrics["test_accuracy"]
+    for check in ("weights", "metrics"):
+        of_check = run_check("lettersnet", check)
+        assert of_check.status == "passed", of_check
 
 
 def test_a_folder_of_ones_own_goes_through_the_commands(
@@ -377,12 +414,123 @@ def test_a_file_of_other_classes_is_refused_with_what_to_do(
     export_onnx("lettersnet", graph, weights=weights, dataset=letters)
     says = (
         r"has 26 classes \(a, b, c, d, e, \.\.\.\), but mnist-10k has 10; name the data set that "
-        "it was trained on, small-letters, with --dataset"
+        "it was trained on, small-letters, with --dataset small-letters "
     )
     digits = load_dataset("mnist-10k")
     for file in (weights, graph):
         assert compare([str(file)], letters, device="cpu").rows[0].error is None
         (row,) = compare([str(file)], digits, device="cpu").rows
         assert re.search(says, row.error or "")
+    for file in (weights, graph):
+        with pytest.raises(ModelError, match=says):
+            load_model("lettersnet", file, digits)
+    says = r"a, b, c, d, e, \.\.\.\), but the data to train on has 10; begin with weights for 10 "
     with pytest.raises(ModelError, match=says):
-        load_model("lettersnet", weights, digits)
+        train("lettersnet", digits, epochs=1, weights=weights)
+
+
+@pytest.fixture
+def ten_letters(folder: Path) -> Iterator[Dataset]:
+    """As many classes as MNIST has, and others."""
+    files = plain(arrays(classes=10))
+    path = folder / "ten"
+    path.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    with registered(
+        spec(
+            [DataFile(name, checksum(content)) for name, content in files.items()],
+            name="ten-letters",
+            classes=LETTERS[:10],
+            folders=(str(path),),
+        ),
+        plugin="ten",
+    ):
+        yield load_dataset("ten-letters")
+
+
+def test_a_file_of_as_many_other_classes_is_refused_with_what_to_do(
+    define: Callable[..., ModelSpec],
+    ten_letters: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    define()
+    train("lettersnet", ten_letters, epochs=1).save("a.safetensors")
+    export_onnx("lettersnet", "a.onnx", weights="a.safetensors", dataset=ten_letters)
+    Image.fromarray(load_dataset("mnist-10k").test.images[0]).resize((280, 280)).save("x.png")
+    says = (
+        " has 10 classes (a, b, c, d, e, ...), but mnist has others (0, 1, 2, 3, 4, ...); name the "
+        "data set that it was trained on, ten-letters, with --dataset ten-letters (in Python, "
+        "dataset=)\n"
+    )
+    for line in (
+        "evaluate lettersnet --weights a.safetensors",
+        "evaluate lettersnet --weights a.onnx",
+        "evaluate a.safetensors",
+        "evaluate a.onnx",
+        "export lettersnet --weights a.safetensors -o b.onnx",
+        "predict x.png --model lettersnet --weights a.safetensors",
+    ):
+        for dataset, code in (("mnist", 1), ("ten-letters", 0)):
+            with pytest.raises(SystemExit) as caught:
+                main([*line.split(), "--dataset", dataset])
+            said = capsys.readouterr().err
+            assert (caught.value.code, said.endswith(says)) == (code, code == 1), (line, said)
+    for file in ("a.safetensors", "a.onnx"):
+        assert compare([file], ten_letters, device="cpu").rows[0].error is None
+        (row,) = compare([file], load_dataset("mnist-10k"), device="cpu").rows
+        assert "with --dataset ten-letters" in (row.error or "")
+    digits = train("lettersnet", load_dataset("mnist-10k"), epochs=1, weights="a.safetensors")
+    digits.save("b.safetensors")
+    assert read_metadata("b.safetensors")["classes"] == list("0123456789")
+
+
+def test_weights_go_on_working_wherever_the_classes_are_the_same_or_not_named(
+    define: Callable[..., ModelSpec], ten_letters: Dataset, tmp_path: Path
+) -> None:
+    define()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name, content in plain(arrays(classes=10)).items():
+        (mine / name).write_bytes(content)
+    names = tmp_path / "mine" / "classes.txt"
+    file = tmp_path / "a.safetensors"
+    train("lettersnet", ten_letters, epochs=1).save(file)
+    with pytest.raises(ModelError, match=rf"--dataset ten-letters .*, or write these .* {names}"):
+        load_model("lettersnet", file, mine)
+    names.write_text("\n".join(LETTERS[:10]))
+    load_model("lettersnet", file, mine)
+    train("lettersnet", load_dataset(mine), epochs=1).save(file)
+    load_model("lettersnet", file, ten_letters)
+    names.write_text("\n".join([*LETTERS[:9], "x"]))
+    says = (
+        rf"\(\.\.\., j\), but mine \(unverified\) has others \(\.\.\., x\); write these .*{names}"
+    )
+    with pytest.raises(ModelError, match=says):
+        load_model("lettersnet", file, mine)
+
+    # Trained on a part of MNIST; on arrays without names; by 0.1, which named none; elsewhere.
+    few = load_dataset("mnist-10k").train[:64]
+    train("lettersnet", load_dataset("mnist-10k"), epochs=1).save(file)
+    load_model("lettersnet", file, "mnist")
+    told = read_metadata(file)
+    del told["classes"]
+    save_weights(load_model("lettersnet", file), file, told)
+    load_model("lettersnet", file, "mnist")
+    with pytest.raises(ModelError, match="on, mnist-10k, with --dataset mnist-10k"):
+        load_model("lettersnet", file, ten_letters)
+    model = train("lettersnet", Split(few.images, few.labels), epochs=1)
+    model.save(file)
+    load_model("lettersnet", file, ten_letters)
+    torch.save(model.model.state_dict(), file.with_suffix(".pth"))
+    load_model("lettersnet", file.with_suffix(".pth"), ten_letters)
+    save_weights(model.model, file, {})
+    load_model("lettersnet", file, ten_letters)
+    export_onnx("lettersnet", tmp_path / "a.onnx", weights=file)
+    graph = onnx.load(tmp_path / "a.onnx")
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "a.onnx")
+    load_model("lettersnet", tmp_path / "a.onnx", ten_letters)

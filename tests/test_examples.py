@@ -56,15 +56,15 @@ class Example:
 
 
 CASES = {
-    "example-capsules": Example("capsules", 0.5, 3),
-    "example-svm": Example("svm", 0.85, 9, "it is a SVC"),
-    "example-onnx": Example("onnx_net", 0.98, 8, "it is a Predictor"),
-    "example-mc-dropout": Example("mc_dropout", 0.6, 6, "draws random numbers"),
-    "example-lion-mixup": Example("lion_mixup", 0.6, 3),
-    "example-width": Example("wide", 0.7, 3),
-    "example-letters": Example("letters_net", 0.7, 3, dataset="example-letters"),
-    "example-muon": Example("muon", 0.7, 4),
-    "example-gan": Example("gan", 0.7, 4),
+    "example-capsules": Example("capsules", 0.5, 4),
+    "example-svm": Example("svm", 0.85, 10, "it is a SVC"),
+    "example-onnx": Example("onnx_net", 0.98, 9, "it is a Predictor"),
+    "example-mc-dropout": Example("mc_dropout", 0.6, 7, "draws random numbers"),
+    "example-lion-mixup": Example("lion_mixup", 0.6, 4),
+    "example-width": Example("wide", 0.7, 4),
+    "example-letters": Example("letters_net", 0.7, 4, dataset="example-letters"),
+    "example-muon": Example("muon", 0.7, 5),
+    "example-gan": Example("gan", 0.7, 5),
 }
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import processes
 import pytest
+from PIL import Image
 
-from mnistzoo.missing import install_command
+from mnistzoo.missing import install_command, plugin_command
 
 ROOT = Path(__file__).parents[1]
 Bare = Callable[..., subprocess.CompletedProcess[str]]
@@ -50,6 +51,27 @@ def bare(tmp_path: Path) -> Bare:
         )
 
     return run
+
+
+@pytest.mark.parametrize("command", ["check", "compare", "predict x.png"])
+def test_without_models_it_is_said_how_to_install_one(
+    command: str, run_cli: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / "work" / "x.png")
+    done = run_cli(*command.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("mnistzoo: no ")
+    assert f"; `{plugin_command()}` installs one" in done.stderr
+
+
+def test_one_constant_says_how_all_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ROOT / plugin_command().partition("#subdirectory=")[2].rstrip('"')
+    assert (folder / "pyproject.toml").is_file()
+    assert f'pip install "{folder.name} @ git+https://' in plugin_command()
+    monkeypatch.setattr("mnistzoo.missing.REQUIREMENT", "mnistzoo{}")  # as a release will
+    assert plugin_command() == f'pip install "{folder.name}"'
+    assert install_command("onnx") == 'pip install "mnistzoo[onnx]"'
 
 
 def test_the_command_without_click_is_one_sentence(bare: Bare) -> None:

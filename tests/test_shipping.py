@@ -163,7 +163,8 @@ def test_of_final_runs_the_first_seed_is_shipped_in_half_precision_if_that_chang
         ({"training_images": None}, "does not say how many images"),
         ({"complete": False}, "was stopped after epoch 1"),
         ({"evaluated": False}, "was not evaluated"),
-        ({"seed": 1}, "was not trained by the recipe default as it is now"),
+        ({"seed": 1}, "by the recipe default as it is now, but with the seed 0; train it again"),
+        ({"recipe": {"epochs": 3}}, "default as it is now, but with epochs=3; train it again"),
         ({"recipe_name": ""}, "was not trained by a recipe of its plugin"),
     ],
 )
@@ -176,6 +177,19 @@ def test_a_run_that_must_not_be_shipped_is_refused_in_one_sentence(
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("mnistzoo: a.safetensors ") and says in sentence
     assert not list(Path("plugin").iterdir())
+
+
+def test_a_run_with_settings_of_its_own_is_refused_with_what_to_register(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = ("--epochs", "2", "--set", "rotation=5")
+    assert cli("train", "shipnet", "--dataset", "mnist-10k", *others, "-o", "a.safetensors") == 0
+    capsys.readouterr()
+    assert cli("ship", "a.safetensors", "--folder", "plugin") == 1
+    assert capsys.readouterr().err == (
+        "mnistzoo: a.safetensors was trained with epochs=2, rotation=5, which its recipe default "
+        "does not have; register a recipe with that, and train it again by --recipe\n"
+    )
 
 
 def test_runs_on_other_images_are_not_mixed(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,7 +80,7 @@ def test_the_plugin_is_listed_and_passes_the_checks(run: Run) -> None:
     (model,) = json.loads(run("mnistzoo", "models", "--json", "-"))["models"]
     assert (model["name"], model["provider"]) == ("my_digits", "my-digits")
     assert "works" in run("mnistzoo", "plugins")
-    assert "18 checks on 10,000 test images: 16 passed" in run("mnistzoo", "check", "my_digits")
+    assert "19 checks on 10,000 test images: 16 passed" in run("mnistzoo", "check", "my_digits")
 
 
 def test_the_plugin_trains_compares_exports_and_predicts(run: Run, tmp_path: Path) -> None:

@@ -158,13 +158,14 @@ def linear():
 def test_an_isolated_check_finds_side_effects(install_plugin: Install, run_cli: Run) -> None:
     install_plugin("messy", model_code=_MESSY)
     install_plugin("tidy")
-    done = run_cli("check", "--isolated", "messy", "tidy")
+    done = run_cli("check", "--isolated", "--quick", "messy", "tidy")
     first, _, second = done.stdout.partition("tidy\n")
     line = next(each for each in first.splitlines() if "side_effects" in each)
     assert line.split()[0] == "FAILED"
     for each in ("torch's default dtype", "the environment", "the threads that run"):
         assert each in line
     assert second.splitlines()[0].split() == ["passed", "side_effects"]
+    assert "checks on 1,000 test images: " in second.splitlines()[-1]
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 0}, {"seconds": float("inf")}, {"memory": 0}])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quick",
     is_flag=True,
-    help="On 1,000 of the 10,000 test images, while you develop; before a release, check on all.",
+    help="On every tenth test image, while you develop; before a release, check on all.",
 )
 @click.option(
     "--isolated",
@@ -39,6 +39,7 @@ def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str
     import functools
     import sys
 
+    from mnistzoo.missing import plugin_command
     from mnistzoo.registry import ModelError, find, registry
     from mnistzoo.report.json import write_json
     from mnistzoo.testing.runner import count
@@ -52,7 +53,7 @@ def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str
     contested = {each.spec.name for claimants in known.conflicts.values() for each in claimants}
     chosen = list(dict.fromkeys(models)) or sorted({*known.names(), *contested})
     if not chosen:
-        raise ModelError("no model is installed; install a plugin, such as mnistzoo-mnistnet")
+        raise ModelError(f"no model is installed; `{plugin_command()}` installs one")
     for model in chosen:  # an unknown name is found before minutes are spent on the others
         if model not in known.conflicts:
             find(known, model)

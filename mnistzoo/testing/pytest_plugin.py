@@ -3,9 +3,13 @@
 pytest loads this wherever mnistzoo is installed, so it imports the checks on first use only.
 """
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from mnistzoo.testing.runner import Result
 
 _PROPERTY = "mnistzoo"
 
@@ -16,7 +20,7 @@ class ModelCheck:
     def __init__(self, model: str, check: str) -> None:
         self.model = model
         self.check = check
-        self.status = ""  # of its last run
+        self.result: Result | None = None  # of its last run
 
     def __repr__(self) -> str:
         return f"{self.model}-{self.check}"
@@ -30,7 +34,7 @@ class ModelCheck:
             result = run_check(self.model, self.check)
         except ModelError as error:
             pytest.fail(str(error), pytrace=False)
-        self.status = result.status
+        self.result = result
         match result.status:
             case "failed as expected":
                 pytest.xfail(result.message)
@@ -111,8 +115,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Note what came of a check in the test's report, which reaches xdist's controller too."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     check = item.check if isinstance(item, _CheckItem) else parameters.get("check")
-    if isinstance(check, ModelCheck) and check.status:
-        item.user_properties.append((_PROPERTY, [check.model, check.check, check.status]))
+    if isinstance(check, ModelCheck) and check.result:
+        item.user_properties.append((_PROPERTY, list(dataclasses.astuple(check.result))))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -128,7 +132,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if noted:
         from mnistzoo.testing.runner import Result, count
 
-        results = dict.fromkeys(Result(*value) for value in noted)  # once, also if run twice
+        # Each once, also if run twice.
+        results = {
+            (each.model, each.check): each for each in (Result(*value) for value in noted)
+        }.values()
         for model in sorted({result.model for result in results}):
             of_model = [result for result in results if result.model == model]
+            for each in of_model:
+                if each.status == "passed" and each.message:
+                    terminalreporter.write_line(f"mnistzoo: {model}: {each.check}: {each.message}")
             terminalreporter.write_line(f"mnistzoo: {model}: {count(of_model)}")

@@ -9,7 +9,7 @@ from typing import Literal
 from mnistzoo.cpu import computing_threads
 from mnistzoo.errors import reason
 from mnistzoo.testing.checks import CHECKS
-from mnistzoo.testing.subject import QUICK_TEST_IMAGES, TEST_IMAGES, NotApplicable, Subject
+from mnistzoo.testing.subject import NotApplicable, Subject
 
 Status = Literal[
     "passed", "failed", "failed as expected", "passed unexpectedly", "not applicable", "not reached"
@@ -25,8 +25,9 @@ class Result:
         check: the check's name.
         status: ``"not reached"`` if a check that it needs failed. Behind an expected failure
             checks do run, so nothing is hidden where nothing is bad.
-        message: why, in one sentence; empty if it passed.
-        quick: whether it looked at 1,000 of the 10,000 test images only.
+        message: why, in one sentence; of one that passed what it left out, mostly nothing.
+        quick: whether it had every tenth of the test images only.
+        images: how many test images it had; 0 where neither it nor one before it needed any.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Result:
     status: Status
     message: str = ""
     quick: bool = False
+    images: int = 0
 
     @property
     def bad(self) -> bool:
@@ -50,7 +52,7 @@ def run_checks(model: str, *, quick: bool = False) -> list[Result]:
 
     Args:
         model: its name, or an alias.
-        quick: look at 1,000 of the 10,000 test images only, for use while developing.
+        quick: look at every tenth of the test images only, for use while developing.
 
     Raises:
         ModelError: if no model has the name.
@@ -71,8 +73,9 @@ def run_check(model: str, check: str, *, quick: bool = False) -> Result:
     """
     key = (model, check, quick)
     if key not in _results:
-        status, message = _run(_subject(model, quick=quick), model, check)
-        _results[key] = Result(model, check, status, message, quick)
+        subject = _subject(model, quick=quick)
+        status, message = _run(subject, model, check)
+        _results[key] = Result(model, check, status, message, quick, subject.images_read)
     return _results[key]
 
 
@@ -87,7 +90,7 @@ def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
         return "not applicable", why
     try:
         with computing_threads():
-            CHECKS[check].run(subject)
+            left_out = CHECKS[check].run(subject)
     except NotApplicable as error:
         return "not applicable", reason(error)
     except KeyboardInterrupt:
@@ -102,7 +105,7 @@ def _run(subject: Subject, model: str, check: str) -> tuple[Status, str]:
             "passed unexpectedly",
             f"it was expected to fail ({expected}); take it out of expected_failures",
         )
-    return "passed", ""
+    return "passed", left_out or ""
 
 
 def count(results: Sequence[Result]) -> str:
@@ -110,7 +113,8 @@ def count(results: Sequence[Result]) -> str:
 
     Such as ``"2 checks on 10,000 test images: 2 passed"``.
     """
-    images = QUICK_TEST_IMAGES if any(result.quick for result in results) else TEST_IMAGES
+    images = max((result.images for result in results), default=0)
+    on = f" on {images:,} test images" if images else ""
     statuses = Counter(result.status for result in results)
     found = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
-    return f"{len(results)} checks on {images:,} test images: {found}"
+    return f"{len(results)} checks{on}: {found}"

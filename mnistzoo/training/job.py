@@ -27,13 +27,14 @@ from mnistzoo.provenance import Provenance, environment
 from mnistzoo.recipe import NO_RECIPE, Recipe
 from mnistzoo.registry import ModelError, get_recipe, get_registration
 from mnistzoo.spec import DEFAULT_DATASET
+from mnistzoo.trained_on import classes_told, require_as_many
 from mnistzoo.training.callbacks import Callback
 from mnistzoo.training.checkpoint import Checkpoint, CheckpointError
 from mnistzoo.training.errors import TrainingDiverged, TrainingFailed, TrainingInterrupted
 from mnistzoo.training.own import fit_by
 from mnistzoo.training.result import TrainingResult
 from mnistzoo.training.trainer import Fit, NotFinite, fit, training_precision
-from mnistzoo.weights import load_weights
+from mnistzoo.weights import load_weights, read_metadata
 
 _log = logging.getLogger("mnistzoo")
 
@@ -158,7 +159,8 @@ def train(
         CheckpointError: if the checkpoint is damaged or of another run, or if there is one and
             ``resume`` is not set.
         DeviceError: if the device is not there.
-        ModelError: if the model has no such recipe, or the recipe's teacher cannot be loaded.
+        ModelError: if the model has no such recipe, the recipe's teacher cannot be loaded, or the
+            weights to begin with are for another number of classes.
         ModelFailed: if the model raises an exception.
         OSError: if no checkpoint can be written at the start; one that cannot be later is logged,
             and the training goes on.
@@ -174,7 +176,7 @@ def train(
         )
     run = _Run.of(model, recipe, fields, len(data.classes))
     if weights is not None:
-        run = _begun(run, weights)
+        run = _begun(run, weights, len(data.classes))
     images, held_out = _images(data, validation, final)
     if resume and checkpoint is None:
         raise ValueError("resume needs the folder of a checkpoint")
@@ -279,9 +281,11 @@ class _Run:
         return cls(create, name, recipe.replace(**fields))
 
 
-def _begun(run: _Run, weights: str | os.PathLike[str]) -> _Run:
+def _begun(run: _Run, weights: str | os.PathLike[str], classes: int) -> _Run:
     """Return the run with a model that begins with the weights of a file."""
     path = expanded(weights)
+    if path.suffix == ".safetensors":
+        require_as_many(path, classes_told(read_metadata(path)), classes)
     create = run.create
 
     def begin() -> Any:

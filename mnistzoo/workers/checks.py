@@ -29,7 +29,7 @@ def run_checks_apart(
 
     Args:
         model: its name, or an alias.
-        quick: look at 1,000 of the 10,000 test images only.
+        quick: look at every tenth of the test images only.
         limits: of the process.
 
     Yields:
@@ -54,12 +54,12 @@ def run_checks_apart(
             worker.send({"task": "check", "model": model, "quick": quick})
             while waiting:
                 facts, _ = worker.receive()
-                yield _result(model, waiting.pop(0), facts.get("result"))
+                yield _result(model, waiting.pop(0), facts.get("result"), quick)
     except MnistzooError as error:
         failed, *others = waiting
-        yield Result(model, failed, "failed", reason(error))
+        yield Result(model, failed, "failed", reason(error), quick)
         for check in others:
-            yield Result(model, check, "not reached", "its process had ended")
+            yield Result(model, check, "not reached", "its process had ended", quick)
 
 
 def _plugins_of_data(registration: Registration, plugins: tuple[Plugin, ...]) -> set[str]:
@@ -68,8 +68,11 @@ def _plugins_of_data(registration: Registration, plugins: tuple[Plugin, ...]) ->
     return {each.distribution for each in plugins if names & {data.name for data in each.datasets}}
 
 
-def _result(model: str, check: str, facts: object) -> Result:
-    status = facts.get("status") if isinstance(facts, dict) else None
-    if not isinstance(facts, dict) or status not in _STATUSES:
-        return Result(model, check, "failed", "its process answered with no result of a check")
-    return Result(model, check, status, one_line(str(facts.get("message"))))
+def _result(model: str, check: str, facts: object, quick: bool) -> Result:
+    told = facts if isinstance(facts, dict) else {}
+    status, images = told.get("status"), told.get("images")
+    if status not in _STATUSES or not isinstance(images, int):
+        return Result(
+            model, check, "failed", "its process answered with no result of a check", quick
+        )
+    return Result(model, check, status, one_line(str(told.get("message"))), quick, images)

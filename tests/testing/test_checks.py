@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+from drawing import write_linear_model
+from small_data import NAMES, registered, spec
 
-from mnistzoo import ModelSpec, Recipe, Weights
+from mnistzoo import DataFile, ModelSpec, Recipe, Weights
 from mnistzoo.cli import main
+from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.models import load_model
 from mnistzoo.registry import ModelError
 from mnistzoo.testing import Result, run_checks
@@ -88,6 +91,17 @@ SHIPPED: dict[str, Any] = {
     "measured": "by counting the ones",
 }
 
+RIGHT = "Model = linear\n"
+SIZED = forward("return self.linear(images.view(images.size(0), -1))")
+DROPPING = """\
+class Model(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, images):
+        return F.dropout(super().forward(images), 0.1)
+"""
+
 WRONG = {
     "alias_of_another": Wrong("names", "is claimed by", changes={"aliases": ("taken",)}),
     "no_license": Wrong("metadata", "add license=", changes={"license": ""}),
@@ -98,14 +112,12 @@ WRONG = {
     "factory_exits": Wrong("factory", "SystemExit", "def Model():\n    raise SystemExit\n"),
     "factory_is_missing": Wrong("factory", "Model", "class Other(Linear):\n    pass\n"),
     "num_params": Wrong("parameters", "write num_params=7_850", changes={"num_params": 7_840}),
-    "sha256": Wrong(
-        "weights", "SHA-256", "Model = linear\n", {"weights": SHIPPED | {"sha256": 64 * "0"}}
-    ),
+    "sha256": Wrong("weights", "SHA-256", RIGHT, {"weights": SHIPPED | {"sha256": 64 * "0"}}),
     "weights_of_another": Wrong("weights", "does not fit", changes={"weights": SHIPPED}),
     "weights_are_missing": Wrong(
         "weights",
         "no such weights file",
-        "Model = linear\n",
+        RIGHT,
         {"weights": SHIPPED | {"file": "lost.safetensors"}},
     ),
     "eleven_logits": Wrong("output", "one logit a class", forward("return F.pad(logits, (0, 1))")),
@@ -123,6 +135,7 @@ WRONG = {
         forward("raise ValueError('six is no digit')"),
     ),
     "exits": Wrong("output", "SystemExit: 3", forward("raise SystemExit(3)")),
+    "empty_batch": Wrong("empty_batch", "write flatten(1)", SIZED, changes={"empty_batch": True}),
     "dropout": Wrong(
         "deterministic", "F.dropout(x, training=self.training)", forward("return F.dropout(logits)")
     ),
@@ -252,7 +265,7 @@ class Model(Linear):
     "test_accuracy": Wrong(
         "metrics",
         "declared as 0.1235, but the weights have 0.1135",
-        "Model = linear\n",
+        RIGHT,
         {"weights": SHIPPED | {"metrics": {"test_accuracy": 0.1235}}},
     ),
     "does_not_learn": Wrong("training", "learning_rate", forward("return logits * 1e-6")),
@@ -303,7 +316,7 @@ class Model(Linear):
         changes={"license": "", "source": ""},
     ),
     "unmeasured_weights": Wrong(
-        "metadata", "add measured=", "Model = linear\n", {"weights": SHIPPED | {"measured": ""}}
+        "metadata", "add measured=", RIGHT, {"weights": SHIPPED | {"measured": ""}}
     ),
     "unknown_expected_failure": Wrong(
         "metadata",
@@ -318,7 +331,7 @@ class Model(Linear):
         "pickling_free", "data.bin is a pickle", files={"data.bin": pickle.dumps("hidden")}
     ),
     "no_test_accuracy": Wrong(
-        "metrics", "add it to metrics", "Model = linear\n", {"weights": SHIPPED | {"metrics": {}}}
+        "metrics", "add it to metrics", RIGHT, {"weights": SHIPPED | {"metrics": {}}}
     ),
 }
 
@@ -457,7 +470,7 @@ def test_a_plugin_that_imports_torch_fails_one_check_which_names_the_line(
     results = json.loads((metadata.parents[2] / "work" / "results.json").read_text())
     assert [each["check"] for each in results] == list(CHECKS)
     ((check, message),) = [
-        (each["check"], each["message"]) for each in results if each["status"] != "passed"
+        (each["check"], each["message"]) for each in results if each["status"] == "failed"
     ]
     assert check == "import"
     place = f"{module}, line {lines.index('import torch') + 1}"
@@ -475,12 +488,13 @@ def test_a_name_that_two_plugins_claim_is_reported(
 
 def test_a_right_model_passes_every_check(define: Define) -> None:
     define("right", changes={"aliases": ("right_too",)})
-    absent = {"import", "weights", "metrics"}  # it is not installed and ships no weights
+    # It is not installed, claims no empty batch and ships no weights.
+    absent = {"import", "empty_batch", "weights", "metrics"}
     results = run_checks("right")
     assert statuses(results) == {
         check: "not applicable" if check in absent else "passed" for check in CHECKS
     }
-    assert count(results) == "18 checks on 10,000 test images: 15 passed, 3 not applicable"
+    assert count(results) == "19 checks on 10,000 test images: 15 passed, 4 not applicable"
     assert not any(result.bad for result in results)
     assert run_check("right_too", "output").status == "passed"
 
@@ -519,7 +533,7 @@ def test_the_checks_run_anew_on_a_model_that_was_mended(define: Define, register
 
 
 def test_a_right_model_with_weights_alone_is_not_trained(define: Define) -> None:
-    define("shipped", "Model = linear\n", {"weights": SHIPPED, "recipes": {}})
+    define("shipped", RIGHT, {"weights": SHIPPED, "recipes": {}})
     for check in ("gradients", "training"):
         assert run_check("shipped", check).status == "not applicable"
     for check in ("weights", "metrics", "output", "state_dict"):
@@ -527,7 +541,7 @@ def test_a_right_model_with_weights_alone_is_not_trained(define: Define) -> None
 
 
 def test_a_model_made_of_others_is_not_trained(define: Define) -> None:
-    define("member", "Model = linear\n", {"weights": SHIPPED})
+    define("member", RIGHT, {"weights": SHIPPED})
     define(
         "pair",
         """\
@@ -547,18 +561,19 @@ class Model(nn.Module):
         assert run_check("pair", check).status == "passed"
 
 
+@pytest.mark.parametrize(("name", "told"), [("teller", 0.9), ("boaster", "high")])
 def test_weights_that_tell_another_accuracy_are_reported(
-    define: Define, register: Register, tmp_path: Path
+    name: str, told: Any, define: Define, register: Register, tmp_path: Path
 ) -> None:
-    spec = define("teller", "Model = linear\n", {"weights": SHIPPED})
-    path = tmp_path / "package_of_teller" / "linear.safetensors"
-    save_weights(load_model("teller"), path, {"metrics": {"test_accuracy": 0.9}})
+    spec = define(name, RIGHT, {"weights": SHIPPED})
+    path = tmp_path / f"package_of_{name}" / "linear.safetensors"
+    save_weights(load_model(name), path, {"metrics": {"test_accuracy": told}})
     assert spec.weights is not None
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     weights = dataclasses.replace(spec.weights, sha256=sha256)
-    register(dataclasses.replace(spec, weights=weights), plugin="of-teller")
-    message = run_check("teller", "metrics").message
-    assert "declared as 0.1135, but the metadata of the weights says 0.9; save" in message
+    register(dataclasses.replace(spec, weights=weights), plugin=f"of-{name}")
+    message = run_check(name, "metrics").message
+    assert f"declared as 0.1135, but the metadata of the weights says {told}; save" in message
 
 
 def test_a_lone_module_is_not_blamed_for_what_lies_beside_it(
@@ -580,6 +595,39 @@ def test_the_line_where_forward_raises_is_named_though_torch_is_between(
     source = (tmp_path / "package_of_narrow" / "model.py").read_text()
     line = source.splitlines().index("        return self.linear(images)") + 1
     assert f"(package_of_narrow/model.py, line {line})" in run_check("narrow", "output").message
+
+
+@pytest.mark.parametrize("dtype", ["half", "bfloat16", "double"])
+@pytest.mark.parametrize("layer", ["Linear(784, 10)", "LayerNorm(784)", "GRU(784, 10)"])
+def test_where_kinds_of_floats_meet_the_line_and_the_mend_are_named(
+    dtype: str, layer: str, define: Define, tmp_path: Path
+) -> None:
+    name = f"{dtype}_{layer.partition('(')[0].lower()}"
+    inside = f"nn.{layer}.{dtype}()(images.flatten(1))"
+    for model, line in ((name, inside), (f"{name}_out", f"return logits.{dtype}()")):
+        define(model, forward(line))
+        source = (tmp_path / f"package_of_{model}" / "model.py").read_text().splitlines()
+        place = f"(package_of_{model}/model.py, line {source.index(f'        {line}') + 1})"
+        message = run_check(model, "output").message
+        if line == inside:
+            assert f"{place}; images are float32: keep the parameters so too, or begin" in message
+        else:
+            assert message.endswith(f"expected torch.float32; end with .float() {place}")
+
+
+def test_no_line_is_named_of_a_forward_that_is_not_the_models_own(define: Define) -> None:
+    code = """\
+class Double(nn.Module):
+    def forward(self, images):
+        return images.double()
+
+
+class Model(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10), Double())
+"""
+    define("chain", code)
+    assert run_check("chain", "output").message.endswith("end with .float()")
 
 
 def test_an_exit_in_forward_does_not_end_the_checks(define: Define) -> None:
@@ -608,7 +656,7 @@ def test_an_expected_failure_is_reported_with_its_reason_and_is_no_fault(
     (line,) = [line for line in lines if "batch_mates: " in line and "needs" not in line]
     assert line.split(":")[0].split() == ["failed", "as", "expected", "batch_mates"]
     assert "it compares the images of a batch (an image's logits differ by" in line
-    assert lines[0] == "comparing" and "18 checks on 10,000 test images: 13 passed, " in lines[-1]
+    assert lines[0] == "comparing" and "19 checks on 10,000 test images: 13 passed, " in lines[-1]
     assert "2 failed as expected" in lines[-1]
 
 
@@ -621,15 +669,7 @@ def test_nothing_is_hidden_behind_an_expected_failure(
         "weights": SHIPPED | {"metrics": {"test_accuracy": 0.99}},
         "num_params": 7_850,
     }
-    code = """\
-class Model(nn.Sequential):
-    def __init__(self):
-        super().__init__(nn.Flatten(), nn.Linear(784, 10))
-
-    def forward(self, images):
-        return F.dropout(super().forward(images), 0.1)
-"""
-    define("dropping", code, changes)
+    define("dropping", DROPPING, changes)
     assert checked("dropping") == 1
     results = run_checks("dropping")
     assert "not reached" not in statuses(results).values()
@@ -638,42 +678,94 @@ class Model(nn.Sequential):
 
 
 @pytest.mark.parametrize(
-    ("check", "changes", "hidden"),
+    ("check", "code", "changes", "hidden"),
     [
-        ("parameters", {"num_params": 7_840}, set()),
-        ("names", {"aliases": ("taken",)}, set()),
-        ("weights", {"weights": SHIPPED | {"sha256": 64 * "0"}}, {"metrics"}),
-        ("metrics", {"weights": SHIPPED | {"metrics": {"test_accuracy": 0.99}}}, set()),
+        ("parameters", RIGHT, {"num_params": 7_840}, set()),
+        ("names", RIGHT, {"aliases": ("taken",)}, set()),
+        ("weights", RIGHT, {"weights": SHIPPED | {"sha256": 64 * "0"}}, {"metrics"}),
+        ("metrics", RIGHT, {"weights": SHIPPED | {"metrics": {"test_accuracy": 0.99}}}, set()),
+        ("empty_batch", SIZED, {"empty_batch": True, "weights": None}, set()),
+        ("deterministic", DROPPING, {"weights": None}, {"batch_mates", "onnx"}),
     ],
 )
 def test_a_failing_check_hides_only_those_that_depend_on_it(
     check: str,
+    code: str,
     changes: dict[str, Any],
     hidden: set[str],
     define: Define,
     linear_spec: Define,
     register: Register,
 ) -> None:
-    define(f"one_fault_in_{check}", "Model = linear\n", {"weights": SHIPPED} | changes)
+    define(f"one_fault_in_{check}", code, {"weights": SHIPPED} | changes)
     register(linear_spec("another", aliases=("taken",)))
     results = run_checks(f"one_fault_in_{check}")
     assert failed(results).keys() == {check}
     assert {each.check for each in results if each.status == "not reached"} == hidden
 
 
-def test_a_model_that_takes_no_empty_batch_is_right(define: Define) -> None:
-    code = forward("return self.linear(images.view(images.size(0), -1))")
-    define("sized", code)
-    assert run_check("sized", "output").status == "passed"
+def test_weights_that_were_not_looked_at_are_named_with_what_is_needed(
+    define: Define, linear_sha256: str
+) -> None:
+    files = [DataFile(name, f"md5:{32 * '0'}") for name in NAMES]
+    further = tuple(
+        Weights(**SHIPPED | {"sha256": linear_sha256, "dataset": name})
+        for name in ("far-away", "unheard-of")
+    )
+    define("worldly", RIGHT, {"weights": SHIPPED, "further_weights": further})
+    with registered(spec(files, name="far-away", classes=DIGITS)):
+        found = {each.check: each for each in run_checks("worldly")}
+    unheard = (
+        "the weights for unheard-of were not looked at, since no installed plugin registers such a "
+        "data set; install the one that does"
+    )
+    assert (found["weights"].status, found["weights"].message) == ("passed", unheard)
+    assert (found["metrics"].status, found["metrics"].message) == (
+        "passed",
+        f"{unheard}; the weights for far-away were not evaluated, since its files are not here; "
+        "`mnistzoo data download --dataset far-away` gets them",
+    )
 
-    define("sized_but_claims", code, {"empty_batch": True})
-    message = run_check("sized_but_claims", "output").message
-    assert message.startswith("forward() of a batch of 0 failed: RuntimeError: ")
+
+_ZEROS = """\
+class Model:
+    def logits(self, images):
+        return torch.zeros(len(images), 10).numpy()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "changes"),
+    [
+        ("graph", "", {"factory": "package_of_graph.model"}),
+        ("zeros", _ZEROS, {"num_params": None}),
+    ],
+)
+def test_another_checksum_of_what_is_not_a_module_is_one_fault(
+    name: str, code: str, changes: dict[str, Any], define: Define, tmp_path: Path
+) -> None:
+    file = "net.onnx" if name == "graph" else "linear.safetensors"
+    content = write_linear_model(tmp_path / "net.onnx").read_bytes()
+    weights = SHIPPED | {"file": file, "sha256": 64 * "0"}
+    define(name, code, {"recipes": {}, "weights": weights} | changes, {"net.onnx": content})
+    results = run_checks(name)
+    assert failed(results).keys() == {"weights"}
+    assert {each.check for each in results if each.status == "not reached"} == {"metrics"}
+
+
+def test_a_model_that_takes_no_empty_batch_is_right_unless_it_claims_to(define: Define) -> None:
+    define("sized", SIZED)
+    assert run_check("sized", "output").status == "passed"
+    assert run_check("sized", "empty_batch").status == "not applicable"
+
+    define("sized_but_claims", SIZED, {"empty_batch": True})
+    message = run_check("sized_but_claims", "empty_batch").message
+    assert message.startswith("Model: forward() of a batch of 0 failed: RuntimeError: ")
     assert "(package_of_sized_but_claims/model.py, line " in message
     assert message.endswith("or leave out empty_batch=True")
 
     define("any_size", changes={"empty_batch": True})
-    assert run_check("any_size", "output").status == "passed"
+    assert run_check("any_size", "empty_batch").status == "passed"
 
 
 def test_quick_checks_look_at_fewer_images_and_say_so(
@@ -686,13 +778,29 @@ def test_quick_checks_look_at_fewer_images_and_say_so(
     monkeypatch.chdir(tmp_path)
     for name, accuracy in (("wrong", 0.99), ("nearly", 0.13)):
         weights = SHIPPED | {"metrics": {"test_accuracy": accuracy}}
-        define(f"quickly_{name}", "Model = linear\n", {"weights": weights, "num_params": 7_850})
+        define(f"quickly_{name}", RIGHT, {"weights": weights, "num_params": 7_850})
     assert checked("quickly_nearly", "--quick", "--json", "quick.json") == 0
-    assert "  18 checks on 1,000 test images: 17 passed" in capsys.readouterr().out
+    assert "  19 checks on 1,000 test images: 17 passed" in capsys.readouterr().out
     assert {each["quick"] for each in json.loads(Path("quick.json").read_text())} == {True}
     assert "the weights have 0.1135; " in run_check("quickly_nearly", "metrics").message
     message = run_check("quickly_wrong", "metrics", quick=True).message
     assert "declared as 0.99, but the weights have 0.1" in message and "on 1,000 images" in message
+
+
+def test_what_no_seed_repeats_leaves_nothing_to_compare(define: Define) -> None:
+    """Such a model may have other logits after loading, or copying, with every tensor in place."""
+    code = "COUNT = itertools.count()\n\n" + forward("return logits + next(COUNT) / 100")
+    define("counting", code, {"recipes": {}, "weights": SHIPPED})
+    found = {each.check: each for each in run_checks("counting")}
+    assert found["deterministic"].status == "failed"
+    for check in ("state_dict", "deep_copy"):
+        assert found[check].status == "not applicable"
+        assert "other logits the second time" in found[check].message
+
+    code = forward("return logits + random.random()")
+    define("playing", code, {"expected_failures": {"deterministic": "it plays"}})
+    for check in ("state_dict", "deep_copy", "batch_mates"):
+        assert run_check("playing", check).status == "passed"
 
 
 def test_a_model_of_a_notebook_is_checked(
@@ -717,7 +825,7 @@ def test_an_expected_failure_that_passes_is_a_fault(
         "weights": SHIPPED,
         "recipes": {},
     }
-    define("mended", "Model = linear\n", changes)
+    define("mended", RIGHT, changes)
     assert checked("mended") == 1
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "pickling_free" in line]
     assert line.split(":")[0].split() == ["PASSED", "UNEXPECTEDLY", "pickling_free"]
@@ -733,7 +841,8 @@ def test_the_results_as_json_leave_stdout_to_json(
     results = json.loads(captured.out)
     assert [result["check"] for result in results] == list(CHECKS)
     facts = {"model": "plain", "check": "names", "status": "passed", "message": "", "quick": False}
-    assert results[0] == facts
+    assert results[0] == facts | {"images": 0}  # it needs none
+    assert results[-1]["images"] == 10_000
     assert "FAILED             output: forward() returns torch.float64" in captured.err
 
 

@@ -53,24 +53,36 @@ def pytest_on(tmp_path: Path, install_plugin: Install, run_module: Run) -> Run:
 
 
 def test_five_lines_are_a_test_for_every_check(pytest_on: Run) -> None:
-    done = pytest_on("right", "test_contract.py", "-v")
+    done = pytest_on("right", "test_contract.py", "-v", changes="empty_batch=True")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     for check in CHECKS:
         assert any(f"::test_my_model[right-{check}] PASSED" in line for line in lines)
-    assert "mnistzoo: right: 18 checks on 10,000 test images: 18 passed" in lines
-    assert "18 passed" in lines[-1]
+    assert "mnistzoo: right: 19 checks on 10,000 test images: 19 passed" in lines
+    assert "19 passed" in lines[-1]
+
+
+def test_what_a_check_left_out_stands_above_the_sum(pytest_on: Run) -> None:
+    weights = (
+        'Weights(file="a.onnx", sha256=64 * "0", metrics={}, measured="", dataset="unheard-of")'
+    )
+    arguments = ("--mnistzoo-check", "partial", "-k", "weights")
+    done = pytest_on("partial", *arguments, changes=f"further_weights=({weights},)")
+    assert done.returncode == 0, done.stdout + done.stderr
+    left_out = "mnistzoo: partial: weights: the weights for unheard-of were not looked at, since no"
+    assert any(line.startswith(left_out) for line in done.stdout.splitlines())
 
 
 def test_the_option_does_the_same_where_there_is_no_test_file(pytest_on: Run) -> None:
-    done = pytest_on("right", "--mnistzoo-check", "right", "-v", "-k", "not training and not onnx")
+    arguments = ("--mnistzoo-check", "right", "-v", "-k", "not training and not onnx")
+    done = pytest_on("right", *arguments, changes="empty_batch=True")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     for check in CHECKS.keys() - {"training_mode", "training", "onnx"}:
         assert any(f"right-{check} PASSED" in line for line in lines)
     # One more than were selected: gradients needs training_mode.
-    assert "mnistzoo: right: 15 checks on 10,000 test images: 15 passed" in lines
-    assert "15 passed, 3 deselected" in lines[-1]
+    assert "mnistzoo: right: 16 checks on 10,000 test images: 16 passed" in lines
+    assert "16 passed, 3 deselected" in lines[-1]
 
 
 def test_a_failure_is_a_message_without_a_traceback(pytest_on: Run) -> None:
@@ -95,13 +107,13 @@ def test_a_failure_is_a_message_without_a_traceback(pytest_on: Run) -> None:
     (line,) = [
         line
         for line in lines
-        if line.startswith("mnistzoo: wrong: 18 checks on 10,000 test images: ")
+        if line.startswith("mnistzoo: wrong: 19 checks on 10,000 test images: ")
     ]
     assert set(line.rpartition(": ")[2].split(", ")) == {
         "6 passed",
         "1 failed",
         "2 not applicable",
-        "9 not reached",
+        "10 not reached",
     }
 
 
@@ -146,7 +158,7 @@ def test_an_unknown_model_of_a_test_is_a_message_without_a_traceback(
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert any(line.startswith("there is no model 'nobody'") for line in lines)
-    assert "18 failed" in lines[-1]
+    assert "19 failed" in lines[-1]
     assert not [line for line in lines if of_a_traceback(line)]
 
 

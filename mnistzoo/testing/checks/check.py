@@ -25,18 +25,21 @@ class Check:
 
     Attributes:
         name: by which expected failures declare it.
-        run: raises if the model does not pass.
+        run: raises if the model does not pass; it may return what it could not look at, and how
+            to have it looked at.
         needs: the checks without which this one would mislead.
         group: of models that it applies to.
     """
 
     name: str
-    run: Callable[[Subject], None]
+    run: Callable[[Subject], str | None]
     needs: tuple["Check", ...]
     group: Group = "all"
 
 
-def check(*needs: Check, group: Group = "all") -> Callable[[Callable[[Subject], None]], Check]:
+def check(
+    *needs: Check, group: Group = "all"
+) -> Callable[[Callable[[Subject], str | None]], Check]:
     """Make a check of a function; its name is the function's, without an underscore at the end.
 
     The docstring says what it checks and, after ``Mend:``, what to do where that fails.

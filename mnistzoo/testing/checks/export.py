@@ -11,7 +11,7 @@ from mnistzoo.testing.subject import NotApplicable, Subject
 
 @check(batch_mates, group="exportable")
 def onnx(subject: Subject) -> None:
-    """The model exports to ONNX and computes the same there, on 1,000 of the test images.
+    """The model exports to ONNX and computes the same there, on a tenth of the test images.
 
     Mend: the message names what does not export; without ``mnistzoo[onnx]`` it is not applicable.
     """
