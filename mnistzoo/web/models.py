@@ -16,6 +16,7 @@ from mnistzoo.data.datasets import cache_dir
 from mnistzoo.dataset_spec import DIGITS
 from mnistzoo.errors import describe, suggestion
 from mnistzoo.files import replacing
+from mnistzoo.missing import plugin_command
 from mnistzoo.onnx_runtime import OnnxFileError
 from mnistzoo.registry import (
     ModelError,
@@ -137,7 +138,7 @@ def offered(names: Sequence[str]) -> Models:
     found = [each for each in map(get_registration, list_models()) if not _refusal(each.spec)]
     if not found:
         raise ModelError(
-            "no installed model ships weights; install a plugin, such as mnistzoo-mnistnet, or "
+            f"no installed model ships weights; `{plugin_command()}` installs one that does, or "
             "name an .onnx file"
         )
     offers = {each.spec.name: _registered(each) for each in found}
