@@ -127,7 +127,7 @@ def contexts() -> list[click.Context]:
 
     That is ``data path`` and its like, not ``data``.
     """
-    root = click.Context(group, info_name="mnistzoo")
+    root = click.Context(group, info_name="mnistzoo", **group.context_settings)
     return [root, *_inside(root)]
 
 

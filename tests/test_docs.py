@@ -139,9 +139,9 @@ def test_the_commands_of_a_page_are_right(page: Path) -> None:
     typed = [words[1:] for words in commands(page) if words[0] == "mnistzoo"]
     for words in typed:
         length = 2 if " ".join(words[:2]) in known else 1
-        command = known[" ".join(words[:length])].command
-        if "--help" not in words:
-            command.make_context(words[0], words[length:])  # raises what a user would see
+        context = known[" ".join(words[:length])]
+        if "--help" not in words:  # raises what a user would see
+            context.command.make_context(words[0], words[length:], parent=context.parent)
     prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for text in re.findall(r"`mnistzoo ([^`]+)`", prose):
         name, *rest = text.split()
