@@ -323,10 +323,9 @@ def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
     Raises:
         ModelError: if the plugin ships none.
     """
-    for name in (data.spec.name, data.spec.weights_from):
-        if shipped := spec.weights_for(name):
-            return shipped
-    option = "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
+    if shipped := spec.weights_for(data.spec.name) or spec.weights_for(data.spec.weights_from):
+        return shipped
+    option = option_for(data)
     trained = f" trained on {data.name}" if spec.weights or option else ""
     if spec.weights:
         others = " or ".join(f"--dataset {each.dataset}" for each in spec.all_weights)
@@ -334,12 +333,17 @@ def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
     raise _no_weights(spec, trained, option)
 
 
+def option_for(data: "Dataset") -> str:
+    """Return the option of a command for a data set, with a space before it; empty for MNIST."""
+    return "" if data.name == DEFAULT_DATASET else f" --dataset {shlex.quote(data.reference)}"
+
+
 def _no_weights(spec: ModelSpec, trained: str = "", option: str = "") -> ModelError:
-    return ModelError(
-        f"model {spec.name!r} ships no weights{trained}; `mnistzoo compare --train {spec.name}"
-        f"{option}` trains it now, and `mnistzoo train {spec.name}{option}` saves weights for "
-        "`--weights`"
+    how = (
+        f"; `mnistzoo compare --train {spec.name}{option}` trains it now, and `mnistzoo train "
+        f"{spec.name}{option}` saves weights for `--weights`"
     )
+    return ModelError(f"model {spec.name!r} ships no weights{trained}{how if spec.recipes else ''}")
 
 
 def calibration_of(

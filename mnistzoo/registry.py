@@ -134,6 +134,18 @@ def trainable_or_all(known: Registry[Registration], *, trainable: bool) -> list[
     return names
 
 
+def without_weights(known: Registry[Registration], *datasets: str) -> list[str]:
+    """Return the models whose plugins ship no weights trained on one of some data sets."""
+    specs = {name: each.spec for name, each in known.registrations.items()}
+
+    def has_weights(spec: ModelSpec) -> bool:
+        # A member that is not there is told where the model is created.
+        made_of = [specs[name] for name in spec.members if name in specs] or [spec]
+        return all(any(map(each.weights_for, datasets)) for each in made_of)
+
+    return [name for name in known.names() if not has_weights(specs[name])]
+
+
 def best_model(dataset: str = DEFAULT_DATASET) -> str:
     """Return the name of the model with the highest declared accuracy on a data set's test images.
 

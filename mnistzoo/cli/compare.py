@@ -30,6 +30,7 @@ from mnistzoo.errors import describe_os_error
 
 if TYPE_CHECKING:
     from mnistzoo.comparison import Comparison
+    from mnistzoo.data import Dataset
     from mnistzoo.registry import Registration, Registry
 
 
@@ -122,8 +123,8 @@ def command(
     """Put MODELs side by side on the test set.
 
     MODEL may be a file, .onnx, or .safetensors as `train` saves it. Without MODEL, all that are
-    installed; with --train those that can be trained. What is finished
-    is shown and written after Ctrl-C too.
+    installed and ship weights for the data set; with --train those that can be trained. What is
+    finished is shown and written after Ctrl-C too.
     """
     if not train_now:
         _refuse_without_train(context)
@@ -170,6 +171,8 @@ def command(
         # Torch counts the cores that this process may use.
         plan = TrainingPlan(recipe, changes, seeds, final, cores=torch.get_num_threads())
     data = load_dataset(dataset, data_dir, plugins=plugins)
+    if not models and not train_now:
+        names = _with_weights(known, names, data)
     with StopSignals() as stop_signals:
         comparison = compare(
             names,
@@ -202,6 +205,25 @@ def command(
                 click.echo(f"mnistzoo: {describe_os_error(error)}", err=True)
                 failed = True
     return 1 if failed else 0
+
+
+def _with_weights(known: "Registry[Registration]", names: list[str], data: "Dataset") -> list[str]:
+    """Return the models that ship weights for the data, and say which do not."""
+    from mnistzoo.models import option_for
+    from mnistzoo.registry import ModelError, without_weights
+
+    missing = without_weights(known, data.spec.name, data.spec.weights_from)
+    left = [name for name in names if name not in missing]
+    how = f"`mnistzoo compare MODEL --train{option_for(data)}` trains one now"
+    if not left:
+        raise ModelError(f"no installed model ships weights trained on {data.name}; {how}")
+    if missing:
+        click.echo(
+            f"mnistzoo: without weights trained on {data.name}, and left out: "
+            f"{', '.join(missing)}; {how}",
+            err=True,
+        )
+    return left
 
 
 def _write_html(comparison: "Comparison", path: str) -> None:
