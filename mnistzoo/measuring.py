@@ -195,7 +195,7 @@ def job_of(
     return TrainingJob(
         model=registration.spec.name,
         recipe=plan.recipe,
-        overrides=plan.overrides | {"seed": recipe.seed},
+        overrides=plan.overrides_of(registration.spec) | {"seed": recipe.seed},
         dataset=data.reference,
         data_dir=data.data_dir,
         final=plan.final,

@@ -329,7 +329,7 @@ def weights_of(spec: ModelSpec, data: "Dataset") -> Weights:
     trained = f" trained on {data.name}" if spec.weights or option else ""
     if spec.weights:
         others = " or ".join(f"--dataset {each.dataset}" for each in spec.all_weights)
-        trained += f" (with {others} it has some)"
+        trained += f" (with {others} it has weights)"
     raise _no_weights(spec, trained, option)
 
 

@@ -281,3 +281,4 @@ def _below_one(value: object) -> bool:
 
 # Stands where a function of the plugin's own trains a model and asks for no recipe.
 NO_RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)
+WITHOUT_RECIPE = frozenset({"seed", "threads"})  # all that can be set of it

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation
-from mnistzoo.recipe import Recipe
+from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE, Recipe
 from mnistzoo.registry import Registration, get_recipe
 from mnistzoo.reliability import Reliability
 from mnistzoo.spec import ModelSpec
@@ -43,8 +43,14 @@ class TrainingPlan:
 
     def recipes(self, spec: ModelSpec) -> list[Recipe]:
         """Return the recipe of each run."""
-        recipe = get_recipe(spec, self.recipe).replace(**self.overrides)
+        recipe = get_recipe(spec, self.recipe).replace(**self.overrides_of(spec))
         return [recipe.replace(seed=recipe.seed + offset) for offset in range(self.seeds)]
+
+    def overrides_of(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the overrides that change something; without a recipe few do."""
+        if get_recipe(spec, self.recipe) != NO_RECIPE:
+            return self.overrides
+        return {name: self.overrides[name] for name in self.overrides if name in WITHOUT_RECIPE}
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ _SOME = 5  # classes that a message names
 
 def classes_told(metadata: Mapping[str, Any]) -> Sequence[object] | None:
     """Return the names of the classes in the metadata of a file of weights; None without any."""
-    # 0.1, which knew no others, did not name them.
-    classes = metadata.get("classes", DIGITS if "model" in metadata else None)
+    # The training of 0.1, which names a plugin, knew no others and did not name them.
+    classes = metadata.get("classes", DIGITS if "plugin" in metadata else None)
     return classes if isinstance(classes, list | tuple) else None
 
 
@@ -48,7 +48,7 @@ def require_classes(
     if own == wanted or (not trained_on and len(wanted) == len(own) and own == [*DIGITS]):
         return
     mends = []
-    if trained_on != data.name:
+    if trained_on != data.name or not data.verified:  # folders may have one name
         on = f", {trained_on}," if trained_on else ""
         name = f" {trained_on}" if DATASET_NAME.fullmatch(trained_on) else ""
         mends.append(
@@ -59,8 +59,8 @@ def require_classes(
     if len(own) == len(wanted):
         first = next(at for at, name in enumerate(own) if name != wanted[at])
         has = f"others ({_listed(wanted, first)})"
-        if not data.verified:
-            mends.append(f"write these names into {Path(data.reference, 'classes.txt')}")
+        if wanted == [*map(str, range(len(wanted)))] and not data.verified:
+            mends.append(f"write their names into {Path(data.reference, 'classes.txt')}")
     raise ModelError(
         f"{os.fspath(path)} has {len(own)} classes ({_listed(own, first)}), but {data.name} has "
         f"{has}; {', or '.join(mends) or 'train it again'}"

@@ -254,7 +254,18 @@ def _refuse_without_train(context: click.Context) -> None:
 def _check_overrides(
     known: "Registry[Registration]", names: list[str], recipe: str, changes: dict[str, Any]
 ) -> None:
-    """Refuse a wrong value as wrong usage; else it would be a failure of each row."""
+    """Refuse a wrong value as wrong usage; else it would be a failure of each row.
+
+    Say so where a model has no recipe that a value could change.
+    """
+    from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE
+
+    unread = ", ".join(sorted(changes.keys() - WITHOUT_RECIPE))
     for name in names:
         if (found := known.registrations.get(name)) and recipe in found.spec.recipes:
             with_overrides(found.spec.recipes[recipe], changes)
+            if found.spec.recipes[recipe] == NO_RECIPE and unread:
+                click.echo(
+                    f"mnistzoo: {name} is trained without a recipe: {unread} changes nothing",
+                    err=True,
+                )

@@ -14,7 +14,7 @@ from mnistzoo.cli.options import FILE, FOLDER
     "--out",
     type=FOLDER,
     metavar="DIR",
-    help="Where to write the plots.  [default: the name of FILE with -plots, as comparison-plots]",
+    help="Where to write the plots.  [default: named after FILE, such as comparison-plots]",
 )
 def command(comparison: str, out: str | None) -> None:
     """Draw the plots of a report from FILE, which `compare --json` wrote.

@@ -121,7 +121,7 @@ def command(
     check_writable(output, json_file)
     for log in logs:
         if not all(log.partition(":")):
-            raise click.UsageError(f"--log is {log!r}, give KIND:TARGET, such as csv:logs")
+            raise click.UsageError(f"--log is {log!r}: give KIND:TARGET, such as csv:logs")
 
     from mnistzoo.data import load_dataset
     from mnistzoo.inference import resolve_device

@@ -59,9 +59,6 @@ def describe_folder(folder: Path) -> DatasetSpec:
     counts = {names: len(labels) for names, (_, labels) in arrays.items()}
     if counts.get(TRAIN) == 1:
         raise DataError(f"{folder} has a single training image; put more there")
-    validation_size = max(1, counts[TRAIN] // _VALIDATION) if TRAIN in counts else 0
-    if validation_size:
-        _warn_if_sorted(folder, arrays[TRAIN][1], validation_size)
     return DatasetSpec(
         name="own",
         summary="Of one's own",
@@ -70,26 +67,10 @@ def describe_folder(folder: Path) -> DatasetSpec:
         test=_files(TEST, arrays),
         train_images=counts.get(TRAIN, 0),
         test_images=counts.get(TEST, 0),
-        validation_size=validation_size,
+        validation_size=max(1, counts[TRAIN] // _VALIDATION) if TRAIN in counts else 0,
         subfolders=SUBFOLDERS,
         weights_from=DEFAULT_DATASET if classes == DIGITS else "",
     )
-
-
-def _warn_if_sorted(folder: Path, labels: NDArray[Any], validation_size: int) -> None:
-    """Warn of training images in the order of their classes: the last become the validation split.
-
-    Of images in no order it would hold nearly as many classes as there are, or as it has images.
-    """
-    held = len(np.unique(labels[-validation_size:]))
-    if held < min(len(np.unique(labels)), validation_size) / 2:
-        _log.warning(
-            "the last %s training images of %s, which become its validation split, are of %s only; "
-            "shuffle images and labels together",
-            f"{validation_size:,}",
-            folder,
-            "one class" if held == 1 else f"{held} classes",
-        )
 
 
 def _pair(folder: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:

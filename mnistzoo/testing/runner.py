@@ -117,4 +117,5 @@ def count(results: Sequence[Result]) -> str:
     on = f" on {images:,} test images" if images else ""
     statuses = Counter(result.status for result in results)
     found = ", ".join(f"{n} {status}" for status, n in statuses.most_common())
-    return f"{len(results)} checks{on}: {found}"
+    checks = "1 check" if len(results) == 1 else f"{len(results)} checks"
+    return f"{checks}{on}: {found}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,7 +25,7 @@ from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
-from mnistzoo.recipe import NO_RECIPE, Recipe
+from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE, Recipe
 from mnistzoo.registry import ModelError, get_recipe, get_registration
 from mnistzoo.spec import DEFAULT_DATASET
 from mnistzoo.trained_on import classes_told, require_as_many
@@ -248,7 +249,7 @@ class _Run:
             spec, plugin = registration.spec, registration.plugin
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
             chosen = base.replace(**fields)
-            ignored = sorted(fields.keys() - {"seed", "threads"})
+            ignored = sorted(fields.keys() - WITHOUT_RECIPE)
             if base == NO_RECIPE and ignored:
                 raise ModelError(
                     f"model {spec.name!r} is trained by {spec.fit!r} without a recipe, so "
@@ -307,6 +308,8 @@ def _images(
             raise ValueError("validation goes with a split; a data set brings its own")
         images = data.train_and_validation if final else data.train
         held_out = None if final else data.validation
+        if held_out is not None:
+            _warn_if_sorted(data, len(held_out))
     else:
         if final:
             raise ValueError("final goes with a data set; of a split all images are trained on")
@@ -314,6 +317,19 @@ def _images(
     if len(images) == 0:
         raise ValueError("there are no images to train on")
     return images, held_out
+
+
+def _warn_if_sorted(data: Dataset, held_out: int) -> None:
+    """Warn of training images in the order of their classes: the last would be of a few only."""
+    labels = data.train_and_validation.labels
+    classes = len(np.unique(labels))
+    if 1 < classes < len(labels) and np.count_nonzero(np.diff(labels)) < classes:
+        _log.warning(
+            "the training images of %s are in the order of their classes, and the last %s are its "
+            "validation split; shuffle images and labels together",
+            data.name,
+            f"{held_out:,}",
+        )
 
 
 def _teacher(data: Dataset | Split, name: str) -> nn.Module:
@@ -348,7 +364,7 @@ def _told(run: _Run) -> dict[str, Any]:
     """Return the fields of the recipe; of one that stands for none those that hold all the same."""
     flat = run.recipe.flat()
     none = run.recipe.replace(seed=0, threads=1) == NO_RECIPE
-    return {name: flat[name] for name in ("seed", "threads")} if none else flat
+    return {name: flat[name] for name in flat if name in WITHOUT_RECIPE} if none else flat
 
 
 def _folder(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:

@@ -144,10 +144,11 @@ def fit_by(
         try:
             with using("the function fit", path):
                 returned = fit(model, recipe, data, report)
-                if returned is not None:
+                # Estimators return themselves from fit(); so may the function.
+                if returned is not None and returned is not model:
                     raise PathError(
                         f"the function fit {path!r} returns {type(returned).__name__}, which "
-                        "nothing takes; train the model that it is given, and return nothing"
+                        "nothing takes; train the model that it is given"
                     )
             if not report.history:
                 report.add()

@@ -1,7 +1,6 @@
 """A folder of one's own with IDX files."""
 
 import gzip
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,24 +39,6 @@ def test_the_four_files_are_found_in_either_spelling_plain_or_gzipped(
     assert data.classes == data.train.classes == tuple(map(str, range(26)))
     assert [len(data.train), len(data.validation), len(data.test)] == [96, 8, 52]  # a twelfth
     assert [path.parent for path in map(data.verify, data.files)] == [folder] * 4
-
-
-@pytest.mark.parametrize(
-    ("order", "warned"),
-    [
-        ("sorted", "8 training images of .*, which become .*, are of 2 classes only; shuffle"),
-        ("", ""),
-    ],
-)
-def test_images_in_the_order_of_their_classes_are_warned_of(
-    order: str, warned: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    images, labels, *_ = arrays()
-    by_class = np.argsort(labels, kind="stable") if order else np.arange(len(labels))
-    (tmp_path / "classes.txt").write_text("\n".join(LETTERS))
-    load_dataset(fill(tmp_path, [images[by_class], labels[by_class]], NAMES[:2]))
-    messages = [record.getMessage() for record in caplog.records]
-    assert [bool(re.search(warned, each)) for each in messages] == ([True] if order else [])
 
 
 def test_it_is_loaded_again_by_its_reference_from_elsewhere(

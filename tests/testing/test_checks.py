@@ -615,6 +615,11 @@ def test_where_kinds_of_floats_meet_the_line_and_the_mend_are_named(
             assert message.endswith(f"expected torch.float32; end with .float() {place}")
 
 
+def test_another_error_is_not_taken_for_one_of_floats(define: Define) -> None:
+    define("json", forward("raise ValueError('expecting a name in double quotes')"))
+    assert "keep the parameters" not in run_check("json", "output").message
+
+
 def test_no_line_is_named_of_a_forward_that_is_not_the_models_own(define: Define) -> None:
     code = """\
 class Double(nn.Module):
@@ -722,7 +727,7 @@ def test_weights_that_were_not_looked_at_are_named_with_what_is_needed(
     assert (found["weights"].status, found["weights"].message) == ("passed", unheard)
     assert (found["metrics"].status, found["metrics"].message) == (
         "passed",
-        f"{unheard}; the weights for far-away were not evaluated, since its files are not here; "
+        f"{unheard}; the weights for far-away were not evaluated, because its files are not here; "
         "`mnistzoo data download --dataset far-away` gets them",
     )
 

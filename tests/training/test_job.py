@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ from mnistzoo import (
     load_model,
     run_training,
     train,
+    write_idx,
 )
 from mnistzoo.provenance import Provenance
 from mnistzoo.registry import ModelError
@@ -53,6 +55,24 @@ class Linear(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(images.flatten(1))
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_images_in_the_order_of_their_classes_are_warned_of(
+    order: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, labels = DATA.train.images[:240], DATA.train.labels[:240]
+    by_class = np.argsort(labels) if order == "sorted" else np.arange(240)
+    write_idx(tmp_path / "train-images-idx3-ubyte", images[by_class])
+    write_idx(tmp_path / "train-labels-idx1-ubyte", labels[by_class])
+    data = load_dataset(tmp_path)
+    caplog.clear()
+    train(Linear, data, RECIPE, device="cpu")
+    said = "are in the order of their classes, and the last 20 are its validation split; shuffle"
+    assert [said in each for each in caplog.messages] == ([True] if order == "sorted" else [])
+    caplog.clear()
+    train(Linear, data, RECIPE, device="cpu", final=True)
+    assert caplog.messages == []
 
 
 @pytest.fixture

@@ -177,8 +177,8 @@ def test_a_plugin_adds_a_log(folder: Path, plugins: Callable[..., None]) -> None
             2,
             "is no log 'mflow'; take one of csv, lost, mlflow, other, tensorboard",
         ),
-        ("csv", 2, "--log is 'csv', give KIND:TARGET, such as csv:logs"),
-        ("csv:", 2, "--log is 'csv:', give KIND:TARGET, such as csv:logs"),
+        ("csv", 2, "--log is 'csv': give KIND:TARGET, such as csv:logs"),
+        ("csv:", 2, "--log is 'csv:': give KIND:TARGET, such as csv:logs"),
         ("csv:file/logs", 1, "file"),
     ],
 )

@@ -16,6 +16,8 @@ from mnistzoo import (
     ModelSpec,
     Recipe,
     Split,
+    TrainingPlan,
+    compare,
     create_model,
     evaluate,
     load_dataset,
@@ -130,10 +132,10 @@ def logistic(C: float = 1.0) -> LogisticRegression:  # noqa: N803
     return LogisticRegression(C=C, max_iter=30, solver="saga")
 
 
-def fit(model: LogisticRegression, recipe: Recipe, data: Split, report: Any) -> None:
+def fit(model: LogisticRegression, recipe: Recipe, data: Split, report: Any) -> LogisticRegression:
     assert recipe.seed == 7
     order = np.random.permutation(len(data))
-    model.fit(as_features(data.images[order]), data.labels[order])
+    return model.fit(as_features(data.images[order]), data.labels[order])
 
 
 def fit_in_epochs(model: nn.Module, recipe: Recipe, data: Split, report: Any) -> None:
@@ -252,7 +254,9 @@ def test_a_function_that_fails_keeps_what_it_reported(define: Callable[..., None
 
 def test_a_function_that_returns_another_model_is_refused(define: Callable[..., None]) -> None:
     define(fit=f"{HERE}:fit_another")
-    with pytest.raises(PathError, match=r"fit_another' returns Plain, .* and return nothing"):
+    with pytest.raises(
+        PathError, match=r"fit_another' returns Plain, which nothing takes; train the"
+    ):
         train("own", TRAIN, device="cpu")
 
 
@@ -263,6 +267,9 @@ def test_settings_that_a_function_without_a_recipe_cannot_know_are_refused(
     with pytest.raises(ModelError, match="without a recipe, so epochs, learning_rate would change"):
         train("own", TRAIN, device="cpu", epochs=5, learning_rate=0.1, seed=7)
     assert train("own", TRAIN, device="cpu", seed=7, threads=1).complete
+    plan = TrainingPlan(overrides={"epochs": 5, "seed": 7})  # beside models that have a recipe
+    (row,) = compare(["own"], DATA, train=plan, device="cpu").rows
+    assert row.error is None and row.accuracy
 
 
 def test_a_checkpoint_is_refused_unless_the_function_knows_of_it(

@@ -318,7 +318,7 @@ UNSURE = "the model is unsure"
         (
             said_of(*ELEVEN[:6]) + said_of(*ELEVEN[6:10], text="1") + said_of("a", text="2"),
             "?",
-            "6 of 11 models say 7; 4 say 1; 1 says 2.",
+            "6 of 11 models say 7; 4 models say 1; 1 model says 2.",
         ),
         (said_of("a", doubt=UNSURE) + said_of("b"), "?", "a is unsure: perhaps 7, or 1."),
         (
@@ -329,12 +329,12 @@ UNSURE = "the model is unsure"
         (
             said_of(*ELEVEN, text="77", doubt="there are 2", doubts=[None, None]),
             "77",
-            "2 digits, read left to right by 11 models.",
+            "2 digits, read left to right by 11 models as 77.",
         ),
         (
             said_of("a", text="77", doubt="there are 2", doubts=[None, UNSURE]),
             "?",
-            f"2 digits, read left to right by a as 77, but in doubt: {UNSURE}.",
+            "2 digits, read left to right by a as 77, but a is unsure.",
         ),
     ],
 )
@@ -426,6 +426,42 @@ def test_what_is_kept_is_what_is_on_the_sheet_when_the_answer_is_slow(
         held[0].continue_()
         settle(page)
         expect(page.locator("#labels [aria-pressed=true]")).to_have_text(["4"])
+
+
+def test_a_label_is_not_given_to_what_was_drawn_after_it(chromium: Browser, address: str) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    with watched_page(chromium) as page:
+        opened(page, address, "linear")
+        draw(page, DIGITS[4][:1])
+        settle(page)
+        page.route("**/api/predict**", hold_the_first)
+        with page.expect_request("**/api/predict**"):
+            draw(page, DIGITS[4][1:])
+        label(page, 4).click()
+        page.get_by_role("button", name="Clear").click()
+        draw(page, DIGITS[1])
+        held[0].continue_()
+        settle(page)
+        expect(page.locator("#labels button").first).to_be_enabled()
+        expect(page.locator("#labels [aria-pressed=true]")).to_have_count(0)
+        expect(page.locator("#kept")).to_be_hidden()
+
+
+def test_what_this_page_did_not_write_is_no_drawing(chromium: Browser, address: str) -> None:
+    with watched_page(chromium) as page:
+        page.goto(address)
+        for stored in ('[{"label": 3}]', '[{"label": 3, "image": "AAAA"}]', "{}", "none"):
+            page.evaluate("stored => localStorage.setItem('mnistzoo.drawings', stored)", stored)
+            page.reload()
+            expect(page.locator(".chip").first).to_be_visible()
+            expect(page.locator("#kept")).to_be_hidden()
 
 
 def test_labelled_drawings_become_a_test_set(

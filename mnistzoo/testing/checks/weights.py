@@ -66,7 +66,7 @@ def metrics(subject: Subject) -> str:
             _require_accuracy(subject, subject.some(data.test), further)
         else:
             left_out.append(
-                f"the weights for {data.name} were not evaluated, since its files are not here; "
+                f"the weights for {data.name} were not evaluated, because its files are not here; "
                 f"`mnistzoo data download --dataset {data.name}` gets them"
             )
     return "; ".join(filter(None, left_out))

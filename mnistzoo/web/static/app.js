@@ -256,8 +256,9 @@ for (let digit = 0; digit < 10; digit++) {
 
 // Keep what is on the sheet under a label, or no longer if it is kept under that one already.
 async function keepAs(digit) {
+  const labelled = changes;
   await answered;
-  if (!answer || whyNotKept()) return;
+  if (changes !== labelled || !answer || whyNotKept()) return; // something else is on the sheet
   const label = collection.labelOf(answer.image) === digit ? null : digit;
   try {
     collection.keep(answer.image, label);

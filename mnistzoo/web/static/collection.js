@@ -13,7 +13,9 @@ function read() {
   try {
     const found = localStorage.getItem(KEY) ?? "[]";
     if (found !== written) {
-      kept = JSON.parse(found).map(({ label, image }) => ({ label, image }));
+      kept = JSON.parse(found).filter(
+        ({ label, image }) => Number.isInteger(label) && decoded(image).length === 784,
+      );
       written = found;
     }
     return kept;

@@ -11,9 +11,13 @@ export function verdict(predictions) {
   const one = predictions.length === 1;
   if (predictions.some(({ text }) => text !== first.text)) return doubtful(difference(predictions));
   if (first.doubts.length > 1) {
-    const sentence = `${first.doubts.length} digits, read left to right by ${who}`;
-    const why = predictions.flatMap(({ doubts }) => doubts).find(Boolean);
-    if (why) return doubtful(`${sentence} as ${first.text}, but in doubt: ${why}.`);
+    const count = first.doubts.length;
+    const sentence = `${count} digits, read left to right by ${who} as ${first.text}`;
+    for (const { model, doubts } of predictions) {
+      const why = doubts.find(Boolean);
+      if (why === UNSURE) return doubtful(`${sentence}, but ${model} is unsure.`);
+      if (why) return doubtful(`${sentence}, but in doubt: ${why}.`);
+    }
     return { digit: first.text, doubtful: false, sentence: `${sentence}.` };
   }
   const unlike = predictions.find(({ doubt }) => doubt && doubt !== UNSURE);
@@ -48,7 +52,7 @@ function difference(predictions) {
     .sort((a, b) => b.length - a.length);
   const few = predictions.length - most.length <= MOST_NAMED;
   const says = others.map(
-    (some) => `${few ? named(some, some.length) : some.length} ${say(some)} ${some[0].text}`,
+    (some) => `${few ? named(some, some.length) : counted(some)} ${say(some)} ${some[0].text}`,
   );
   const majority = `${most.length} of ${predictions.length} models ${say(most)} ${most[0].text}`;
   return `${[majority, ...says].join("; ")}.`;
@@ -56,6 +60,10 @@ function difference(predictions) {
 
 function say(predictions) {
   return predictions.length === 1 ? "says" : "say";
+}
+
+function counted(predictions) {
+  return predictions.length === 1 ? "1 model" : `${predictions.length} models`;
 }
 
 // Return who said some of so many predictions.

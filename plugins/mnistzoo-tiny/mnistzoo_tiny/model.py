@@ -91,7 +91,7 @@ class SeveralViews(TinyNet):
         as_channels = images.transpose(0, 1).expand(views, count, 28, 28)
         seen = F.grid_sample(as_channels, self.places, align_corners=False)
         logits = super().forward(seen.reshape(views * count, 1, 28, 28))
-        return F.log_softmax(logits, 1).reshape(views, count, -1).mean(0)
+        return F.log_softmax(logits, 1).unflatten(0, (views, count)).mean(0)
 
 
 _TINY1K: dict[str, Any] = {
