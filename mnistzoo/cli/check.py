@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(models: tuple[str, ...], quick: bool, isolated: bool, json_file: str | None) -> int:
-    """Check that MODELs keep the contract of the zoo, as their plugins' own tests do.
+    """Check that MODELs keep the contract of the zoo.
 
-    Without MODEL, all that are installed. Trains a few steps and exports each, so it takes seconds
-    to a minute a model.
+    Their plugins' own tests do the same. Without MODEL, all that are installed. Trains a few steps
+    and exports each, so it takes seconds to a minute a model.
     """
     check_writable(json_file)
 

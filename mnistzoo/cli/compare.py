@@ -21,6 +21,7 @@ from mnistzoo.cli.options import (
     json_option,
     overrides,
     recipe_option,
+    say_written,
     set_option,
     wide_option,
     with_overrides,
@@ -201,6 +202,7 @@ def command(
             try:
                 if file:
                     write(file)
+                    say_written(file)
             except OSError as error:  # the others are written all the same
                 click.echo(f"mnistzoo: {describe_os_error(error)}", err=True)
                 failed = True

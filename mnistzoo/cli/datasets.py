@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @wide_option
 @json_option
 def command(wide: bool, json_file: str | None) -> None:
-    """List the data sets, and where each is found or would come from."""
+    """List the data sets and where each comes from."""
     from mnistzoo.plugins import load_plugins
     from mnistzoo.registry import dataset_registry, describe_conflict
     from mnistzoo.report.json import write_json

@@ -62,7 +62,7 @@ def command(
     static_dir: str | None,
     runtime: str | None,
 ) -> None:
-    """Serve a page where one draws digits and sees what each MODEL makes of them.
+    """Serve a page where one draws digits and each MODEL reads them.
 
     A MODEL is a name or an .onnx file; without one, all that ship weights and can be exported are
     on offer. Each is exported once, checked, and kept in the cache. Ctrl-C ends it.

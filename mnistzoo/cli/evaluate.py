@@ -15,6 +15,7 @@ from mnistzoo.cli.options import (
     device_option,
     html_option,
     json_option,
+    say_written,
 )
 
 
@@ -40,11 +41,10 @@ def command(
     json_file: str | None,
     html_file: str | None,
 ) -> None:
-    """Show how good MODEL is on the test set: one that is installed, or a file.
+    """Show how good MODEL is on the test set.
 
-    A file is .onnx, or .safetensors as `train` saves it.
-
-    Its accuracy, per class too, its confusions and its confidence.
+    MODEL is one that is installed, or a file: .onnx, or .safetensors as `train` saves it. Shown are
+    its accuracy, per class too, its confusions and its confidence.
     """
     if json_file == html_file == "-":
         raise click.UsageError("only one of --json and --html can go to stdout")
@@ -93,6 +93,7 @@ def command(
         with_weights = ["--weights", weights] if weights else []
         again = shlex.join(["mnistzoo", "evaluate", model, *with_weights, "--dataset", dataset])
         write_html(comparison.to_dict(), html_file, command=again)
+    say_written(json_file, html_file)
     if "-" not in (json_file, html_file):
         if isinstance(evaluation, RepeatedEvaluation):
             show_repeated(evaluation, title)

@@ -44,7 +44,10 @@ def command(
     force: bool,
     json_file: str | None,
 ) -> None:
-    """Write MODEL as one ONNX file, checked against PyTorch on all test images."""
+    """Write MODEL as one ONNX file, checked against PyTorch.
+
+    It has to give the same answer for every test image.
+    """
     if force and not int8:
         raise click.UsageError("--force needs --int8")
 

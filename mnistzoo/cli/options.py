@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mnistzoo.cli import completion
+from mnistzoo.errors import one_line
 from mnistzoo.fields import expected
 from mnistzoo.files import check_replaceable
 from mnistzoo.recipe import Recipe, recipe_fields
@@ -137,6 +138,13 @@ def check_writable(*paths: str | None) -> None:
     for path in paths:
         if path is not None and path != "-":
             check_replaceable(path)
+
+
+def say_written(*paths: str | None) -> None:
+    """Say which files were written, on stderr; stdout is none."""
+    for path in paths:
+        if path is not None and path != "-":
+            click.echo(f"mnistzoo: wrote {one_line(path)}", err=True)
 
 
 def check_distinct(outputs: Iterable[str | None], inputs: Iterable[str | None] = ()) -> None:

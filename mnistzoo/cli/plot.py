@@ -17,9 +17,9 @@ from mnistzoo.cli.options import FILE, FOLDER
     help="Where to write the plots.  [default: named after FILE, such as comparison-plots]",
 )
 def command(comparison: str, out: str | None) -> None:
-    """Draw the plots of a report from FILE, which `compare --json` wrote.
+    """Draw the plots of a report from a saved comparison.
 
-    Each becomes an SVG and a PNG file.
+    FILE is what `compare --json` wrote. Each plot becomes an SVG and a PNG file.
     """
     from mnistzoo.output import say
     from mnistzoo.report import check_plotting

@@ -70,11 +70,11 @@ def command(
     wide: bool,
     json_file: str | None,
 ) -> int:
-    """Say which digits each PICTURE shows: a file, a directory of them, or a pattern.
+    """Say which digits each PICTURE shows.
 
-    PNG, JPEG, WebP, BMP, GIF, TIFF, or HEIC where pillow-heif is installed; of any size and colour.
-    Several digits are read left to right, lines top to bottom. With an .onnx file it needs no
-    PyTorch.
+    A PICTURE is a file, a directory of them, or a pattern: PNG, JPEG, WebP, BMP, GIF, TIFF, or HEIC
+    where pillow-heif is installed; of any size and colour. Several digits are read left to right,
+    lines top to bottom. With an .onnx file it needs no PyTorch.
     """
     if weights and _is_file(model or ""):
         raise click.UsageError("--weights is for a model; an .onnx file has its own")

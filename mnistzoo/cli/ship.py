@@ -16,7 +16,7 @@ from mnistzoo.cli.options import FILE, FOLDER, check_distinct, check_writable, j
 )
 @json_option
 def command(files: tuple[str, ...], folder: str | None, json_file: str | None) -> None:
-    """Put the weights that `train` saved into the plugin of their model.
+    """Put weights that `train` saved into their model's plugin.
 
     Of several seeds that with the median validation accuracy. A model card is written beside them;
     shown is what the plugin has to declare, with the temperature and the threshold that the

@@ -212,9 +212,11 @@ def _difference_notes(comparison: "Comparison") -> list[str]:
     if alike:
         pairs = "; ".join(f"{each.first} and {each.second}" for each in alike)
         notes.append(f"not shown to differ{of_seeds}: {pairs}")
+    tests = len(comparison.differences)
+    adjusted = f" Holm-adjusted for {tests} tests," if tests > 1 else ""
     notes.append(
-        "tested: neighbours in accuracy, McNemar's exact test, Holm-adjusted for "
-        f"{counted(len(comparison.differences), 'test')}, p < {SIGNIFICANT}"
+        "tested: each model against the next in accuracy, McNemar's exact test,"
+        f"{adjusted} p < {SIGNIFICANT}"
     )
     return notes
 

@@ -50,7 +50,7 @@ def test_the_page_leads_where_it_says(tmp_path: Path) -> None:
     assert "shapes (unverified)" in report and "official" not in report
     accuracy = float(outputs[train_command()].partition("test accuracy ")[2].split()[0])
     assert accuracy > 90
-    assert "shapes-1" in outputs["mnistzoo compare tiny1k --train --epochs 2 --dataset shapes-1"]
+    assert "shapes-1" in outputs["mnistzoo compare tiny1k --train --epochs 4 --dataset shapes-1"]
 
 
 def train_command() -> str:

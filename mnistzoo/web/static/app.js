@@ -157,7 +157,7 @@ function whyNotKept() {
 function showLabels() {
   const why = answer ? whyNotKept() : "";
   const kept = answer && !why ? collection.labelOf(answer.image) : null;
-  at("label-question").textContent = why || "Wrong? It is a …";
+  at("label-question").textContent = why || "Keep it as a …";
   [...at("labels").children].forEach((button, digit) => {
     button.disabled = !answer || why !== "";
     button.setAttribute("aria-pressed", String(kept === digit));
