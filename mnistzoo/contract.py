@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mnistzoo.classifier import as_classifier, is_module
-from mnistzoo.errors import MnistzooError, shown_place
+from mnistzoo.errors import MnistzooError, reason, shown_place
 from mnistzoo.inputs import to_input
 from mnistzoo.modules import ModelFailed, calling
 from mnistzoo.seeding import seeded
@@ -60,14 +60,13 @@ def call(model: Any, images: Tensor) -> Any:
         with torch.no_grad(), calling(model, f"forward() of a batch of {len(images)}"):
             return model(images)
     except ModelFailed as error:
-        cause = error.__cause__
-        said = str(cause)
+        said = reason(error.__cause__ or error)
         if "type" not in said or not _MIXED_FLOATS.search(said):
             raise
         raise ModelFailed(
             f"{error}; images are float32: keep the parameters so too, or begin with "
             "images.to(dtype) and end with .float()"
-        ) from cause
+        ) from error.__cause__
 
 
 def require_logits(model: Any, images: Tensor, classes: int) -> None:

@@ -140,7 +140,8 @@ def without_weights(known: Registry[Registration], *datasets: str) -> list[str]:
 
     def has_weights(spec: ModelSpec) -> bool:
         # A member that is not there is told where the model is created.
-        made_of = [specs[name] for name in spec.members if name in specs] or [spec]
+        members = [specs[name] for name in spec.members if name in specs]
+        made_of = members if spec.members else [spec]
         return all(any(map(each.weights_for, datasets)) for each in made_of)
 
     return [name for name in known.names() if not has_weights(specs[name])]

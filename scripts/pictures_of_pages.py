@@ -24,7 +24,7 @@ from mnistzoo.web.models import offered
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from browser import launched  # noqa: E402
-from drawing import DIGITS, draw, serving  # noqa: E402
+from drawing import DIGITS, draw, opened, serving, settle  # noqa: E402
 
 DOCS = ROOT / "docs"
 DRAW = DOCS / "draw.png"
@@ -48,7 +48,7 @@ def main() -> None:
 def draw_page(browser: Browser, address: str) -> None:
     """Photograph the page as three models read a five."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
-    open_with(page, address, "tiny7k", "lenet5", "mnistconvnet")
+    opened(page, address, "tiny7k", "lenet5", "mnistconvnet", within_ms=MINUTES_MS)
     write(page, 5)
     page.mouse.move(0, 0)
     save(page.screenshot(full_page=True), DRAW, json.dumps(on_offer()))
@@ -60,7 +60,7 @@ def draw_page_on_a_phone(browser: Browser, address: str) -> None:
     page = browser.new_page(
         viewport={"width": 360, "height": 840}, device_scale_factor=1.5, color_scheme="dark"
     )
-    open_with(page, address, "lenet5", "mnistnet")
+    opened(page, address, "lenet5", "mnistnet", within_ms=MINUTES_MS)
     write(page, 3)
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
@@ -76,22 +76,11 @@ def report_page(browser: Browser, report: Path) -> None:
     page.close()
 
 
-def open_with(page: Page, address: str, *models: str) -> None:
-    """Open the drawing page, choose these models alone, and wait for them."""
-    page.goto(address)
-    page.locator(".chip").first.wait_for()
-    for box in page.locator(".chip input").all():
-        box.uncheck()
-    for model in models:
-        page.get_by_role("checkbox", name=model).check()
-    expect(page.get_by_text("being prepared")).to_have_count(0, timeout=MINUTES_MS)
-
-
 def write(page: Page, digit: int) -> None:
     """Draw a digit, and wait until it is read."""
     draw(page, DIGITS[digit])
     expect(page.locator("#digit")).to_have_text(str(digit))
-    expect(page.locator("#reading")).to_have_attribute("aria-busy", "false")
+    settle(page)
 
 
 def on_offer() -> dict[str, float | None]:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import processes
 from onnx import TensorProto, helper, numpy_helper
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from mnistzoo import load_dataset
 from mnistzoo.inputs import as_input
@@ -53,6 +53,24 @@ def serving(*words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         line = process.stdout.readline()
         assert "http://" in line, process.stderr.read()
         yield line.split()[2], process
+
+
+def opened(page: Page, address: str, *models: str, within_ms: float | None = None) -> Page:
+    """Open the page, choose these models alone, and wait for them, by default a few seconds."""
+    page.goto(address)
+    page.locator(".chip").first.wait_for()
+    for box in page.locator(".chip input").all():
+        box.uncheck()
+    for model in models:
+        page.get_by_role("checkbox", name=model).check()
+    expect(page.get_by_text("being prepared")).to_have_count(0, timeout=within_ms)
+    settle(page)
+    return page
+
+
+def settle(page: Page) -> None:
+    """Wait until the answer is that of what is on the sheet."""
+    expect(page.locator("#reading")).to_have_attribute("aria-busy", "false")
 
 
 def points(page: Page, stroke: Stroke) -> Stroke:

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 from browser import serious_findings, watched_page, width_to_scroll
 from documents import ROOT
-from drawing import DIGITS, Stroke, draw, points, serving, write_linear_model
+from drawing import (
+    DIGITS,
+    Stroke,
+    draw,
+    opened,
+    points,
+    serving,
+    settle,
+    write_linear_model,
+)
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
@@ -36,24 +45,6 @@ def address(
     good = write_linear_model(tmp_path_factory.mktemp("model") / f"{MODEL}.onnx", hidden=1_200)
     with serving(linear, str(good)) as (address, _):
         yield address
-
-
-def opened(page: Page, address: str, *models: str) -> Page:
-    """Open the page, choose these models alone, and wait for them."""
-    page.goto(address)
-    page.locator(".chip").first.wait_for()
-    for box in page.locator(".chip input").all():
-        box.uncheck()
-    for model in models:
-        page.get_by_role("checkbox", name=model).check()
-    expect(page.get_by_text("being prepared")).to_have_count(0)
-    settle(page)
-    return page
-
-
-def settle(page: Page) -> None:
-    """Wait until the answer is that of what is on the sheet."""
-    expect(page.locator("#reading")).to_have_attribute("aria-busy", "false")
 
 
 def touch(page: Page, strokes: list[Stroke]) -> None:
@@ -404,9 +395,8 @@ def test_a_drawing_is_kept_once_under_its_last_label(chromium: Browser, address:
         expect(page.locator("#collection")).to_be_hidden()
 
 
-def test_what_is_kept_is_what_is_on_the_sheet_when_the_answer_is_slow(
-    chromium: Browser, address: str
-) -> None:
+def four_with_its_answer_held(page: Page, address: str) -> Route:
+    """Draw a four; return the answer to its last stroke, which the page waits for."""
     held: list[Route] = []
 
     def hold_the_first(route: Route) -> None:  # the page asks one thing at a time
@@ -415,39 +405,33 @@ def test_what_is_kept_is_what_is_on_the_sheet_when_the_answer_is_slow(
         else:
             held.append(route)
 
+    opened(page, address, "linear")
+    draw(page, DIGITS[4][:1])
+    settle(page)
+    page.route("**/api/predict**", hold_the_first)
+    with page.expect_request("**/api/predict**"):
+        draw(page, DIGITS[4][1:])
+    return held[0]
+
+
+def test_what_is_kept_is_what_is_on_the_sheet_when_the_answer_is_slow(
+    chromium: Browser, address: str
+) -> None:
     with watched_page(chromium) as page:
-        opened(page, address, "linear")
-        draw(page, DIGITS[4][:1])
-        settle(page)
-        page.route("**/api/predict**", hold_the_first)
-        with page.expect_request("**/api/predict**"):
-            draw(page, DIGITS[4][1:])
+        answer = four_with_its_answer_held(page, address)
         label(page, 4).click()  # before it is read whole
-        held[0].continue_()
+        answer.continue_()
         settle(page)
         expect(page.locator("#labels [aria-pressed=true]")).to_have_text(["4"])
 
 
 def test_a_label_is_not_given_to_what_was_drawn_after_it(chromium: Browser, address: str) -> None:
-    held: list[Route] = []
-
-    def hold_the_first(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
     with watched_page(chromium) as page:
-        opened(page, address, "linear")
-        draw(page, DIGITS[4][:1])
-        settle(page)
-        page.route("**/api/predict**", hold_the_first)
-        with page.expect_request("**/api/predict**"):
-            draw(page, DIGITS[4][1:])
+        answer = four_with_its_answer_held(page, address)
         label(page, 4).click()
         page.get_by_role("button", name="Clear").click()
         draw(page, DIGITS[1])
-        held[0].continue_()
+        answer.continue_()
         settle(page)
         expect(page.locator("#labels button").first).to_be_enabled()
         expect(page.locator("#labels [aria-pressed=true]")).to_have_count(0)
