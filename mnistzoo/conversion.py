@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -87,11 +87,8 @@ def convert(
         if find_spec(package) is None:
             raise ExportError(f"exporting needs {package}; `{install_command('onnx')}` installs it")
     name = registration.spec.name
-    if not is_module(model):
-        raise ExportError(
-            f"model {name!r} cannot be exported: it is a {type(model).__name__}, and the exporter "
-            "follows torch modules only"
-        )
+    if why := not_followed(model):
+        raise ExportError(f"model {name!r} cannot be exported: {why}")
     # Ships with mnistzoo: there is always something to check against, and to calibrate with.
     data = data or load_dataset("mnist-10k")
     test = data.test if test is None else test
@@ -105,6 +102,13 @@ def convert(
     content, logits = file_content(proto, metadata, test, allowed)
     _require_agreement(name, reference, logits)
     return Converted(proto, metadata, content, logits, reference)
+
+
+def not_followed(model: Any) -> str:
+    """Return why the exporter cannot follow what a factory made; empty if it is a module."""
+    if is_module(model):
+        return ""
+    return f"it is a {type(model).__name__}, and the exporter follows torch modules only"
 
 
 def _reference(model: nn.Module, name: str, test: Split) -> NDArray[np.float32]:

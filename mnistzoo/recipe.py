@@ -4,7 +4,7 @@ Standard library only: importing a plugin must not import torch.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
@@ -281,4 +281,9 @@ def _below_one(value: object) -> bool:
 
 # Stands where a function of the plugin's own trains a model and asks for no recipe.
 NO_RECIPE = Recipe(epochs=1, batch_size=1, optimizer="sgd", learning_rate=1)
-WITHOUT_RECIPE = frozenset({"seed", "threads"})  # all that can be set of it
+_SEEN_TO = {"seed", "threads"}  # by mnistzoo, whatever the function reads
+
+
+def unread(recipe: Recipe, names: Iterable[str]) -> list[str]:
+    """Return those fields that change nothing: of a recipe that stands for none nearly all."""
+    return sorted(set(names) - _SEEN_TO) if recipe == NO_RECIPE else []

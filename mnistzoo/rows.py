@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnistzoo.evaluation import Evaluation, RepeatedEvaluation
-from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE, Recipe
+from mnistzoo.recipe import Recipe, unread
 from mnistzoo.registry import Registration, get_recipe
 from mnistzoo.reliability import Reliability
 from mnistzoo.spec import ModelSpec
@@ -48,9 +48,8 @@ class TrainingPlan:
 
     def overrides_of(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the overrides that change something; without a recipe few do."""
-        if get_recipe(spec, self.recipe) != NO_RECIPE:
-            return self.overrides
-        return {name: self.overrides[name] for name in self.overrides if name in WITHOUT_RECIPE}
+        ignored = unread(get_recipe(spec, self.recipe), self.overrides)
+        return {name: self.overrides[name] for name in self.overrides if name not in ignored}
 
 
 @dataclass(frozen=True)

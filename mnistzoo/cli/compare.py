@@ -260,14 +260,14 @@ def _check_overrides(
 
     Say so where a model has no recipe that a value could change.
     """
-    from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE
+    from mnistzoo.recipe import unread
 
-    unread = ", ".join(sorted(changes.keys() - WITHOUT_RECIPE))
     for name in names:
         if (found := known.registrations.get(name)) and recipe in found.spec.recipes:
             with_overrides(found.spec.recipes[recipe], changes)
-            if found.spec.recipes[recipe] == NO_RECIPE and unread:
+            if ignored := unread(found.spec.recipes[recipe], changes):
                 click.echo(
-                    f"mnistzoo: {name} is trained without a recipe: {unread} changes nothing",
+                    f"mnistzoo: {name} is trained without a recipe: {', '.join(ignored)} changes "
+                    "nothing",
                     err=True,
                 )

@@ -25,7 +25,7 @@ from mnistzoo.models import create_model, load_model, takes
 from mnistzoo.modules import unwrapped
 from mnistzoo.overrides import changed_fields
 from mnistzoo.provenance import Provenance, environment
-from mnistzoo.recipe import NO_RECIPE, WITHOUT_RECIPE, Recipe
+from mnistzoo.recipe import Recipe, unread
 from mnistzoo.registry import ModelError, get_recipe, get_registration
 from mnistzoo.spec import DEFAULT_DATASET
 from mnistzoo.trained_on import classes_told, require_as_many
@@ -249,8 +249,7 @@ class _Run:
             spec, plugin = registration.spec, registration.plugin
             base = get_recipe(spec, recipe) if isinstance(recipe, str) else recipe
             chosen = base.replace(**fields)
-            ignored = sorted(fields.keys() - WITHOUT_RECIPE)
-            if base == NO_RECIPE and ignored:
+            if ignored := unread(base, fields):
                 raise ModelError(
                     f"model {spec.name!r} is trained by {spec.fit!r} without a recipe, so "
                     f"{', '.join(ignored)} would change nothing; set only seed and threads, or "
@@ -363,8 +362,8 @@ def _checkpoint(
 def _told(run: _Run) -> dict[str, Any]:
     """Return the fields of the recipe; of one that stands for none those that hold all the same."""
     flat = run.recipe.flat()
-    none = run.recipe.replace(seed=0, threads=1) == NO_RECIPE
-    return {name: flat[name] for name in flat if name in WITHOUT_RECIPE} if none else flat
+    ignored = unread(run.recipe.replace(seed=0, threads=1), flat)
+    return {name: flat[name] for name in flat if name not in ignored}
 
 
 def _folder(checkpoint: str | os.PathLike[str] | None, resume: bool) -> Path | None:

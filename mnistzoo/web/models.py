@@ -192,13 +192,10 @@ def _surprise(registration: Registration) -> str:
     """Return why a model cannot be exported though its plugin does not say so; empty if it can."""
     if _is_certain(registration.spec) or _cached(cached_path(registration)):
         return ""
-    from mnistzoo.classifier import is_module
+    from mnistzoo.conversion import not_followed
     from mnistzoo.models import create_model
 
-    model = create_model(registration.spec.name)
-    if is_module(model):
-        return ""
-    return f"it is a {type(model).__name__}, and the exporter follows torch modules only"
+    return not_followed(create_model(registration.spec.name))
 
 
 def is_exporting() -> bool:
